@@ -1,0 +1,185 @@
+"""Step 1: fine-tune an ImageNet classifier on ISIC2018 Task 3 (skin lesions, 7 classes).
+
+    python train_model.py --model VGG16
+
+reads   data/isic2018/ (data/README.md says how to get it)
+writes  models/VGG16.h5            the weights of the last epoch
+        models/VGG16.json          what steps 2 and 3 need to know, and how the model was made
+        models/VGG16/              train.csv, test.csv, history.csv, learning_curve.png,
+                                   confusion_matrix.png
+"""
+
+import argparse
+import os
+import time
+
+from utils import arguments, datasets, splits
+from utils.classifier import ARCHITECTURES
+from utils.errors import UserError, run_script
+from utils.training import RECIPES
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--model", required=True, choices=ARCHITECTURES, help="architecture")
+    add("--name", help="name of the model's files (default: the architecture)")
+    add("--data-dir", default="data", help="folder that holds isic2018/ (default: %(default)s)")
+    add("--models-dir", default="models", help="where to write (default: %(default)s)")
+    add("--split", default="image", metavar="image|lesion|FOLDER",
+        help="image: 70/30 by class, as the study; lesion: no lesion on both sides; or a folder "
+             "with train.csv and test.csv of rows file,label (default: %(default)s)")
+    add("--weights", default="imagenet", metavar="imagenet|none|FILE",
+        help="to start from: Keras' ImageNet weights, random ones, or an h5 file of this "
+             "architecture and its 7 classes (default: %(default)s)")
+    add("--recipe", default="study", choices=sorted(RECIPES),
+        help="study: 100 epochs, no balancing, no augmentation; follow-up: 50 epochs, classes "
+             "balanced by oversampling, images rotated and shifted (default: %(default)s)")
+    add("--epochs", type=arguments.count, help="(default: the recipe's)")
+    add("--learning-rate", type=arguments.positive, default=1e-3,
+        help="of the first epoch; the recipe lowers it later (default: %(default)s)")
+    add("--batch-size", type=arguments.count, default=32, help="(default: %(default)s)")
+    add("--image-size", type=arguments.count, default=299,
+        help="height and width in pixels (default: %(default)s)")
+    add("--limit", type=arguments.count,
+        help="use at most this many training images and as many test images")
+    add("--seed", type=arguments.seed, default=0, help="(default: %(default)s)")
+    return parser.parse_args()
+
+
+def make_split(args):
+    """The training and test rows that the arguments ask for."""
+    labels = datasets.isic2018_labels(args.data_dir)
+    if args.split == "image":
+        split = splits.image_split(labels, args.seed)
+    elif args.split == "lesion":
+        split = splits.lesion_split(labels, datasets.isic2018_lesions(args.data_dir), args.seed)
+    elif os.path.isdir(args.split):
+        split = splits.folder_split(args.split, labels)
+    else:
+        raise UserError("--split {}: expected image, lesion, or a folder with train.csv and "
+                        "test.csv".format(args.split))
+    return splits.Split(*(splits.limit_rows(rows, args.limit, args.seed) for rows in split))
+
+
+def main():
+    args = parse_arguments()
+    name = args.name or args.model
+    recipe = RECIPES[args.recipe]
+    epochs = args.epochs or recipe.epochs
+    split = make_split(args)
+
+    import numpy as np
+    from sklearn.metrics import confusion_matrix
+    from tqdm import tqdm
+
+    from utils import classifier, figures, training
+    from utils.files import sha256_of_lines, write_text
+    from utils.images import read_images, to_model_input
+    from utils.metrics import accuracy, recall_per_class
+    from utils.norms import mean_norm
+    from utils.provenance import environment, now
+
+    started = now()
+    classifier.start_session(args.seed, inference=False)
+    class_names = datasets.ISIC2018_CLASSES
+    if args.weights in ("imagenet", "none"):
+        model = classifier.build_classifier(
+            args.model, args.image_size, len(class_names),
+            "imagenet" if args.weights == "imagenet" else None)
+    else:
+        model = classifier.build_classifier(args.model, args.image_size, len(class_names))
+        classifier.load_weights(model, args.weights, args.model)
+
+    folder = os.path.join(args.data_dir, datasets.ISIC2018_IMAGES)
+    images, labels = {}, {}
+    for side, rows in zip(split._fields, split):
+        images[side] = read_images([os.path.join(folder, file) for file, _ in rows],
+                                   args.image_size, "reading {} images".format(side))
+        labels[side] = np.array([class_names.index(label) for _, label in rows])
+
+    weights_path = os.path.join(args.models_dir, name + ".h5")
+    details = classifier.details_folder(weights_path)
+    for side, rows in zip(split._fields, split):
+        splits.write_rows(os.path.join(details, side + ".csv"), rows)
+
+    training.compile_for_training(model, args.learning_rate)
+
+    def ordered(side):
+        return training.epoch_batches(images[side], labels[side], len(class_names),
+                                      np.arange(len(labels[side])), args.batch_size, False, 0)
+
+    history = []
+    began = time.time()
+    bar = tqdm(range(epochs), desc="training " + name, unit="epoch")
+    for epoch in bar:
+        import keras.backend as K
+
+        rate = training.learning_rate(recipe, args.learning_rate, epoch)
+        K.set_value(model.optimizer.lr, rate)
+        order = training.epoch_order(labels["train"], recipe.oversample, args.seed, epoch)
+        batches = training.epoch_batches(
+            images["train"], labels["train"], len(class_names), order, args.batch_size,
+            recipe.augment, args.seed + epoch * len(order))
+        fitted = model.fit_generator(batches, shuffle=False, verbose=0).history
+        test_loss, test_accuracy = model.evaluate_generator(ordered("test"))
+        history.append({
+            "epoch": epoch + 1, "learning_rate": rate, "loss": fitted["loss"][0],
+            "accuracy": fitted["acc"][0], "test_loss": test_loss, "test_accuracy": test_accuracy})
+        bar.set_postfix(loss="{:.3f}".format(history[-1]["loss"]),
+                        accuracy="{:.3f}".format(history[-1]["accuracy"]),
+                        test="{:.3f}".format(test_accuracy))
+    seconds = time.time() - began
+
+    columns = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy")
+    write_text(os.path.join(details, "history.csv"), "".join(
+        ",".join(str(value) for value in row) + "\n"
+        for row in [columns] + [[row[c] for c in columns] for row in history]))
+    figures.learning_curve(os.path.join(details, "learning_curve.png"), history, name)
+
+    scores = {}
+    for side in split._fields:
+        probabilities = classifier.predict_in_batches(
+            lambda batch: model.predict(to_model_input(batch)), images[side])
+        predictions = probabilities.argmax(axis=1)
+        overall = accuracy(labels[side], predictions)
+        recalls = recall_per_class(labels[side], predictions, len(class_names))
+        scores[side] = {"images": overall.total, "accuracy": overall.value,
+                        "recall": {c: r.value if r.total else None
+                                   for c, r in zip(class_names, recalls)}}
+        print("{:5s} accuracy {:.1%} of {} images; recall {}".format(
+            side, overall.value, overall.total, ", ".join(
+                "{} {:.0%}".format(c, r.value) for c, r in zip(class_names, recalls) if r.total)))
+    figures.confusion_matrix(
+        os.path.join(details, "confusion_matrix.png"),
+        confusion_matrix(labels["test"], predictions, labels=range(len(class_names))),
+        class_names, "{}, {} test images, accuracy {:.1%}".format(
+            name, scores["test"]["images"], scores["test"]["accuracy"]),
+        "true class", "predicted class")
+
+    classifier.save_classifier(model, weights_path, dict(
+        environment(),
+        name=name,
+        architecture=args.model,
+        class_names=class_names,
+        image_folder=datasets.ISIC2018_IMAGES,
+        image_size=args.image_size,
+        scaling=classifier.SCALING,
+        mean_norms={"2": mean_norm(images["train"], 2), "inf": mean_norm(images["train"], np.inf)},
+        split={side: {"images": len(rows),
+                      "sha256": sha256_of_lines(",".join(row) for row in rows)}
+               for side, rows in zip(split._fields, split)},
+        scores=scores,
+        arguments=vars(args),
+        epochs=epochs,
+        seconds_of_training=round(seconds, 1),
+        started=started,
+        finished=now(),
+    ))
+    print("wrote {}, {} and {}{}".format(weights_path, classifier.description_path(weights_path),
+                                         details, os.sep))
+
+
+if __name__ == "__main__":
+    run_script(main)

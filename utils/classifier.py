@@ -1,0 +1,194 @@
+"""The classifiers of the study as Keras models: building, saving and loading them."""
+
+import os
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.files import read_json, replacing, sha256_of_file, sha256_of_lines, write_json
+from utils.images import PIXEL_OFFSET, PIXEL_SCALE
+from utils.splits import read_rows
+
+ARCHITECTURES = ("VGG16", "ResNet50", "InceptionV3")
+MIN_IMAGE_SIZE = {"VGG16": 32, "ResNet50": 32, "InceptionV3": 75}  # what keras_applications accepts
+
+SCALING = {"offset": PIXEL_OFFSET, "scale": PIXEL_SCALE}
+
+# MD5 of the files that Keras downloads, as keras_applications 1.0.8 lists them.
+IMAGENET_MD5 = {
+    "VGG16": "6d6bbae143d832006294945121d1f1fc",
+    "ResNet50": "a268eb855778b3df3c7506639542a6af",
+    "InceptionV3": "bcbd6486424b2319ff4ef7d526e38f63",
+}
+
+
+def start_session(seed, inference):
+    """Begin an empty TensorFlow graph in which every random operation is seeded.
+
+    inference: fix the graph to the test phase (batch normalisation uses its moving averages).
+    """
+    import keras.backend as K
+    import tensorflow as tf
+
+    # Keras 2.2.4 calls names that TensorFlow 1.14 announces as deprecated, once for each name; on
+    # pinned versions that announcement asks nothing of anybody.
+    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    K.clear_session()
+    tf.set_random_seed(seed)
+    K.set_session(tf.Session(config=tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))))
+    if inference:
+        K.set_learning_phase(0)
+
+
+def build_classifier(architecture, image_size, num_classes, weights=None):
+    """ImageNet architecture without its top -> global average pooling -> Dense -> softmax.
+
+    architecture: one of ARCHITECTURES. weights: None (random) or "imagenet".
+    Returns a Keras model from float32 (n, image_size, image_size, 3), model-input units, to class
+    probabilities (n, num_classes); its layer "logits" holds the logits. Raises UserError.
+    """
+    import keras
+    from keras import layers
+
+    if image_size < MIN_IMAGE_SIZE[architecture]:
+        raise UserError("--image-size {}: {} needs at least {}".format(
+            image_size, architecture, MIN_IMAGE_SIZE[architecture]))
+    make_base = {"VGG16": keras.applications.VGG16, "ResNet50": keras.applications.ResNet50,
+                 "InceptionV3": keras.applications.InceptionV3}[architecture]
+    shape = (image_size, image_size, 3)
+    if weights == "imagenet":
+        try:
+            base = make_base(weights="imagenet", include_top=False, input_shape=shape)
+        except Exception as error:  # Keras raises a bare Exception when the download fails
+            raise UserError(_no_imagenet_weights(architecture, error))
+    else:
+        base = make_base(weights=None, include_top=False, input_shape=shape)
+        if architecture == "VGG16":
+            _he_initialisation(base)
+    features = layers.GlobalAveragePooling2D(name="features")(base.output)
+    logits = layers.Dense(num_classes, name="logits")(features)
+    return keras.Model(base.input, layers.Activation("softmax", name="softmax")(logits))
+
+
+def _he_initialisation(model):
+    """Draw the convolution kernels anew from He's distribution (He et al. 2015, equation 10).
+
+    Keras draws them from Glorot's, with which a signal loses half its variance in each of VGG16's
+    13 rectified layers, so that without batch normalisation nothing is learned for a long time.
+    """
+    import keras.backend as K
+    from keras.initializers import he_normal
+    from keras.layers import Conv2D
+
+    for layer in model.layers:
+        if isinstance(layer, Conv2D):
+            K.get_session().run(layer.kernel.assign(he_normal()(K.int_shape(layer.kernel))))
+
+
+def _no_imagenet_weights(architecture, error):
+    import importlib
+
+    module = importlib.import_module("keras_applications." + {
+        "VGG16": "vgg16", "ResNet50": "resnet50", "InceptionV3": "inception_v3"}[architecture])
+    address = module.WEIGHTS_PATH_NO_TOP
+    home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
+    return (
+        "the ImageNet weights of {} could not be loaded ({}); without a connection, download {} "
+        "(md5 {}) elsewhere and put it into {}, or use --weights none or --weights FILE".format(
+            architecture, error, address, IMAGENET_MD5[architecture], os.path.join(home, "models")))
+
+
+def load_weights(model, path, architecture):
+    """Load the weights of a file into `model`, layer by layer in order.
+
+    path: h5 file of a whole model or of its weights; the follow-up paper's files load too.
+    Raises UserError when the file is missing, is no h5 file, or has other layers.
+    """
+    if not os.path.isfile(path):
+        raise UserError("{}: no such weights file; train one with train_model.py".format(path))
+    try:
+        model.load_weights(path)
+    except (OSError, KeyError) as error:
+        raise UserError("{}: not an h5 file with Keras weights ({}); train it again".format(
+            path, error))
+    except (ValueError, IndexError) as error:
+        raise UserError("{}: these weights are not those of {} with {} classes ({})".format(
+            path, architecture, model.output_shape[-1], error))
+
+
+def description_path(weights_path):
+    """The JSON file that belongs to a weights file: models/VGG16.h5 -> models/VGG16.json."""
+    return os.path.splitext(weights_path)[0] + ".json"
+
+
+def details_folder(weights_path):
+    """The folder of the split and the pictures of a model: models/VGG16.h5 -> models/VGG16."""
+    return os.path.splitext(weights_path)[0]
+
+
+def model_name(weights_path):
+    """The name of a model: models/VGG16.h5 -> VGG16."""
+    return os.path.basename(details_folder(weights_path))
+
+
+def save_classifier(model, path, description):
+    """Save the model without its optimizer as h5, and `description` with its SHA-256 as JSON."""
+    with replacing(path) as temporary:
+        model.save(temporary, include_optimizer=False)
+    weights = {"file": os.path.basename(path), "sha256": sha256_of_file(path)}
+    write_json(description_path(path), dict(description, weights=weights))
+
+
+REQUIRED = ("architecture", "class_names", "image_size", "mean_norms", "scaling", "image_folder",
+            "split", "weights")
+
+
+def read_description(path):
+    """Read and check the JSON beside a weights file. Raises UserError."""
+    mend = "train_model.py writes it beside the weights"
+    if not os.path.isfile(path):
+        raise UserError("{}: no such model file; train one with train_model.py".format(path))
+    json_path = description_path(path)
+    description = read_json(json_path, mend)
+    missing = [key for key in REQUIRED if key not in description]
+    if missing:
+        raise UserError("{}: lacks {}; {}".format(json_path, ", ".join(missing), mend))
+    if description["architecture"] not in ARCHITECTURES:
+        raise UserError("{}: architecture {}, expected one of {}".format(
+            json_path, description["architecture"], ", ".join(ARCHITECTURES)))
+    if description["scaling"] != SCALING:
+        raise UserError("{}: made for inputs scaled as {}, this code scales as {}".format(
+            json_path, description["scaling"], SCALING))
+    found = sha256_of_file(path)
+    if found != description["weights"]["sha256"]:
+        raise UserError("{}: SHA-256 is {}, {} says {}; the two files do not belong together, "
+                        "train the model again".format(
+                            path, found, json_path, description["weights"]["sha256"]))
+    return description
+
+
+def read_split_side(path, description, side):
+    """The rows (file, class name) of the "train" or "test" side of a model's split.
+
+    path: of the weights. Raises UserError when the list is not the one the model was made with.
+    """
+    rows_path = os.path.join(details_folder(path), side + ".csv")
+    rows = read_rows(rows_path)
+    if sha256_of_lines(",".join(row) for row in rows) != description["split"][side]["sha256"]:
+        raise UserError("{}: not the {} images that {} names; train the model again".format(
+            rows_path, side, description_path(path)))
+    return rows
+
+
+def load_classifier(path, description):
+    """Build the model that `description` names and load its weights. Raises UserError."""
+    model = build_classifier(description["architecture"], description["image_size"],
+                             len(description["class_names"]))
+    load_weights(model, path, description["architecture"])
+    return model
+
+
+def predict_in_batches(predict, images, batch_size=32):
+    """Apply `predict` (batch -> array, first axis n) to batches of `images` and join the results."""
+    return np.concatenate([predict(images[i:i + batch_size])
+                           for i in range(0, len(images), batch_size)])

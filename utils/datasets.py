@@ -1,0 +1,100 @@
+"""Where each data set keeps its images and labels, in the layout its publisher ships."""
+
+import collections
+import csv
+import os
+
+from utils.errors import UserError
+
+ISIC2018_CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+ISIC2018_IMAGES = os.path.join("isic2018", "ISIC2018_Task3_Training_Input")
+ISIC2018_GROUND_TRUTH = "ISIC2018_Task3_Training_GroundTruth"
+ISIC2018_LESIONS = "ISIC2018_Task3_Training_LesionGroupings"
+
+# Folder of each image source below the data folder.
+SOURCES = collections.OrderedDict([
+    ("open_images_v5", os.path.join("open_images_v5", "test")),
+    ("ilsvrc2012", "ilsvrc2012"),
+    ("isic2018", ISIC2018_IMAGES),
+])
+
+HOW_TO_GET = "data/README.md says how to get the data set"
+
+
+def read_csv(path, header, mend=HOW_TO_GET):
+    """Read a csv file; a byte order mark and CRLF line ends are accepted.
+
+    header: the column names that must be there, or None for a file without a header.
+    mend: what to do when the file is wrong, for the message.
+    Returns a list of dicts (with a header) or of lists (without). Raises UserError.
+    """
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            if header is None:
+                return [row for row in csv.reader(file) if row]
+            reader = csv.DictReader(file)
+            missing = [name for name in header if name not in (reader.fieldnames or [])]
+            if missing:
+                raise UserError("{}: column {} is missing, found {}; {}".format(
+                    path, ", ".join(missing), ", ".join(reader.fieldnames or ["nothing"]), mend))
+            return list(reader)
+    except FileNotFoundError:
+        raise UserError("{}: not found; {}".format(path, mend))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError("{}: not a csv file ({}); {}".format(path, error, mend))
+
+
+def _first_existing(*paths):
+    return next((path for path in paths if os.path.exists(path)), paths[0])
+
+
+def isic2018_labels(data_dir):
+    """The ground truth of ISIC2018 Task 3, in the order of its csv.
+
+    Returns an OrderedDict from file name (ISIC_0024306.jpg) to class name.
+    Raises UserError when a file is missing, a row does not name one class, or an image is missing.
+    """
+    name = ISIC2018_GROUND_TRUTH + ".csv"
+    root = os.path.join(data_dir, "isic2018")
+    path = _first_existing(os.path.join(root, ISIC2018_GROUND_TRUTH, name),
+                           os.path.join(root, name))
+    labels = collections.OrderedDict()
+    for row in read_csv(path, ("image",) + ISIC2018_CLASSES):
+        classes = [c for c in ISIC2018_CLASSES if _is_one(row[c])]
+        if len(classes) != 1:
+            raise UserError("{}: image {} has {} classes, expected exactly one column with 1.0; {}"
+                            .format(path, row["image"], len(classes), HOW_TO_GET))
+        file = row["image"] + ".jpg"
+        if file in labels:
+            raise UserError("{}: image {} appears twice; {}".format(path, row["image"], HOW_TO_GET))
+        labels[file] = classes[0]
+    check_images_exist(data_dir, ISIC2018_IMAGES, labels, path)
+    return labels
+
+
+def _is_one(cell):
+    try:
+        return float(cell) == 1.0
+    except (TypeError, ValueError):
+        return False
+
+
+def check_images_exist(data_dir, image_folder, files, listed_in):
+    """Raise UserError when `files`, listed in the file `listed_in`, are not all in the folder."""
+    folder = os.path.join(data_dir, image_folder)
+    if not os.path.isdir(folder):
+        raise UserError("{}: no such folder; {}".format(folder, HOW_TO_GET))
+    present = set(os.listdir(folder))
+    missing = [file for file in files if file not in present]
+    if missing:
+        raise UserError("{}: {} of {} images listed in {} are missing, the first is {}; {}".format(
+            folder, len(missing), len(files), listed_in, missing[0], HOW_TO_GET))
+
+
+def isic2018_lesions(data_dir):
+    """The lesion that each ISIC2018 image shows: dict from file name to lesion id. UserError."""
+    name = ISIC2018_LESIONS + ".csv"
+    root = os.path.join(data_dir, "isic2018")
+    path = _first_existing(os.path.join(root, name), os.path.join(root, ISIC2018_GROUND_TRUTH, name))
+    rows = read_csv(path, ("image", "lesion_id"))
+    return {row["image"] + ".jpg": row["lesion_id"] for row in rows}

@@ -1,0 +1,29 @@
+"""Mistakes a user can mend: one message on stderr and exit code 2, never a traceback."""
+
+import sys
+
+
+class UserError(Exception):
+    """Something outside the program is wrong.
+
+    The message names the file, what was found, what was expected, and what to do.
+    """
+
+
+def run_script(main):
+    """Run the entry point of a script; a UserError or a refused file ends it with exit code 2."""
+    try:
+        main()
+    except UserError as error:
+        message = str(error)
+    except OSError as error:
+        if error.filename is None and error.errno is None:
+            raise
+        message = "{}: {}".format(error.filename or "input/output", error.strerror)
+    except KeyboardInterrupt:
+        print("\ninterrupted", file=sys.stderr)
+        sys.exit(130)
+    else:
+        return
+    print("error: " + message, file=sys.stderr)
+    sys.exit(2)

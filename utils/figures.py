@@ -1,0 +1,83 @@
+"""Every picture the scripts draw. Each function writes one file."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from utils.files import replacing
+from utils.images import PIXEL_SCALE
+
+# Okabe and Ito's palette: told apart by colour-blind readers, and by lightness in grey print.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
+
+
+def _save(figure, path):
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+    plt.close(figure)
+
+
+def learning_curve(path, history, title):
+    """Loss and accuracy against the epoch.
+
+    history: list of dicts with epoch, loss, accuracy, test_loss, test_accuracy.
+    """
+    epochs = [row["epoch"] for row in history]
+    figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+    for axis, quantity, label in zip(axes, ("loss", "accuracy"), ("cross-entropy loss", "accuracy")):
+        axis.plot(epochs, [row[quantity] for row in history], color=BLUE, marker=".",
+                  label="training, during the epoch")
+        axis.plot(epochs, [row["test_" + quantity] for row in history], color=ORANGE, marker=".",
+                  linestyle="--", label="test, after the epoch")
+        axis.set_xlabel("epoch")
+        axis.set_ylabel(label)
+        axis.grid(alpha=0.3)
+        axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
+    axes[1].set_ylim(0, 1)
+    worst = max(max(row["loss"], row["test_loss"]) for row in history)
+    axes[0].set_ylim(0, min(1.05 * worst, 5))  # early losses in the test phase can be enormous
+    axes[0].legend(fontsize=8)
+    figure.suptitle(title)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+def confusion_matrix(path, counts, class_names, title, ylabel, xlabel):
+    """A confusion matrix; each cell shows its count, shaded by its share of the row.
+
+    counts: int, (K, K), rows `ylabel`, columns `xlabel`.
+    """
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 1.6 + 0.55 * len(class_names)
+    figure, axis = plt.subplots(figsize=(size + 0.8, size))
+    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for row in range(len(class_names)):
+        for column in range(len(class_names)):
+            axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=8,
+                      color="white" if shares[row, column] > 0.5 else "black")
+    axis.set_xticks(range(len(class_names)))
+    axis.set_xticklabels(class_names, rotation=45, ha="right")
+    axis.set_yticks(range(len(class_names)))
+    axis.set_yticklabels(class_names)
+    axis.set_xlabel(xlabel)
+    axis.set_ylabel(ylabel)
+    axis.set_title(title, fontsize=10)
+    figure.colorbar(picture, ax=axis, label="share of the row", fraction=0.046)
+    _save(figure, path)
+
+
+def uap_picture(path, v, title):
+    """A perturbation, magnified so that its largest entry spans the grey levels, about mid-grey.
+
+    v: float32, (h, w, 3), model-input units.
+    """
+    largest = float(np.abs(v).max())
+    figure, axis = plt.subplots(figsize=(4, 4.4))
+    axis.imshow(0.5 + 0.5 * v / max(largest, 1e-12))
+    axis.set_axis_off()
+    axis.set_title("{}\nlargest change {:.1f} of 255 grey levels, shown x {:.1f}".format(
+        title, largest * PIXEL_SCALE, 127.5 / max(largest * PIXEL_SCALE, 1e-12)), fontsize=8)
+    _save(figure, path)

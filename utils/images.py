@@ -1,0 +1,121 @@
+"""Image files to arrays: decoding, resizing, scaling, and reading ahead in the background."""
+
+import collections
+import concurrent.futures
+import os
+
+import numpy as np
+from PIL import Image
+
+from utils.errors import UserError
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
+
+# Model input x = (pixels - PIXEL_OFFSET) / PIXEL_SCALE, as in the study.
+PIXEL_OFFSET = 128.0
+PIXEL_SCALE = 128.0
+
+
+class BrokenImage(Exception):
+    """A file that cannot be decoded as an image; the message is the reason."""
+
+
+def read_image(path, size):
+    """Decode one image file and resize it (bilinear, antialiased, aspect ratio not kept).
+
+    path: any file Pillow can read; the content counts, not the name. CMYK, palette, grayscale
+        and transparent images become RGB as Pillow converts them; 16-bit samples keep their upper
+        8 bits; the EXIF orientation is ignored, as Keras does.
+    size: height and width in pixels.
+    Returns uint8, (size, size, 3), 0..255. Raises BrokenImage.
+    """
+    try:
+        with Image.open(path) as image:
+            if image.mode.startswith("I"):
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+            image = image.convert("RGB")
+            if image.size != (size, size):
+                image = image.resize((size, size), Image.BILINEAR)
+            return np.asarray(image)
+    except (OSError, ValueError, SyntaxError, EOFError, MemoryError,
+            Image.DecompressionBombError) as error:
+        raise BrokenImage(str(error) or type(error).__name__)
+
+
+def to_model_input(pixels):
+    """uint8 pixels 0..255, any shape -> float32 model input in -1..0.9922, same shape."""
+    return (np.asarray(pixels, np.float32) - np.float32(PIXEL_OFFSET)) / np.float32(PIXEL_SCALE)
+
+
+def to_pixels(x):
+    """Model input, any shape -> the uint8 pixels an image file can hold: clipped to 0..255, rounded."""
+    return np.rint(np.clip(x * PIXEL_SCALE + PIXEL_OFFSET, 0, 255)).astype(np.uint8)
+
+
+def read_ahead(paths, size, workers=2, ahead=64):
+    """Decode `paths` in background threads and yield, in order, a uint8 image or its BrokenImage.
+
+    paths: iterable of paths. size: as in read_image. At most `ahead` decoded images wait at a
+    time, so memory does not depend on the number of paths.
+    """
+    def load(path):
+        try:
+            return read_image(path, size)
+        except BrokenImage as error:
+            return error
+
+    paths = iter(paths)
+    pool = concurrent.futures.ThreadPoolExecutor(workers)
+    pending = collections.deque()
+    try:
+        for path in paths:
+            pending.append(pool.submit(load, path))
+            if len(pending) >= ahead:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+        pool.shutdown()
+
+
+def read_images(paths, size, description):
+    """Read a list of image files into memory, with a progress bar.
+
+    Returns uint8, (n, size, size, 3). Raises UserError naming the broken files: a labelled image
+    that cannot be read would silently change the data set.
+    """
+    from tqdm import tqdm
+
+    images = np.empty((len(paths), size, size, 3), np.uint8)
+    broken = []
+    stream = tqdm(read_ahead(paths, size), total=len(paths), desc=description, unit="image")
+    for index, image in enumerate(stream):
+        if isinstance(image, BrokenImage):
+            broken.append("{} ({})".format(paths[index], image))
+        else:
+            images[index] = image
+    if broken:
+        raise UserError(
+            "{} of {} images cannot be read, the first is {}; get them again, or remove their rows"
+            .format(len(broken), len(paths), broken[0]))
+    return images
+
+
+def list_images(folder):
+    """All image files below `folder`, by extension, as sorted paths relative to it.
+
+    Links to folders are not followed. Raises UserError when there is no folder or no image.
+    """
+    if not os.path.isdir(folder):
+        raise UserError("{}: no such folder; data/README.md says how to get the images"
+                        .format(folder))
+    found = []
+    for where, _, names in os.walk(folder):
+        found += [os.path.relpath(os.path.join(where, name), folder) for name in names
+                  if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
+    if not found:
+        raise UserError("{}: no image in this folder (looked for {}); data/README.md says how to "
+                        "get the images".format(folder, " ".join(EXTENSIONS)))
+    return sorted(found)

@@ -1,0 +1,47 @@
+"""Norms of images and perturbations: measuring, projecting, and random vectors of a given norm.
+
+A norm runs over the whole array, all pixels and channels; p is 2 or numpy.inf.
+"""
+
+import numpy as np
+
+
+def norm(array, p):
+    """The p-norm of one array, as a float."""
+    return float(np.linalg.norm(np.asarray(array, np.float64).ravel(), p))
+
+
+def mean_norm(images, p):
+    """Mean over images of each image's p-norm. images: (n, ...), pixel units 0..255."""
+    return float(np.mean([norm(image, p) for image in images]))
+
+
+def project(v, p, xi):
+    """Project v onto the ball of radius xi around 0: P_{p,xi} of Moosavi-Dezfooli et al. 2017.
+
+    v: float32, any shape, same units as xi. Returns float32, the nearest point of the ball in the
+    Euclidean sense, so a v inside comes back unchanged.
+    """
+    v = np.asarray(v, np.float32)
+    if p == np.inf:
+        return np.clip(v, -np.float32(xi), np.float32(xi))
+    if p != 2:
+        raise ValueError("p is 2 or numpy.inf, not {!r}".format(p))
+    length = norm(v, 2)
+    return v if length <= xi else (v * (xi / length)).astype(np.float32)
+
+
+def random_of_norm(shape, p, size, seed):
+    """A random perturbation whose p-norm is `size`.
+
+    p = 2: uniform on the sphere. p = inf: each entry uniform in -size..size, scaled so that the
+    largest is `size`. Returns float32, `shape`.
+    """
+    random = np.random.RandomState(seed)
+    r = random.normal(size=shape) if p == 2 else random.uniform(-1, 1, shape)
+    return (r * (size / norm(r, p))).astype(np.float32)
+
+
+def permuted(v, seed):
+    """The same values as v at random places (pixels and channels alike): keeps every p-norm."""
+    return np.random.RandomState(seed).permutation(v.ravel()).reshape(v.shape)

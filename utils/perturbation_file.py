@@ -1,0 +1,37 @@
+"""Reading a perturbation from a .npy file, trusting nothing about it."""
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.files import sha256_of_file
+from utils.norms import norm
+
+TOLERANCE = 1e-5  # relative; float32 rounding of a projection
+
+
+def load_perturbation(path, image_size, expected_sha256=None, p=None, bound=None):
+    """Load a UAP and check it.
+
+    path: .npy file. image_size: of the model. expected_sha256: of the file, from its run.json.
+    p, bound: the norm it must keep, model-input units; None when unknown.
+    Returns float32, (image_size, image_size, 3), model-input units. Raises UserError.
+    """
+    mend = "make it again with make_uap.py"
+    try:
+        v = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise UserError("{}: no such file; {}".format(path, mend))
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError("{}: not a .npy file of numbers ({}); {}".format(path, error, mend))
+    shape = (image_size, image_size, 3)
+    if not isinstance(v, np.ndarray) or v.dtype != np.float32 or v.shape != shape:
+        raise UserError("{}: {} {}, expected float32 {} for this model; {}".format(
+            path, getattr(v, "dtype", type(v).__name__), getattr(v, "shape", ""), shape, mend))
+    if not np.isfinite(v).all():
+        raise UserError("{}: contains NaN or infinity; {}".format(path, mend))
+    if expected_sha256 is not None and sha256_of_file(path) != expected_sha256:
+        raise UserError("{}: changed since its run.json was written; {}".format(path, mend))
+    if bound is not None and norm(v, p) > bound * (1 + TOLERANCE):
+        raise UserError("{}: its {}-norm is {:.6g}, the bound is {:.6g}; {}".format(
+            path, p, norm(v, p), bound, mend))
+    return v

@@ -1,0 +1,112 @@
+"""Which labelled images are for training and which for the test."""
+
+import collections
+import csv
+import io
+import os
+
+import numpy as np
+
+from utils.datasets import read_csv
+from utils.errors import UserError
+from utils.files import write_text
+
+TEST_SHARE = 0.3  # of the images, in the study and in the follow-up paper
+
+Split = collections.namedtuple("Split", "train test")  # two lists of (file, class name)
+
+
+def image_split(labels, seed):
+    """Split images 70/30, each class in the same proportion (two images of a lesion may part).
+
+    labels: dict from file name to class name. Returns a Split. Raises UserError.
+    """
+    from sklearn.model_selection import train_test_split
+
+    rows = list(labels.items())
+    try:
+        train, test = train_test_split(
+            rows, test_size=TEST_SHARE, random_state=seed, stratify=[label for _, label in rows])
+    except ValueError as error:
+        raise UserError("cannot split {} images 70/30 by class: {}".format(len(rows), error))
+    return Split(train, test)
+
+
+def lesion_split(labels, lesions, seed):
+    """Split about 70/30 so that no lesion has images on both sides, stratified by class.
+
+    labels: dict from file name to class name. lesions: dict from file name to lesion id.
+    Returns a Split. Raises UserError when an image has no lesion.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    rows = list(labels.items())
+    without = [file for file, _ in rows if file not in lesions]
+    if without:
+        raise UserError("the lesion groupings lack {} of {} images, the first is {}; use the "
+                        "official csv, or --split image".format(len(without), len(rows), without[0]))
+    folds = StratifiedGroupKFold(n_splits=10, shuffle=True, random_state=seed).split(
+        rows, [label for _, label in rows], [lesions[file] for file, _ in rows])
+    test = np.concatenate([fold for (_, fold), _ in zip(folds, range(int(10 * TEST_SHARE)))])
+    in_test = np.zeros(len(rows), bool)
+    in_test[test] = True
+    return Split([row for row, t in zip(rows, in_test) if not t],
+                 [row for row, t in zip(rows, in_test) if t])
+
+
+def folder_split(folder, labels):
+    """Read train.csv and test.csv, rows `file,label` without a header (the follow-up's layout).
+
+    labels: dict from file name to class name, against which each row is checked.
+    Returns a Split. Raises UserError.
+    """
+    split = Split(*(read_rows(os.path.join(folder, name)) for name in ("train.csv", "test.csv")))
+    seen = set()
+    for name, rows in zip(split._fields, split):
+        path = os.path.join(folder, name + ".csv")
+        for file, label in rows:
+            if labels.get(file) != label:
+                raise UserError("{}: {} is labelled {}, the ground truth says {}".format(
+                    path, file, label, labels.get(file, "nothing of this image")))
+            if file in seen:
+                raise UserError("{}: {} is listed twice; an image belongs on one side".format(
+                    path, file))
+            seen.add(file)
+    return split
+
+
+def read_rows(path):
+    """Read rows `file,label` without a header: a list of (file, class name). Raises UserError."""
+    rows = read_csv(path, None, "expected rows file,label without a header")
+    if not rows:
+        raise UserError("{}: empty; expected rows file,label without a header".format(path))
+    bad = next((row for row in rows if len(row) != 2), None)
+    if bad:
+        raise UserError("{}: row {} has {} cells; expected file,label".format(
+            path, ",".join(bad), len(bad)))
+    return [tuple(row) for row in rows]
+
+
+def write_rows(path, rows):
+    """Write rows `file,label`, so that the folder can be given to --split again."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def limit_rows(rows, limit, seed):
+    """At most `limit` rows, drawn with `seed` in the proportion of the classes; order kept.
+
+    Every class keeps at least one row while `limit` allows it. limit None keeps all.
+    """
+    if limit is None or limit >= len(rows):
+        return list(rows)
+    order = np.random.RandomState(seed).permutation(len(rows))
+    members = collections.OrderedDict()
+    for index in order:
+        members.setdefault(rows[index][1], []).append(index)
+    # The i-th of n rows of a class stands at i / n of the way: taking the earliest keeps shares.
+    places = [(i / len(group), label, index)
+              for label, group in members.items() for i, index in enumerate(group)]
+    chosen = sorted(index for _, _, index in sorted(places)[:limit])
+    return [rows[index] for index in chosen]
