@@ -8,6 +8,7 @@ writes  results/<model>/<run>/predictions.csv   one row for each test image: its
                                                 predictions clean, under the UAP, under the UAP as
                                                 an 8-bit image, and under two random controls
                               predictions.json  what these rows were computed from
+                              examples.png      the first test image of each class, before and after
         results/table.csv, results/table.md     our fooling rates beside the published ones
 """
 
@@ -50,17 +51,21 @@ def find_runs(args):
 
     mend = "make_uap.py writes it"
     if args.uap:
-        name_of_model = model_name(args.model_file)
-        beside = os.path.join(os.path.dirname(os.path.abspath(args.uap)), "run.json")
+        target = model_name(args.model_file)
+        folder = os.path.dirname(os.path.abspath(args.uap))
+        beside = os.path.join(folder, "run.json")
         if os.path.exists(beside):
             run = read_json(beside, mend)
-            if run["model"]["name"] == name_of_model:
-                return [(os.path.dirname(beside), args.uap, run, args.model_file)]
-        name = os.path.splitext(os.path.basename(args.uap))[0]
-        run = {"model": {"name": name_of_model, "sha256": None}, "source": name, "attack": "unknown",
-               "target": None, "norm": {"p": args.norm, "bound": None}, "images": {"used": None},
-               "passes": None, "uap": {"sha256": None}}
-        return [(os.path.join(args.results_dir, name_of_model, name), args.uap, run, args.model_file)]
+            if run["model"]["name"] == target:
+                return [(folder, args.uap, run, args.model_file)]
+            name = "{}-of-{}".format(os.path.basename(folder), run["model"]["name"])
+            run["model"]["sha256"] = None  # on purpose: does the UAP transfer?
+        else:
+            name = os.path.splitext(os.path.basename(args.uap))[0]
+            run = {"model": {"name": None, "sha256": None}, "source": name, "attack": "unknown",
+                   "target": None, "norm": {"p": args.norm, "bound": None},
+                   "images": {"used": None}, "passes": None, "uap": {"sha256": None}}
+        return [(os.path.join(args.results_dir, target, name), args.uap, run, args.model_file)]
     runs = []
     for path in sorted(glob.glob(os.path.join(glob.escape(args.results_dir), "*", "*", "run.json"))):
         run = read_json(path, mend)
@@ -76,7 +81,7 @@ def find_runs(args):
 def main():
     args = parse_arguments()
     from utils import splits, table
-    from utils.classifier import read_description, read_split_side
+    from utils.classifier import model_name, read_description, read_split_side
     from utils.files import sha256_of_file, sha256_of_lines, write_json, write_text
     from utils.perturbation_file import load_perturbation
 
@@ -98,7 +103,8 @@ def main():
             v = load_perturbation(uap_path, model_info["image_size"], run["uap"]["sha256"],
                                   float(run["norm"]["p"]), run["norm"]["bound"])
             info = {
-                "model": run["model"]["name"], "model_sha256": model_info["weights"]["sha256"],
+                "model": model_name(model_file), "made_for": run["model"]["name"],
+                "model_sha256": model_info["weights"]["sha256"],
                 "uap_sha256": sha256_of_file(uap_path), "source": run["source"],
                 "attack": run["attack"], "norm": run["norm"]["p"], "target": run["target"],
                 "run": os.path.basename(folder), "images": run["images"]["used"],
@@ -110,9 +116,7 @@ def main():
             todo.append((model_file, model_info, rows, pending))
 
     for model_file, model_info, rows, pending in todo:
-        attacked_rows = predict(args, model_file, model_info, rows,
-                                [(v, info) for _, v, info in pending])
-        for (folder, _, info), table_rows in zip(pending, attacked_rows):
+        for folder, info, table_rows in predict(args, model_file, model_info, rows, pending):
             rows_path = os.path.join(folder, "predictions.csv")
             table.write_rows(rows_path, table_rows)
             write_json(os.path.join(folder, "predictions.json"),
@@ -147,15 +151,16 @@ def read_summaries(results_dir):
                 os.path.join(glob.escape(results_dir), "*", "*", "predictions.json")))]
 
 
-def predict(args, model_file, model_info, rows, perturbations):
-    """Yield, for each of `perturbations`, the rows of predictions.csv; the model is loaded once.
+def predict(args, model_file, model_info, rows, runs):
+    """Yield (folder, info, rows of predictions.csv) for each run; draw its examples.png.
 
-    rows: (file, class name) of the test images. perturbations: list of (v, info).
+    rows: (file, class name) of the test images. runs: list of (folder, v, info). The model is
+    loaded, and the clean images are predicted, once.
     """
     import numpy as np
     from tqdm import tqdm
 
-    from utils import classifier
+    from utils import classifier, figures
     from utils.attack_graph import AttackGraph
     from utils.images import read_images, to_model_input, to_pixels
     from utils.norms import norm, permuted, random_of_norm
@@ -163,9 +168,11 @@ def predict(args, model_file, model_info, rows, perturbations):
 
     classifier.start_session(args.seed, inference=True)
     graph = AttackGraph(classifier.load_classifier(model_file, model_info))
-    folder = os.path.join(args.data_dir, model_info["image_folder"])
-    images = read_images([os.path.join(folder, file) for file, _ in rows],
+    image_folder = os.path.join(args.data_dir, model_info["image_folder"])
+    images = read_images([os.path.join(image_folder, file) for file, _ in rows],
                          model_info["image_size"], "reading test images")
+    labels = [label for _, label in rows]
+    firsts = [labels.index(name) for name in model_info["class_names"] if name in labels]
 
     def classes(change):
         """Predicted class names of all test images after `change`, a function of model inputs."""
@@ -175,15 +182,20 @@ def predict(args, model_file, model_info, rows, perturbations):
         return [model_info["class_names"][k] for k in predicted]
 
     clean = classes(lambda x: x)
-    for v, info in tqdm(perturbations, desc="evaluating " + classifier.model_name(model_file), unit="UAP"):
+    name = classifier.model_name(model_file)
+    for folder, v, info in tqdm(runs, desc="evaluating " + name, unit="UAP"):
         p = float(info["norm"])
         r = random_of_norm(v.shape, p, norm(v, p), args.seed)
         shuffled = permuted(v, args.seed)
-        columns = (
-            [file for file, _ in rows], [label for _, label in rows], clean,
-            classes(lambda x: x + v), classes(lambda x: to_model_input(to_pixels(x + v))),
-            classes(lambda x: x + r), classes(lambda x: x + shuffled))
-        yield [dict(zip(ROW_COLUMNS, cells)) for cells in zip(*columns)]
+        attacked = classes(lambda x: x + v)
+        columns = ([file for file, _ in rows], labels, clean, attacked,
+                   classes(lambda x: to_model_input(to_pixels(x + v))),
+                   classes(lambda x: x + r), classes(lambda x: x + shuffled))
+        figures.examples(
+            os.path.join(folder, "examples.png"), v, images[firsts],
+            *(np.array(column)[firsts] for column in (labels, clean, attacked)),
+            title="{}, UAP {}: the first test image of each class".format(name, info["run"]))
+        yield folder, info, [dict(zip(ROW_COLUMNS, cells)) for cells in zip(*columns)]
 
 
 if __name__ == "__main__":

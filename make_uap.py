@@ -10,12 +10,14 @@ writes  results/VGG16/ilsvrc2012/  uap.npy    float32, (height, width, 3), model
                                    log.csv    one row for each image shown
                                    images.csv the images, and those that could not be read
                                    run.json   arguments, versions, hashes, counts
+
+While it runs, the files are in results/VGG16/.ilsvrc2012.partial/. The same command continues an
+interrupted run and ends with the same files.
 """
 
 import argparse
 import csv
 import os
-import shutil
 import time
 
 from utils import arguments, datasets
@@ -55,6 +57,10 @@ def parse_arguments():
     add("--step-size", type=arguments.positive, default=0.001,
         help="of --attack fgsm, L-infinity, model-input units (default: %(default)s)")
     add("--seed", type=arguments.seed, default=0, help="(default: %(default)s)")
+    add("--checkpoint-seconds", type=arguments.positive, default=60,
+        help="time between two checkpoints (default: %(default)s)")
+    add("--restart", action="store_true",
+        help="begin anew where an interrupted run would be continued")
     return parser.parse_args()
 
 
@@ -92,9 +98,20 @@ def run_name(args):
     return "-".join(parts)
 
 
-def snapshot_counts(n):
-    """1, 2, 5 times powers of ten, from 10 up to n."""
-    return {m * 10 ** e for e in range(1, 10) for m in (1, 2, 5) if m * 10 ** e <= n}
+def attack_step(args, graph, target):
+    """The step for one image: function (x, label) -> Step, where label is the target if any."""
+    from utils.deepfool import deepfool, targeted_deepfool
+    from utils.fgsm import fgsm, targeted_fgsm
+
+    if args.attack == "deepfool":
+        attack, gradients, options = (
+            (deepfool, graph.differences, {"max_iter": MAX_ITERATIONS}) if target is None else
+            (targeted_deepfool, graph.difference, {"max_iter": MAX_ITERATIONS}))
+    else:
+        attack, gradients, options = (
+            fgsm if target is None else targeted_fgsm, graph.margin_gradient,
+            {"step_size": args.step_size})
+    return lambda x, label: attack(x, gradients, label, **options)
 
 
 def main():
@@ -114,13 +131,13 @@ def main():
 
     from utils import classifier, figures
     from utils.attack_graph import AttackGraph
-    from utils.deepfool import deepfool, targeted_deepfool
-    from utils.fgsm import fgsm, targeted_fgsm
-    from utils.files import replacing, sha256_of_file, sha256_of_lines, write_json, write_text
+    from utils.checkpoint import StopRequest
+    from utils.files import sha256_of_file, sha256_of_lines, write_json
     from utils.images import PIXEL_SCALE, BrokenImage, read_ahead, to_model_input
     from utils.norms import norm
     from utils.provenance import environment, now
-    from utils.uap import BROKEN, State, universal_perturbation
+    from utils.uap import universal_perturbation
+    from utils.uap_run import UapRun, save_perturbation
 
     started = now()
     chosen = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
@@ -128,92 +145,69 @@ def main():
 
     classifier.start_session(args.seed, inference=True)
     graph = AttackGraph(classifier.load_classifier(args.model_file, model_info))
-    if args.attack == "deepfool" and target is None:
-        def step(x, label):
-            return deepfool(x, graph.differences, label, max_iter=MAX_ITERATIONS)
-    elif args.attack == "deepfool":
-        def step(x, label):
-            return targeted_deepfool(x, graph.difference, label, max_iter=MAX_ITERATIONS)
-    elif target is None:
-        def step(x, label):
-            return fgsm(x, graph.margin_gradient, label, args.step_size)
-    else:
-        def step(x, label):
-            return targeted_fgsm(x, graph.margin_gradient, label, args.step_size)
-
+    name = classifier.model_name(args.model_file)
     size = model_info["image_size"]
-    broken = {}
+    p = np.inf if args.norm == "inf" else 2
+    xi = args.norm_ratio * model_info["mean_norms"][args.norm] / PIXEL_SCALE
+    identity = dict(vars(args), restart=None, checkpoint_seconds=None,
+                    model_sha256=model_info["weights"]["sha256"],
+                    images_sha256=sha256_of_lines(files))
+    run = UapRun(os.path.join(args.results_dir, name, run_name(args)), identity, files,
+                 class_names, (size, size, 3), p, args.restart)
+    state = run.state
+    if run.resumed:
+        print("continuing after image {} of at most {}".format(
+            state.visits, len(files) * args.passes))
 
     def read(indices):
         stream = read_ahead((os.path.join(folder, files[i]) for i in indices), size)
         for index, image in zip(indices, stream):
             if isinstance(image, BrokenImage):
-                broken[files[index]] = str(image)
-                if len(broken) > BROKEN_SHARE * len(files):
+                run.broken[files[index]] = str(image)
+                if len(run.broken) > BROKEN_SHARE * len(files):
+                    if not state.visits:  # nothing that another start could continue
+                        run.discard()
                     raise UserError(
                         "{}: {} of {} images cannot be read, the last is {} ({}); get them again"
-                        .format(folder, len(broken), len(files), files[index], image))
+                        .format(folder, len(run.broken), len(files), files[index], image))
                 yield None
             else:
                 yield to_model_input(image)
 
-    p = np.inf if args.norm == "inf" else 2
-    xi = args.norm_ratio * model_info["mean_norms"][args.norm] / PIXEL_SCALE
-    name = classifier.model_name(args.model_file)
-    run = os.path.join(args.results_dir, name, run_name(args))
-    snapshots = os.path.join(run, "snapshots")
-    if os.path.exists(os.path.join(run, "run.json")):  # a run is what its run.json describes
-        os.remove(os.path.join(run, "run.json"))
-    shutil.rmtree(snapshots, ignore_errors=True)
-    os.makedirs(snapshots)
-
-    def save_array(path, v):
-        with replacing(path) as temporary:
-            np.save(temporary, v)
-
-    state = State((size, size, 3), len(files))
-    wanted = snapshot_counts(len(files))
-    began = time.time()
-    fooled = shown = 0  # in this pass
-    with open(os.path.join(run, "log.csv"), "w", buffering=1, encoding="utf-8", newline="") as file, \
-            tqdm(total=len(files) * args.passes, unit="image",
-                 desc="{} {}".format(name, os.path.basename(run))) as bar:
-        log = csv.writer(file, lineterminator="\n")
-        log.writerow(("visit", "pass", "file", "clean", "under_v", "iterations", "path", "norm"))
+    stop = StopRequest()
+    saved = time.time()
+    fooled = shown = 0  # in this pass, since this start
+    with tqdm(total=len(files) * args.passes, initial=state.visits, unit="image",
+              desc="{} {}".format(name, run_name(args))) as bar:
         for visits in universal_perturbation(
-                state, read, graph.logits, step, p, xi, args.passes, args.target_fooling_rate,
-                args.seed, target):
-            size_of_v = norm(state.v, p)
-            for visit in visits:
-                shown += 1
-                fooled += not visit.path
-                log.writerow((
-                    visit.visit, visit.pass_number, files[visit.index], class_names[visit.clean],
-                    class_names[visit.predicted], len(visit.path),
-                    " ".join(class_names[l] for l in visit.path), "{:.6g}".format(size_of_v)))
-                if visit.visit in wanted:
-                    save_array(os.path.join(snapshots, "images_{:07d}.npy".format(visit.visit)),
-                               state.v)
+                state, read, graph.logits, attack_step(args, graph, target), p, xi, args.passes,
+                args.target_fooling_rate, args.seed, target):
+            run.record(visits)
+            shown += len(visits)
+            fooled += sum(not visit.path for visit in visits)
             bar.update(len(visits))
             bar.set_postfix(fooled="{:.1%}".format(fooled / max(1, shown)),
-                            norm="{:.4f}".format(size_of_v), refresh=False)
+                            norm="{:.4f}".format(norm(state.v, p)), refresh=False)
             if not visits:
                 fooled = shown = 0
-                save_array(os.path.join(snapshots, "pass_{:03d}.npy".format(state.pass_number)),
-                           state.v)
-                bar.write("after pass {}: {:.1%} of the {} images fooled".format(
-                    state.pass_number, state.rates[-1], int(np.sum(state.clean != BROKEN))))
-    seconds = time.time() - began
+                bar.write("after pass {}: {:.1%} of the images {}".format(
+                    state.pass_number, state.rates[-1],
+                    "fooled" if target is None else "predicted as " + args.target))
+            if stop.received or time.time() - saved > args.checkpoint_seconds:
+                run.save_checkpoint()
+                saved = time.time()
+            if stop.received:
+                raise KeyboardInterrupt
 
-    write_text(os.path.join(run, "images.csv"), "".join(
-        '"{}",{}\n'.format(file.replace('"', '""'), "broken" if file in broken else "used")
-        for file in files))
-    uap_path = os.path.join(run, "uap.npy")
-    save_array(uap_path, state.v)
-    figures.uap_picture(os.path.join(run, "uap.png"), state.v,
-                        "UAP for {} from {} images of {}".format(
-                            name, len(files) - len(broken), args.source or folder))
-    write_json(os.path.join(run, "run.json"), dict(
+    used = len(files) - len(run.broken)
+    with open(os.path.join(run.work, "images.csv"), "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerows((file_name, run.broken.get(file_name, "used")) for file_name in files)
+    uap_path = os.path.join(run.work, "uap.npy")
+    save_perturbation(uap_path, state.v)
+    figures.uap_picture(os.path.join(run.work, "uap.png"), state.v,
+                        "UAP for {} from {} images of {}".format(name, used, args.source or folder))
+    write_json(os.path.join(run.work, "run.json"), dict(
         environment(),
         arguments=vars(args),
         model={"name": name, "architecture": model_info["architecture"],
@@ -222,20 +216,20 @@ def main():
         attack=args.attack,
         target=args.target,
         norm={"p": args.norm, "bound": xi, "value": norm(state.v, p)},
-        images={"used": len(files) - len(broken), "broken": len(broken),
-                "sha256": sha256_of_lines(files)},
+        images={"used": used, "broken": len(run.broken), "sha256": sha256_of_lines(files)},
         passes=state.pass_number,
         visits=state.visits,
         updates=state.updates,
         fooling_rate_on_images=state.rates,
         uap={"file": "uap.npy", "sha256": sha256_of_file(uap_path)},
-        seconds=round(seconds, 1),
+        seconds=round(run.seconds(), 1),
         started=started,
         finished=now(),
     ))
-    print("{} images, {} broken; {} visits, {} updates, {} passes; norm {:.4f} of {:.4f} allowed; "
-          "wrote {}{}".format(len(files) - len(broken), len(broken), state.visits, state.updates,
-                              state.pass_number, norm(state.v, p), xi, run, os.sep))
+    run.publish()
+    print("{} images, {} broken; {} shown in {} passes, {} changed the UAP; norm {:.4f}, allowed "
+          "{:.4f}; wrote {}{}".format(used, len(run.broken), state.visits, state.pass_number,
+                                      state.updates, norm(state.v, p), xi, run.folder, os.sep))
 
 
 if __name__ == "__main__":

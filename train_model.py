@@ -6,7 +6,8 @@ reads   data/isic2018/ (data/README.md says how to get it)
 writes  models/VGG16.h5            the weights of the last epoch
         models/VGG16.json          what steps 2 and 3 need to know, and how the model was made
         models/VGG16/              train.csv, test.csv, history.csv, learning_curve.png,
-                                   confusion_matrix.png
+                                   confusion_matrix.png; checkpoint.npz while it runs: the same
+                                   command continues an interrupted training
 """
 
 import argparse
@@ -14,7 +15,7 @@ import os
 import time
 
 from utils import arguments, datasets, splits
-from utils.classifier import ARCHITECTURES
+from utils.classifier import ARCHITECTURES, MIN_IMAGE_SIZE
 from utils.errors import UserError, run_script
 from utils.training import RECIPES
 
@@ -45,7 +46,16 @@ def parse_arguments():
     add("--limit", type=arguments.count,
         help="use at most this many training images and as many test images")
     add("--seed", type=arguments.seed, default=0, help="(default: %(default)s)")
-    return parser.parse_args()
+    add("--restart", action="store_true",
+        help="begin anew where an interrupted run would be continued")
+    args = parser.parse_args()
+    if args.image_size < MIN_IMAGE_SIZE[args.model]:
+        parser.error("--image-size {}: {} needs at least {}".format(
+            args.image_size, args.model, MIN_IMAGE_SIZE[args.model]))
+    if args.weights not in ("imagenet", "none") and not os.path.isfile(args.weights):
+        parser.error("--weights {}: no such file; expected imagenet, none, or an h5 file that "
+                     "train_model.py wrote".format(args.weights))
+    return args
 
 
 def make_split(args):
@@ -70,12 +80,14 @@ def main():
     epochs = args.epochs or recipe.epochs
     split = make_split(args)
 
+    import keras.backend as K
     import numpy as np
     from sklearn.metrics import confusion_matrix
     from tqdm import tqdm
 
     from utils import classifier, figures, training
-    from utils.files import sha256_of_lines, write_text
+    from utils.checkpoint import load_checkpoint, save_checkpoint
+    from utils.files import sha256_of_file, sha256_of_lines, write_text
     from utils.images import read_images, to_model_input
     from utils.metrics import accuracy, recall_per_class
     from utils.norms import mean_norm
@@ -101,21 +113,28 @@ def main():
 
     weights_path = os.path.join(args.models_dir, name + ".h5")
     details = classifier.details_folder(weights_path)
-    for side, rows in zip(split._fields, split):
-        splits.write_rows(os.path.join(details, side + ".csv"), rows)
-
     training.compile_for_training(model, args.learning_rate)
+    split_hashes = {side: sha256_of_lines(",".join(row) for row in rows)
+                    for side, rows in zip(split._fields, split)}
+    checkpoint_path = os.path.join(details, "checkpoint.npz")
+    identity = dict(vars(args), epochs=None, restart=None, split_sha256=split_hashes,
+                    weights_sha256=sha256_of_file(args.weights)
+                    if os.path.isfile(args.weights) else None)
+    checkpoint = load_checkpoint(checkpoint_path, identity, args.restart)
+    history = []
+    if checkpoint is not None:
+        history = checkpoint[0]["history"]
+        training.set_state(model, checkpoint[1])
+        print("continuing after epoch {} of {}".format(len(history), epochs))
 
     def ordered(side):
         return training.epoch_batches(images[side], labels[side], len(class_names),
                                       np.arange(len(labels[side])), args.batch_size, False, 0)
 
-    history = []
     began = time.time()
-    bar = tqdm(range(epochs), desc="training " + name, unit="epoch")
+    bar = tqdm(range(len(history), epochs), initial=len(history), total=epochs,
+               desc="training " + name, unit="epoch")
     for epoch in bar:
-        import keras.backend as K
-
         rate = training.learning_rate(recipe, args.learning_rate, epoch)
         K.set_value(model.optimizer.lr, rate)
         order = training.epoch_order(labels["train"], recipe.oversample, args.seed, epoch)
@@ -130,6 +149,7 @@ def main():
         bar.set_postfix(loss="{:.3f}".format(history[-1]["loss"]),
                         accuracy="{:.3f}".format(history[-1]["accuracy"]),
                         test="{:.3f}".format(test_accuracy))
+        save_checkpoint(checkpoint_path, identity, {"history": history}, training.state(model))
     seconds = time.time() - began
 
     columns = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy")
@@ -158,6 +178,9 @@ def main():
             name, scores["test"]["images"], scores["test"]["accuracy"]),
         "true class", "predicted class")
 
+    for side, rows in zip(split._fields, split):
+        splits.write_rows(os.path.join(details, side + ".csv"), rows)
+
     classifier.save_classifier(model, weights_path, dict(
         environment(),
         name=name,
@@ -167,8 +190,7 @@ def main():
         image_size=args.image_size,
         scaling=classifier.SCALING,
         mean_norms={"2": mean_norm(images["train"], 2), "inf": mean_norm(images["train"], np.inf)},
-        split={side: {"images": len(rows),
-                      "sha256": sha256_of_lines(",".join(row) for row in rows)}
+        split={side: {"images": len(rows), "sha256": split_hashes[side]}
                for side, rows in zip(split._fields, split)},
         scores=scores,
         arguments=vars(args),
@@ -177,6 +199,7 @@ def main():
         started=started,
         finished=now(),
     ))
+    os.remove(checkpoint_path)
     print("wrote {}, {} and {}{}".format(weights_path, classifier.description_path(weights_path),
                                          details, os.sep))
 

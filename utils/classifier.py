@@ -50,9 +50,6 @@ def build_classifier(architecture, image_size, num_classes, weights=None):
     import keras
     from keras import layers
 
-    if image_size < MIN_IMAGE_SIZE[architecture]:
-        raise UserError("--image-size {}: {} needs at least {}".format(
-            image_size, architecture, MIN_IMAGE_SIZE[architecture]))
     make_base = {"VGG16": keras.applications.VGG16, "ResNet50": keras.applications.ResNet50,
                  "InceptionV3": keras.applications.InceptionV3}[architecture]
     shape = (image_size, image_size, 3)
@@ -62,27 +59,30 @@ def build_classifier(architecture, image_size, num_classes, weights=None):
         except Exception as error:  # Keras raises a bare Exception when the download fails
             raise UserError(_no_imagenet_weights(architecture, error))
     else:
-        base = make_base(weights=None, include_top=False, input_shape=shape)
-        if architecture == "VGG16":
-            _he_initialisation(base)
+        base = _suited_to_random_weights(
+            make_base(weights=None, include_top=False, input_shape=shape))
     features = layers.GlobalAveragePooling2D(name="features")(base.output)
     logits = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(base.input, layers.Activation("softmax", name="softmax")(logits))
 
 
-def _he_initialisation(model):
-    """Draw the convolution kernels anew from He's distribution (He et al. 2015, equation 10).
+def _suited_to_random_weights(model):
+    """The same architecture with settings that let it learn from random weights in few steps.
 
-    Keras draws them from Glorot's, with which a signal loses half its variance in each of VGG16's
-    13 rectified layers, so that without batch normalisation nothing is learned for a long time.
+    Convolution kernels are drawn from He's distribution (He et al. 2015, equation 10): with
+    Glorot's, Keras' choice, a signal loses half its variance in each rectified layer, and VGG16
+    learns nothing for a long time. Batch normalisation averages over about 10 steps, not 100: the
+    averages of a short training would else be those of its first steps.
     """
-    import keras.backend as K
-    from keras.initializers import he_normal
-    from keras.layers import Conv2D
+    import keras
 
-    for layer in model.layers:
-        if isinstance(layer, Conv2D):
-            K.get_session().run(layer.kernel.assign(he_normal()(K.int_shape(layer.kernel))))
+    config = model.get_config()
+    for layer in config["layers"]:
+        if layer["class_name"] == "Conv2D":
+            layer["config"]["kernel_initializer"] = "he_normal"
+        elif layer["class_name"] == "BatchNormalization":
+            layer["config"]["momentum"] = 0.9
+    return keras.Model.from_config(config)
 
 
 def _no_imagenet_weights(architecture, error):

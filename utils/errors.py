@@ -21,7 +21,7 @@ def run_script(main):
             raise
         message = "{}: {}".format(error.filename or "input/output", error.strerror)
     except KeyboardInterrupt:
-        print("\ninterrupted", file=sys.stderr)
+        print("\ninterrupted; the same command continues a run", file=sys.stderr)
         sys.exit(130)
     else:
         return

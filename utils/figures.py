@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from utils.files import replacing
-from utils.images import PIXEL_SCALE
+from utils.images import PIXEL_SCALE, to_model_input, to_pixels
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by lightness in grey print.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
@@ -69,15 +69,47 @@ def confusion_matrix(path, counts, class_names, title, ylabel, xlabel):
     _save(figure, path)
 
 
+def _magnified(v):
+    """v about mid-grey, its largest entry spanning the grey levels, and the factor."""
+    largest = max(float(np.abs(v).max()), 1e-12)
+    return 0.5 + 0.5 * v / largest, 127.5 / (largest * PIXEL_SCALE)
+
+
 def uap_picture(path, v, title):
-    """A perturbation, magnified so that its largest entry spans the grey levels, about mid-grey.
+    """A perturbation, magnified until its largest entry spans the grey levels.
 
     v: float32, (h, w, 3), model-input units.
     """
-    largest = float(np.abs(v).max())
+    picture, factor = _magnified(v)
     figure, axis = plt.subplots(figsize=(4, 4.4))
-    axis.imshow(0.5 + 0.5 * v / max(largest, 1e-12))
+    axis.imshow(picture)
     axis.set_axis_off()
     axis.set_title("{}\nlargest change {:.1f} of 255 grey levels, shown x {:.1f}".format(
-        title, largest * PIXEL_SCALE, 127.5 / max(largest * PIXEL_SCALE, 1e-12)), fontsize=8)
+        title, 127.5 / factor, factor), fontsize=8)
+    _save(figure, path)
+
+
+def examples(path, v, images, labels, clean, attacked, title):
+    """Clean images above, the same under the UAP below, each with its predicted class.
+
+    v: float32, (h, w, 3), model-input units. images: uint8, (n, h, w, 3). labels, clean,
+    attacked: class names, n of each. The attacked images are drawn as 8-bit images.
+    """
+    n = len(images)
+    figure, axes = plt.subplots(2, n + 1, figsize=(1.25 * (n + 1), 3.5))
+    for axis in axes.ravel():
+        axis.set_xticks([])
+        axis.set_yticks([])
+    picture, factor = _magnified(v)
+    axes[0, 0].set_axis_off()
+    axes[1, 0].imshow(picture)
+    axes[1, 0].set_title("UAP x {:.0f}".format(factor), fontsize=9)
+    for i in range(n):
+        axes[0, i + 1].imshow(images[i])
+        axes[0, i + 1].set_title("true {}\npredicted {}".format(labels[i], clean[i]), fontsize=8)
+        axes[1, i + 1].imshow(to_pixels(to_model_input(images[i]) + v))
+        axes[1, i + 1].set_title("predicted {}".format(attacked[i]), fontsize=8,
+                                 fontweight="bold" if attacked[i] != clean[i] else "normal")
+    figure.suptitle(title, fontsize=10)
+    figure.tight_layout()
     _save(figure, path)

@@ -14,7 +14,7 @@ ROW_COLUMNS = ("file", "label", "clean", "uap", "uap_8bit", "random", "permuted"
 SOURCE_TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012",
                  "isic2018": "ISIC2018"}
 COLUMNS = (
-    "model", "source", "attack", "norm", "target", "run", "published", "rate", "low", "high",
+    "model", "made_for", "source", "attack", "norm", "target", "run", "published", "rate", "low", "high",
     "rate_8bit", "random", "permuted", "mcnemar_p", "accuracy_clean", "accuracy_uap",
     "target_share", "test_images", "images", "passes", "norm_bound")
 
@@ -40,7 +40,7 @@ def summarise(rows, info):
 
     rate = success(labels["uap"])
     return dict(
-        {c: info[c] for c in ("model", "source", "attack", "norm", "target", "run", "images",
+        {c: info[c] for c in ("model", "made_for", "source", "attack", "norm", "target", "run", "images",
                               "passes", "norm_bound")},
         published=None,
         rate=rate.value, low=rate.low, high=rate.high, test_images=len(rows),
@@ -83,7 +83,7 @@ def arrange(summaries, published):
 
 def _is_cell(summary):
     return (summary["target"] is None and summary["model"] in ARCHITECTURES
-            and summary["source"] in SOURCES)
+            and summary["made_for"] == summary["model"] and summary["source"] in SOURCES)
 
 
 def to_csv(rows):

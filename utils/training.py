@@ -40,6 +40,19 @@ def compile_for_training(model, rate):
                   loss="categorical_crossentropy", metrics=["accuracy"])
 
 
+def state(model):
+    """Everything the next epoch depends on: weights, then momenta and step count, as arrays."""
+    return model.get_weights() + model.optimizer.get_weights()
+
+
+def set_state(model, arrays):
+    """Put back what state() gave for a model that was compiled in the same way."""
+    model._make_train_function()  # makes the optimizer's variables
+    number = len(model.weights)
+    model.set_weights(arrays[:number])
+    model.optimizer.set_weights(arrays[number:])
+
+
 def epoch_order(labels, oversample, seed, epoch):
     """The order in which one epoch shows the images.
 

@@ -39,6 +39,17 @@ class State:
         self.ahead = 1
         self.rates = []
 
+    def as_checkpoint(self):
+        """(dict of JSON values, list of arrays) from which from_checkpoint makes the same State."""
+        values = {key: value for key, value in vars(self).items() if key not in ("v", "clean")}
+        return values, [self.v, self.clean]
+
+    @classmethod
+    def from_checkpoint(cls, values, arrays):
+        state = cls(arrays[0].shape, len(arrays[1]))
+        vars(state).update(values, v=arrays[0], clean=arrays[1])
+        return state
+
 
 def universal_perturbation(state, read, logits, step, p, xi, passes, goal, seed, target=None):
     """Run Algorithm 1, as a generator; the result is state.v.

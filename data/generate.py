@@ -1,0 +1,154 @@
+"""Generated stand-ins for the three data sets, in their official layouts.
+
+    python -m data.generate demo/data
+
+They let the demo and the tests run anywhere, offline, in minutes. The lesions look like
+dermoscopy only enough that a classifier can learn the 7 classes; the natural images are crops of
+the two photographs that scikit-learn ships, and textures. No result on them says anything about
+ISIC2018.
+"""
+
+import argparse
+import os
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from utils import arguments
+from utils.datasets import (ISIC2018_CLASSES, ISIC2018_GROUND_TRUTH, ISIC2018_IMAGES,
+                            ISIC2018_LESIONS, SOURCES)
+from utils.files import write_text
+
+# For each class: colour of the lesion, how ragged its border is, how strong its texture is.
+APPEARANCE = {
+    "MEL": ((60, 40, 35), 0.30, 25),
+    "NV": ((140, 90, 60), 0.05, 5),
+    "BCC": ((215, 140, 140), 0.12, 10),
+    "AKIEC": ((190, 85, 70), 0.22, 35),
+    "BKL": ((175, 140, 75), 0.15, 25),
+    "DF": ((150, 110, 105), 0.08, 8),
+    "VASC": ((150, 30, 60), 0.10, 10),
+}
+SKIN = (225, 180, 155)
+
+
+def smooth_noise(random, size, scale):
+    """Noise of mean 0 and standard deviation 1 whose patches are about `scale` pixels wide.
+
+    Returns float, (size, size).
+    """
+    noise = ndimage.gaussian_filter(random.normal(size=(size, size)), scale, mode="wrap")
+    return (noise - noise.mean()) / noise.std()
+
+
+def lesion_image(random, label, size):
+    """One lesion of class `label` on skin: uint8, (size, size, 3)."""
+    colour, raggedness, texture = APPEARANCE[label]
+    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
+    angle = random.uniform(0, np.pi)
+    u = x * np.cos(angle) + y * np.sin(angle) - random.uniform(-0.15, 0.15)
+    w = (y * np.cos(angle) - x * np.sin(angle)) * random.uniform(1.0, 1.4)
+    distance = np.hypot(u, w) / random.uniform(0.4, 0.65)
+    distance += raggedness * smooth_noise(random, size, size / 16)
+    inside = 1 / (1 + np.exp((distance - 1) * 12))[..., np.newaxis]
+
+    skin = np.array(SKIN) + random.normal(0, 8, 3)
+    skin = skin + 5 * smooth_noise(random, size, size / 6)[..., np.newaxis]
+    lesion = np.array(colour) + random.normal(0, 10, 3)
+    lesion = lesion + texture * smooth_noise(random, size, size / 40)[..., np.newaxis]
+    if label == "DF":  # a pale centre in a darker ring
+        lesion = lesion + 70 * np.exp(-(distance / 0.4) ** 2)[..., np.newaxis]
+    picture = skin * (1 - inside) + lesion * inside
+    vignette = 1 - 0.25 * np.clip(np.hypot(x, y) - 0.8, 0, 1)[..., np.newaxis]
+    return np.clip(picture * vignette + random.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+
+
+def natural_image(random, photographs, size):
+    """A random crop of a photograph, or a texture of random colours: uint8, (size, size, 3)."""
+    if random.uniform() < 0.6:
+        photograph = photographs[random.randint(len(photographs))]
+        side = random.randint(size // 2, min(photograph.shape[:2]))
+        top = random.randint(photograph.shape[0] - side + 1)
+        left = random.randint(photograph.shape[1] - side + 1)
+        crop = photograph[top:top + side, left:left + side]
+        if random.uniform() < 0.5:
+            crop = crop[:, ::-1]
+        return np.asarray(Image.fromarray(crop).resize((size, size), Image.BILINEAR))
+    colours = random.uniform(0, 255, (2, 3))
+    if random.uniform() < 0.5:
+        field = smooth_noise(random, size, random.uniform(1, size / 8))
+    else:
+        y, x = np.mgrid[0:size, 0:size] * (2 * np.pi / size)
+        field = np.sin(random.uniform(-12, 12) * x + random.uniform(-12, 12) * y)
+    mix = 1 / (1 + np.exp(-3 * field))[..., np.newaxis]
+    return (colours[0] * mix + colours[1] * (1 - mix)).astype(np.uint8)
+
+
+def _save_jpeg(path, pixels):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    Image.fromarray(pixels).save(path, "JPEG", quality=95)
+
+
+def generate_isic2018(data_dir, num_images, size, seed):
+    """Write `num_images` lesions, the classes in turn, with ground truth and lesion groupings.
+
+    Every third image shows the same lesion as the image of its class before it.
+    """
+    random = np.random.RandomState(seed)
+    truth = [",".join(("image",) + ISIC2018_CLASSES)]
+    lesions = ["image,lesion_id,diagnosis_confirm_type"]
+    lesion_of_class = {}
+    for number in range(num_images):
+        label = ISIC2018_CLASSES[number % len(ISIC2018_CLASSES)]
+        name = "ISIC_{:07d}".format(9000000 + number)
+        if number // len(ISIC2018_CLASSES) % 3 != 2:
+            lesion_of_class[label] = "GEN_{:07d}".format(number)
+        _save_jpeg(os.path.join(data_dir, ISIC2018_IMAGES, name + ".jpg"),
+                   lesion_image(random, label, size))
+        truth.append(",".join([name] + ["{:.1f}".format(c == label) for c in ISIC2018_CLASSES]))
+        lesions.append("{},{},generated".format(name, lesion_of_class[label]))
+    root = os.path.join(data_dir, "isic2018")
+    write_text(os.path.join(root, ISIC2018_GROUND_TRUTH, ISIC2018_GROUND_TRUTH + ".csv"),
+               "\n".join(truth) + "\n")
+    write_text(os.path.join(root, ISIC2018_LESIONS + ".csv"), "\n".join(lesions) + "\n")
+
+
+def generate_natural(data_dir, num_images, size, seed):
+    """Write `num_images` images in the layout of ILSVRC2012 and as many in that of Open Images."""
+    from sklearn.datasets import load_sample_images
+
+    photographs = load_sample_images().images
+    random = np.random.RandomState(seed)
+    for number in range(num_images):
+        wnid = "n{:08d}".format(number % 10)
+        _save_jpeg(os.path.join(data_dir, SOURCES["ilsvrc2012"], "train", wnid,
+                                "{}_{}.JPEG".format(wnid, number)),
+                   natural_image(random, photographs, size))
+    for number in range(num_images):
+        _save_jpeg(os.path.join(data_dir, SOURCES["open_images_v5"], "{:016x}.jpg".format(number)),
+                   natural_image(random, photographs, size))
+
+
+def generate(data_dir, isic_images, natural_images, size=96, seed=0):
+    """Write all three data sets below `data_dir`; the same arguments give the same files."""
+    generate_isic2018(data_dir, isic_images, size, seed)
+    generate_natural(data_dir, natural_images, size, seed + 1)
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_dir", metavar="FOLDER")
+    parser.add_argument("--isic-images", type=arguments.count, default=350)
+    parser.add_argument("--natural-images", type=arguments.count, default=100)
+    parser.add_argument("--size", type=arguments.count, default=96, help="in pixels")
+    parser.add_argument("--seed", type=arguments.seed, default=0)
+    args = parser.parse_args()
+    generate(args.data_dir, args.isic_images, args.natural_images, args.size, args.seed)
+    print("wrote {} lesions and 2 x {} natural images to {}{}".format(
+        args.isic_images, args.natural_images, args.data_dir, os.sep))
+
+
+if __name__ == "__main__":
+    main()

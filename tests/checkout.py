@@ -1,0 +1,74 @@
+"""A copy of the project, with generated data sets, in which the README's commands are run.
+
+The copy's `python` is the real one, but makes every job small: it appends options such as
+`--epochs 1`, of which argparse takes the last. Everything else is what a user has.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
+
+SMALL_PYTHON = """#!/bin/sh
+case "$*" in
+    train_model.py*) set -- "$@" --weights none --image-size 75 --epochs 1 --limit 14 --batch-size 7 ;;
+    make_uap.py*)    set -- "$@" --num-images 3 --passes 1 ;;
+    evaluate.py*)    set -- "$@" --limit 14 ;;
+    "-m data.demo")  set -- "$@" --tiny ;;
+    "-m pytest"*)    set -- "$@" --collect-only --quiet ;;
+esac
+exec "{}" "$@"
+"""
+
+
+def make(folder):
+    """Copy the project's files into `folder`, give it an environment, and generate its data."""
+    for name in ("train_model.py", "make_uap.py", "evaluate.py", "README.md", "Makefile",
+                 "requirements.txt"):
+        shutil.copy(os.path.join(ROOT, name), folder)
+    for name in ("utils", "tests"):
+        shutil.copytree(os.path.join(ROOT, name), os.path.join(folder, name),
+                        ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("data/__init__.py", "data/generate.py", "data/demo.py", "results/published.csv"):
+        os.makedirs(os.path.join(folder, os.path.dirname(name)), exist_ok=True)
+        shutil.copy(os.path.join(ROOT, name), os.path.join(folder, name))
+    commands = os.path.join(folder, ".venv", "bin")
+    os.makedirs(commands)
+    python = os.path.join(commands, "python")
+    with open(python, "w") as file:
+        file.write(SMALL_PYTHON.format(sys.executable))
+    os.chmod(python, 0o755)
+    with open(os.path.join(commands, "activate"), "w") as file:
+        file.write('PATH="{}:$PATH"\n'.format(commands))
+    pins = subprocess.check_output("cat requirements.txt tests/requirements.txt | cksum",
+                                   shell=True, cwd=folder)
+    with open(os.path.join(folder, ".venv", "pins"), "wb") as file:
+        file.write(pins)
+    subprocess.check_call([sys.executable, "-m", "data.generate", "data", "--isic-images", "56",
+                           "--natural-images", "6", "--size", "80"], cwd=folder)
+
+
+def readme_commands():
+    """The shell blocks of README.md, in order."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        return re.findall(r"^```sh\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL)
+
+
+def shell(folder, text):
+    """Run shell commands in the copy, stopping at the first that fails: (exit code, output)."""
+    done = subprocess.run(["sh", "-eu", "-c", text], cwd=folder, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                          universal_newlines=True)
+    return done.returncode, done.stdout
+
+
+def script(folder, *words, **environment):
+    """Run one of the scripts as it is, without the options for small jobs: (code, stdout, stderr)."""
+    done = subprocess.run([sys.executable] + [str(word) for word in words], cwd=folder,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          universal_newlines=True, env=dict(os.environ, **environment))
+    return done.returncode, done.stdout, done.stderr

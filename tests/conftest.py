@@ -1,0 +1,88 @@
+"""What several test files share: the path to the project, and a toy classifier in plain NumPy."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+class ToyClassifier:
+    """f(x) = A x + b, or, with hidden units, f(x) = A tanh(B x) + b; float64 throughout.
+
+    Everything that the attacks ask of a classifier, from closed formulas.
+    """
+
+    shape = (3, 4, 3)
+
+    def __init__(self, seed, classes=4, hidden=None):
+        self.random = np.random.RandomState(seed)
+        size = int(np.prod(self.shape))
+        self.B = None if hidden is None else self.random.normal(size=(hidden, size)) / size ** 0.5
+        self.A = self.random.normal(size=(classes, hidden or size))
+        self.b = 0.1 * self.random.normal(size=classes)
+
+    def images(self, n):
+        return self.random.uniform(-1, 1, (n,) + self.shape).astype(np.float32)
+
+    def image_of(self, label):
+        """A random image of the class `label`."""
+        return next(x for x in self.images(1000) if self.top(x) == label)
+
+    def logits(self, batch):
+        flat = np.asarray(batch, np.float64).reshape(len(batch), -1)
+        return (flat if self.B is None else np.tanh(flat.dot(self.B.T))).dot(self.A.T) + self.b
+
+    def f(self, x):
+        return self.logits(x[np.newaxis])[0]
+
+    def top(self, x):
+        return int(self.f(x).argmax())
+
+    def gradients(self, x):
+        """The gradient of every logit, (K, h, w, c)."""
+        if self.B is None:
+            return self.A.reshape((-1,) + self.shape)
+        slope = 1 - np.tanh(self.B.dot(np.asarray(x, np.float64).ravel())) ** 2
+        return (self.A * slope).dot(self.B).reshape((-1,) + self.shape)
+
+    def differences(self, x, label):
+        f, g = self.f(x), self.gradients(x)
+        return f, g - g[label] if f.argmax() == label else None
+
+    def difference(self, x, target):
+        f, g = self.f(x), self.gradients(x)
+        return f, g[target] - g[f.argmax()] if f.argmax() != target else None
+
+    def margin_gradient(self, x, label, leave):
+        f, g = self.f(x), self.gradients(x)
+        if (f.argmax() == label) != leave:
+            return f, None
+        others = np.delete(np.arange(len(f)), label)
+        weights = np.exp(f[others] - f[others].max())
+        return f, np.tensordot(weights / weights.sum(), g[others], 1) - g[label]
+
+
+@pytest.fixture
+def toy():
+    return ToyClassifier
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    """A copy of the project in which all commands of the README were run, in order.
+
+    Returns its folder and the output of each block of commands.
+    """
+    import checkout
+
+    folder = str(tmp_path_factory.mktemp("checkout"))
+    checkout.make(folder)
+    outputs = []
+    for block in checkout.readme_commands():
+        code, output = checkout.shell(folder, '. .venv/bin/activate\n' + block)
+        assert code == 0, "a command of the README failed:\n{}\n{}".format(block, output[-4000:])
+        outputs.append(output)
+    return folder, outputs

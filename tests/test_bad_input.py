@@ -1,0 +1,188 @@
+"""Every bad argument and every missing or wrong file: one clear message, exit code 2."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+import checkout
+
+TRAIN = ("train_model.py", "--model", "VGG16", "--weights", "none", "--image-size", "32")
+UAP = ("make_uap.py", "--model-file", "models/VGG16.h5")
+ILSVRC = UAP + ("--source", "ilsvrc2012")
+
+
+def truncate(path):
+    with open(path, "rb+") as file:
+        file.truncate(os.path.getsize(path) // 2)
+
+
+def replace(source, target):
+    """Copy a file over a hard link without touching what else the link leads to."""
+    os.remove(target)
+    os.link(source, target)
+
+
+def edit_json(path, **changes):
+    with open(path) as file:
+        values = json.load(file)
+    values.update(changes)
+    with open(path, "w") as file:
+        json.dump(values, file)
+
+
+def write(path, text):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    with open(path, "w") as file:
+        file.write(text)
+
+
+def replace_uap(array, **options):
+    return lambda: np.save("results/VGG16/ilsvrc2012/uap.npy", array, **options)
+
+
+def break_images():
+    for name in os.listdir("data/open_images_v5/test"):
+        truncate(os.path.join("data/open_images_v5/test", name))
+
+
+GROUND_TRUTH = ("data/isic2018/ISIC2018_Task3_Training_GroundTruth/"
+                "ISIC2018_Task3_Training_GroundTruth.csv")
+INPUT = "data/isic2018/ISIC2018_Task3_Training_Input/"
+
+# Words of the command, what is done to the files before, words of the message.
+CASES = {
+    "no model": (("train_model.py",), None, "--model"),
+    "unknown model": (("train_model.py", "--model", "VGG19"), None, "VGG16"),
+    "no epochs": (TRAIN + ("--epochs", "0"), None, "1 or more"),
+    "negative learning rate": (TRAIN + ("--learning-rate", "-1"), None, "above 0"),
+    "seed that is no number": (TRAIN + ("--seed", "x"), None, "whole number"),
+    "too small an image": (TRAIN + ("--image-size", "31"), None, "at least 32"),
+    "unknown recipe": (TRAIN + ("--recipe", "best"), None, "follow-up"),
+    "no data": (TRAIN + ("--data-dir", "nowhere"), None, "nowhere data/README.md"),
+    "no image folder": (TRAIN, lambda: shutil.rmtree(INPUT), "Training_Input no such folder"),
+    "a missing image": (TRAIN, lambda: os.remove(INPUT + "ISIC_9000003.jpg"),
+                        "1 of 56 ISIC_9000003.jpg"),
+    "a broken image": (TRAIN, lambda: truncate(INPUT + "ISIC_9000003.jpg"),
+                       "ISIC_9000003.jpg cannot be read"),
+    "ground truth with another header": (TRAIN, lambda: write(GROUND_TRUTH, "image,MEL\n"),
+                                         "column NV"),
+    "unknown split": (TRAIN + ("--split", "patient"), None, "lesion"),
+    "split without test.csv": (TRAIN + ("--split", "split"),
+                               lambda: write("split/train.csv", "ISIC_9000000.jpg,MEL\n"),
+                               "test.csv not found"),
+    "split of another label": (TRAIN + ("--split", "split"), lambda: (
+        write("split/train.csv", "ISIC_9000000.jpg,NV\n"),
+        write("split/test.csv", "ISIC_9000001.jpg,NV\n")), "ground truth MEL"),
+    "no lesion groupings": (TRAIN + ("--split", "lesion"), lambda: os.remove(
+        "data/isic2018/ISIC2018_Task3_Training_LesionGroupings.csv"), "LesionGroupings.csv"),
+    "missing weights": (TRAIN + ("--weights", "w.h5"), None, "w.h5 no such file"),
+    "truncated weights": (TRAIN + ("--weights", "w.h5"), lambda: (
+        shutil.copy("models/VGG16.h5", "w.h5"), truncate("w.h5")), "w.h5 not an h5 file"),
+    "weights of another architecture": (
+        TRAIN + ("--weights", "models/ResNet50.h5"), None, "not those of VGG16"),
+    "no source": (UAP, None, "--source"),
+    "two sources": (ILSVRC + ("--source-dir", "data"), None, "not allowed"),
+    "unknown source": (UAP + ("--source", "cifar10"), None, "ilsvrc2012"),
+    "norm 3": (ILSVRC + ("--norm", "3"), None, "inf"),
+    "fooling rate above 1": (ILSVRC + ("--target-fooling-rate", "1.5"), None, "up to 1"),
+    "unknown target": (ILSVRC + ("--target", "CAT"), None, "MEL NV"),
+    "missing model": (("make_uap.py", "--model-file", "models/x.h5", "--source", "isic2018"), None,
+                      "models/x.h5 train_model.py"),
+    "model without description": (ILSVRC, lambda: os.remove("models/VGG16.json"), "VGG16.json"),
+    "description that is no JSON": (ILSVRC, lambda: write("models/VGG16.json", "{"), "JSON"),
+    "description of other weights": (
+        ILSVRC, lambda: replace("models/ResNet50.h5", "models/VGG16.h5"), "SHA-256"),
+    "description without image size": (ILSVRC, lambda: write("models/VGG16.json", "{}"),
+                                       "lacks image_size"),
+    "description of another scaling": (ILSVRC, lambda: edit_json(
+        "models/VGG16.json", scaling={"offset": 0, "scale": 255}), "scaled"),
+    "missing source folder": (UAP + ("--source-dir", "nowhere"), None, "nowhere no such folder"),
+    "source without images": (UAP + ("--source-dir", "utils"), None, "utils no image"),
+    "fewer images than asked for": (ILSVRC + ("--num-images", "7"), None, "6 images 7"),
+    "nothing but broken images": (UAP + ("--source", "open_images_v5", "--restart"), break_images,
+                                  "cannot be read"),
+    "split changed since training": (
+        UAP + ("--source", "isic2018"), lambda: write("models/VGG16/train.csv", "a.jpg,MEL\n"),
+        "train.csv not the train images"),
+    "nothing to evaluate": (("evaluate.py", "--results-dir", "nowhere"), None,
+                            "nowhere make_uap.py"),
+    "a UAP without a model": (("evaluate.py", "--uap", "results/VGG16/ilsvrc2012/uap.npy"), None,
+                              "--model-file"),
+    "a missing UAP": (("evaluate.py", "--uap", "x.npy", "--model-file", "models/VGG16.h5"), None,
+                      "x.npy"),
+    "a UAP of another shape": (("evaluate.py",), replace_uap(np.zeros((9, 9, 3), np.float32)),
+                               "(9, 9, 3) (75, 75, 3)"),
+    "a UAP of another type": (("evaluate.py",), replace_uap(np.zeros((75, 75, 3))), "float64"),
+    "a UAP with NaN": (("evaluate.py",), replace_uap(np.full((75, 75, 3), np.nan, np.float32)),
+                       "NaN"),
+    "a pickled UAP": (("evaluate.py",), replace_uap(np.array([{}]), allow_pickle=True),
+                      "not a .npy file of numbers"),
+    "a UAP that changed": (("evaluate.py",), replace_uap(np.zeros((75, 75, 3), np.float32)),
+                           "changed"),
+    "a UAP for other weights": (("evaluate.py",), lambda: (
+        replace("models/VGG16-lesion.h5", "models/VGG16.h5"),
+        replace("models/VGG16-lesion.json", "models/VGG16.json"),
+        shutil.rmtree("models/VGG16"),
+        shutil.copytree("models/VGG16-lesion", "models/VGG16")), "other weights"),
+}
+
+
+def files_with_times(folder):
+    return sorted((os.path.join(where, name), os.stat(os.path.join(where, name)).st_mtime_ns)
+                  for where, _, names in os.walk(folder) for name in names)
+
+
+@pytest.fixture(scope="module")
+def original(study, tmp_path_factory):
+    """The checkout in which the README was run, reduced to what the cases need."""
+    folder = str(tmp_path_factory.mktemp("original"))
+    for name in ("train_model.py", "make_uap.py", "evaluate.py"):
+        shutil.copy(os.path.join(study[0], name), folder)
+    for name in ("utils", "data", "results/VGG16/ilsvrc2012", "models/VGG16",
+                 "models/VGG16-lesion"):
+        shutil.copytree(os.path.join(study[0], name), os.path.join(folder, name))
+    for name in ("models/VGG16", "models/VGG16-lesion", "models/ResNet50"):
+        for extension in (".h5", ".json"):
+            os.link(os.path.join(study[0], name + extension),
+                    os.path.join(folder, name + extension))
+    shutil.copy(os.path.join(study[0], "results", "published.csv"),
+                os.path.join(folder, "results"))
+    return folder
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_gives_one_message_and_exit_code_2(case, original, tmp_path, monkeypatch):
+    words, damage, expected = CASES[case]
+    folder = str(tmp_path / "checkout")
+    shutil.copytree(original, folder, copy_function=os.link)
+    monkeypatch.chdir(folder)
+    if damage:
+        for where, _, names in os.walk(folder):  # links become files of their own, but for weights
+            for name in names:
+                path = os.path.join(where, name)
+                if not name.endswith(".h5"):
+                    shutil.copy(path, path + ".copy")
+                    os.replace(path + ".copy", path)
+        damage()
+    before = files_with_times("models") + files_with_times("results")
+    code, _, errors = checkout.script(folder, *words)
+    assert code == 2, errors
+    assert "Traceback" not in errors
+    message = errors[errors.rindex("error: "):]
+    assert message.count("\n") == 1
+    for word in expected.split():
+        assert word in message
+    assert files_with_times("models") + files_with_times("results") == before
+
+
+def test_imagenet_weights_without_a_connection_say_what_to_download_and_where(study, tmp_path):
+    code, _, errors = checkout.script(
+        study[0], "train_model.py", "--model", "ResNet50", "--image-size", "32", "--name", "offline",
+        KERAS_HOME=str(tmp_path), https_proxy="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9")
+    assert code == 2 and "Traceback" not in errors
+    for word in ("a268eb855778b3df3c7506639542a6af", "https://", str(tmp_path / "models"),
+                 "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"):
+        assert word in errors

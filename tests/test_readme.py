@@ -1,0 +1,175 @@
+"""Every command that the README shows, run from the README's own text, and what it leaves."""
+
+import csv
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import checkout
+
+MODELS = ("VGG16", "ResNet50", "InceptionV3")
+SOURCES = ("open_images_v5", "ilsvrc2012", "isic2018")
+
+
+def read_json(*parts):
+    with open(os.path.join(*parts), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def read_csv(*parts):
+    with open(os.path.join(*parts), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_make_targets_are_the_commands_that_the_readme_prints():
+    commands = "".join(checkout.readme_commands())
+    for target in ("demo", "test"):
+        code, output = checkout.shell(checkout.ROOT, "make --dry-run " + target)
+        assert code == 0 and output.strip().splitlines()[-1] in commands
+
+
+def test_readme_links_to_files_that_exist():
+    with open(os.path.join(checkout.ROOT, "README.md"), encoding="utf-8") as file:
+        links = re.findall(r"\]\(([^)]+)\)", file.read())
+    assert links
+    assert [link for link in links
+            if not os.path.exists(os.path.join(checkout.ROOT, link))] == []
+
+
+def test_the_demo_prints_the_table_and_says_that_it_is_a_demo(study):
+    folder, outputs = study
+    output = next(text for text in outputs if "data.demo" not in text and "DEMO" in text)
+    assert "not a reproduction" in output
+    assert "| ILSVRC2012 | **" in output
+    assert sorted(os.listdir(os.path.join(folder, "demo"))) == ["data", "models", "results"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_step_1_leaves_weights_and_what_the_next_steps_need(study, model):
+    folder, outputs = study
+    description = read_json(folder, "models", model + ".json")
+    assert description["architecture"] == model
+    assert description["class_names"] == list(checkout.CLASSES)
+    assert description["image_size"] == 75
+    assert description["scaling"] == {"offset": 128.0, "scale": 128.0}
+    train = open(os.path.join(folder, "models", model, "train.csv")).read().split()
+    images = [np.asarray(Image.open(os.path.join(
+        folder, "data", description["image_folder"], row.split(",")[0])).resize(
+            (75, 75), Image.BILINEAR), float) for row in train]
+    assert len(images) == description["split"]["train"]["images"] == 14
+    assert description["mean_norms"]["2"] == pytest.approx(
+        np.mean([np.sqrt((image ** 2).sum()) for image in images]))
+    assert description["mean_norms"]["inf"] == pytest.approx(
+        np.mean([image.max() for image in images]))
+    for picture in ("learning_curve.png", "confusion_matrix.png"):
+        assert Image.open(os.path.join(folder, "models", model, picture)).size[0] > 400
+    history = read_csv(folder, "models", model, "history.csv")
+    assert [row["epoch"] for row in history] == ["1"]
+    output = next(text for text in outputs if "wrote models/{}.h5".format(model) in text)
+    assert output.count("accuracy {:.1%} of 14 images".format(
+        description["scores"]["test"]["accuracy"])) >= 1
+    assert not os.path.exists(os.path.join(folder, "models", model, "checkpoint.npz"))
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("model", MODELS)
+def test_step_2_leaves_a_perturbation_within_its_bound_and_its_history(study, model, source):
+    folder = os.path.join(study[0], "results", model, source)
+    v = np.load(os.path.join(folder, "uap.npy"))
+    run = read_json(folder, "run.json")
+    description = read_json(study[0], "models", model + ".json")
+    assert v.dtype == np.float32 and v.shape == (75, 75, 3)
+    assert run["norm"]["bound"] == pytest.approx(0.04 * description["mean_norms"]["inf"] / 128)
+    assert 0 < np.abs(v).max() <= run["norm"]["bound"] * (1 + 1e-6)
+    log = read_csv(folder, "log.csv")
+    assert [row["visit"] for row in log] == ["1", "2", "3"]
+    assert sorted(row["file"] for row in log) == sorted(
+        row["file"] for row in read_csv_without_header(folder, "images.csv"))
+    assert run["visits"] == 3 and run["images"] == dict(run["images"], used=3, broken=0)
+    assert np.array_equal(np.load(os.path.join(folder, "snapshots", "pass_001.npy")), v)
+    assert Image.open(os.path.join(folder, "uap.png")).size[0] > 400
+    assert not os.path.exists(os.path.join(folder, "checkpoint.npz"))
+
+
+def read_csv_without_header(*parts):
+    with open(os.path.join(*parts), encoding="utf-8", newline="") as file:
+        return [dict(zip(("file", "state"), row)) for row in csv.reader(file)]
+
+
+def test_the_source_isic2018_shows_training_images_only(study):
+    folder = study[0]
+    log = read_csv(folder, "results", "VGG16", "isic2018", "log.csv")
+    train = open(os.path.join(folder, "models", "VGG16", "train.csv")).read()
+    assert all(row["file"] + "," in train for row in log)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_step_3_rows_hold_the_predictions_of_the_saved_model(study, model):
+    """A second way: Keras' own loading and predicting, on images that Pillow reads."""
+    import keras
+
+    folder = study[0]
+    description = read_json(folder, "models", model + ".json")
+    rows = read_csv(folder, "results", model, "ilsvrc2012", "predictions.csv")
+    assert len(rows) == 14
+    pixels = np.stack([np.asarray(Image.open(os.path.join(
+        folder, "data", description["image_folder"], row["file"])).resize(
+            (75, 75), Image.BILINEAR), np.float32) for row in rows])
+    v = np.load(os.path.join(folder, "results", model, "ilsvrc2012", "uap.npy"))
+    keras.backend.clear_session()
+    keras.backend.set_learning_phase(0)
+    loaded = keras.models.load_model(os.path.join(folder, "models", model + ".h5"), compile=False)
+    rounded = np.rint(np.clip(pixels + 128 * v, 0, 255))
+    for column, inputs in (("clean", pixels), ("uap", pixels + 128 * v), ("uap_8bit", rounded)):
+        probabilities = loaded.predict((inputs - 128) / 128)
+        for row, p in zip(rows, probabilities):
+            # Equal up to a tie within float32 rounding.
+            assert p[checkout.CLASSES.index(row[column])] == pytest.approx(p.max(), abs=1e-5)
+
+
+def test_the_table_holds_every_cell_with_the_published_rate(study):
+    folder, outputs = study
+    cells = {(row["source"], row["model"]): row
+             for row in read_csv(folder, "results", "table.csv")
+             if row["run"] == row["source"] and row["published"]}
+    assert len(cells) == 9
+    for (source, model), row in cells.items():
+        rows = read_csv(folder, "results", model, source, "predictions.csv")
+        changed = sum(r["clean"] != r["uap"] for r in rows)
+        assert float(row["rate"]) == pytest.approx(changed / len(rows))
+        assert float(row["low"]) <= float(row["rate"]) <= float(row["high"])
+    assert cells["isic2018", "ResNet50"]["published"] == "94.3"
+    with open(os.path.join(folder, "results", "table.md"), encoding="utf-8") as file:
+        text = file.read()
+    assert text in outputs[-1]
+    for heading in ("FGSM, Linf", "DeepFool, L2", "DeepFool, Linf", "## Targeted runs"):
+        assert heading in text
+
+
+def test_a_perturbation_of_another_model_is_evaluated_as_a_transfer(study):
+    info = read_json(study[0], "results", "VGG16-lesion", "ilsvrc2012-of-VGG16",
+                     "predictions.json")
+    assert (info["model"], info["made_for"]) == ("VGG16-lesion", "VGG16")
+
+
+def test_the_lesion_split_parts_no_lesion(study):
+    folder = study[0]
+    lesions = {row["image"]: row["lesion_id"] for row in read_csv(
+        folder, "data", "isic2018", "ISIC2018_Task3_Training_LesionGroupings.csv")}
+    sides = [{lesions[row.split(".")[0]] for row in open(os.path.join(
+        folder, "models", "VGG16-lesion", side + ".csv"))} for side in ("train", "test")]
+    assert sides[0] and sides[1] and not sides[0] & sides[1]
+
+
+def test_evaluating_again_predicts_nothing_and_gives_the_same_table(study):
+    folder = study[0]
+    before = open(os.path.join(folder, "results", "table.csv")).read()
+    for name in ("table.csv", "table.md"):
+        os.remove(os.path.join(folder, "results", name))
+    code, _, errors = checkout.script(folder, "evaluate.py", "--limit", "14")
+    assert code == 0 and "TensorFlow" not in errors
+    assert open(os.path.join(folder, "results", "table.csv")).read() == before

@@ -1,0 +1,60 @@
+"""What an interrupted run leaves so that the same command continues it."""
+
+import json
+import os
+import signal
+import zipfile
+
+import numpy as np
+
+from utils.errors import UserError
+from utils.files import replacing
+
+
+def save_checkpoint(path, identity, progress, arrays):
+    """Write a checkpoint; the one before stays whole until this one is.
+
+    path: ending in .npz. identity: dict of what makes a run this run (arguments, hashes).
+    progress: dict of JSON values. arrays: list of arrays.
+    """
+    header = json.dumps({"identity": identity, "progress": progress})
+    with replacing(path) as temporary:
+        np.savez(temporary, header=np.array(header), **{
+            "array_{:05d}".format(i): array for i, array in enumerate(arrays)})
+
+
+def load_checkpoint(path, identity, restart):
+    """Read the checkpoint of a run.
+
+    Returns (progress, arrays), or None when there is none or `restart` is true. Raises UserError,
+    naming what differs, when the checkpoint is of a run with another identity.
+    """
+    if restart or not os.path.exists(path):
+        return None
+    mend = "give --restart to begin anew"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            arrays = [file[name] for name in sorted(file.files) if name != "header"]
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise UserError("{}: not a checkpoint ({}); {}".format(path, error, mend))
+    here = json.loads(json.dumps(identity))
+    there = header["identity"]
+    differing = sorted(key for key in set(here) | set(there) if here.get(key) != there.get(key))
+    if differing:
+        raise UserError("{}: an interrupted run with other arguments: {}; give them again, or {}"
+                        .format(path, ", ".join("{} {} then, {} now".format(
+                            key, there.get(key), here.get(key)) for key in differing), mend))
+    return header["progress"], arrays
+
+
+class StopRequest:
+    """Whether SIGINT or SIGTERM has come: for loops that stop where their state is complete."""
+
+    def __init__(self):
+        self.received = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._receive)
+
+    def _receive(self, number, frame):
+        self.received = True

@@ -1,0 +1,106 @@
+"""The folder of one run of make_uap.py: log, snapshots and checkpoint while it grows, then whole."""
+
+import csv
+import os
+import shutil
+import time
+
+import numpy as np
+
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.files import replacing, write_text
+from utils.norms import norm
+from utils.uap import State
+
+LOG_COLUMNS = ("visit", "pass", "file", "clean", "under_v", "iterations", "path", "norm")
+
+
+def snapshot_counts(n):
+    """1, 2, 5 times powers of ten, from 10 up to n."""
+    return {m * 10 ** e for e in range(1, 10) for m in (1, 2, 5) if m * 10 ** e <= n}
+
+
+class UapRun:
+    """folder: where the finished run will be; until then its files are beside it, in `work`.
+
+    identity: what makes this run this run (arguments, hashes); an interrupted run of the same
+    identity is continued, unless `restart`. files: names of the n images. shape: of v. p: the
+    norm to log. Raises UserError when an interrupted run has another identity.
+
+    state: the State of the UAP loop. broken: dict from the name of an unreadable file to the
+    reason. resumed: whether an interrupted run is continued.
+    """
+
+    def __init__(self, folder, identity, files, class_names, shape, p, restart):
+        parent, name = os.path.split(folder)
+        self.folder, self.work = folder, os.path.join(parent, "." + name + ".partial")
+        self._identity, self._files, self._class_names, self._p = identity, files, class_names, p
+        self._log_path = os.path.join(self.work, "log.csv")
+        self._checkpoint_path = os.path.join(self.work, "checkpoint.npz")
+        self._snapshot_counts = snapshot_counts(len(files))
+        checkpoint = load_checkpoint(self._checkpoint_path, identity, restart)
+        self.resumed = checkpoint is not None
+        if self.resumed:
+            progress, arrays = checkpoint
+            self.state = State.from_checkpoint(progress["state"], arrays)
+            self.broken, self._seconds = progress["broken"], progress["seconds"]
+            os.truncate(self._log_path, progress["log_bytes"])
+        else:
+            self.state, self.broken, self._seconds = State(shape, len(files)), {}, 0.0
+            shutil.rmtree(self.work, ignore_errors=True)
+            write_text(self._log_path, ",".join(LOG_COLUMNS) + "\n")
+        self._began = time.time()
+        self._log = open(self._log_path, "a", buffering=1, encoding="utf-8", newline="")
+
+    def seconds(self):
+        """Time spent so far, over all starts."""
+        return self._seconds + time.time() - self._began
+
+    def record(self, visits):
+        """Write what the UAP loop yielded: a row for each visit, v where a snapshot is due."""
+        size = norm(self.state.v, self._p)
+        names = self._class_names
+        for visit in visits:
+            csv.writer(self._log, lineterminator="\n").writerow((
+                visit.visit, visit.pass_number, self._files[visit.index], names[visit.clean],
+                names[visit.predicted], len(visit.path), " ".join(names[l] for l in visit.path),
+                "{:.6g}".format(size)))
+            if visit.visit in self._snapshot_counts:
+                self._save_snapshot("images_{:07d}".format(visit.visit))
+        if not visits:
+            self._save_snapshot("pass_{:03d}".format(self.state.pass_number))
+
+    def _save_snapshot(self, name):
+        save_perturbation(os.path.join(self.work, "snapshots", name + ".npy"), self.state.v)
+
+    def save_checkpoint(self):
+        self._log.flush()
+        values, arrays = self.state.as_checkpoint()
+        save_checkpoint(self._checkpoint_path, self._identity, {
+            "state": values, "broken": self.broken, "seconds": self.seconds(),
+            "log_bytes": os.path.getsize(self._log_path)}, arrays)
+
+    def discard(self):
+        """Remove the files of this start."""
+        self._log.close()
+        shutil.rmtree(self.work)
+
+    def publish(self):
+        """Put the finished files in the place of those of an earlier run, if there was one."""
+        self._log.close()
+        parent, name = os.path.split(self.folder)
+        earlier = os.path.join(parent, "." + name + ".earlier")
+        shutil.rmtree(earlier, ignore_errors=True)
+        if os.path.exists(self.folder):
+            os.rename(self.folder, earlier)
+        os.rename(self.work, self.folder)
+        shutil.rmtree(earlier, ignore_errors=True)
+        checkpoint = os.path.join(self.folder, "checkpoint.npz")
+        if os.path.exists(checkpoint):
+            os.remove(checkpoint)
+
+
+def save_perturbation(path, v):
+    """Write v, float32 (h, w, 3), model-input units, to a .npy file."""
+    with replacing(path) as temporary:
+        np.save(temporary, v)
