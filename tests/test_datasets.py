@@ -169,10 +169,11 @@ def test_an_image_whose_lesion_is_left_blank_is_an_error_that_names_it(lesion):
                                          **{"ISIC_0007.jpg": lesion}), 0)
 
 
-def test_too_few_lesions_to_split_are_an_error():
+def test_a_class_of_one_lesion_cannot_be_split():
     labels = labels_of(NV=5, DF=4)
-    with pytest.raises(UserError, match="9 images"):
-        splits.lesion_split(labels, {file: file for file in labels}, 0)
+    with pytest.raises(UserError, match="9 images.*DF"):
+        splits.lesion_split(
+            labels, {file: "one" if label == "DF" else file for file, label in labels.items()}, 0)
 
 
 def split_folder(folder, train, test):
@@ -299,7 +300,8 @@ def test_an_array_that_is_no_perturbation_for_the_model_is_refused(tmp_path, v, 
 @pytest.mark.parametrize("content", [
     b"", b"not an array", b"\x93NUMPY\x01\x00", b"\x80\x03]q\x00.", b"PK\x03\x04 half a zip",
     b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': "
-    + b"(1000000, 1000000, 3)}".ljust(69) + b"\n"])
+    + b"(1000000, 1000000, 3)}".ljust(69) + b"\n"],
+    ids=["empty", "text", "half a header", "pickle", "zip", "12 terabytes"])
 def test_a_file_that_is_no_array_is_refused(tmp_path, content):
     path = tmp_path / "uap.npy"
     path.write_bytes(content)

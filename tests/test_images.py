@@ -184,6 +184,21 @@ def test_closing_the_stream_early_reads_no_further_and_leaves_no_thread(monkeypa
     assert paths.taken <= 10
 
 
+def test_closing_the_stream_early_waits_only_for_the_image_being_read(monkeypatch):
+    begun, released = [], threading.Event()
+
+    def slow(path, size):
+        begun.append(path)
+        assert path == 0 or released.wait(timeout=10)
+
+    monkeypatch.setattr(images, "read_image", slow)
+    stream = read_ahead(range(9), SIZE, workers=1, ahead=8)
+    next(stream)
+    threading.Timer(0.2, released.set).start()
+    stream.close()
+    assert set(begun) <= {0, 1}
+
+
 def test_images_in_memory_keep_the_order_of_their_paths(tmp_path):
     paths = [saved(tmp_path / "{}.png".format(i), pixels(seed=i)) for i in (2, 0, 1)]
     found = images.read_images(paths, SIZE, "reading")

@@ -182,7 +182,7 @@ def test_what_is_unknown_of_a_foreign_perturbation_is_a_question_mark():
 
 
 def test_a_foreign_perturbation_named_like_a_source_is_no_cell_of_the_studys_table():
-    foreign = info(source="isic2018", run="isic2018", attack="unknown")
+    foreign = info(source="isic2018", run="isic2018", attack="unknown", made_for=None)
     text = table.to_markdown(table.arrange([table.summarise(ROWS, foreign)], PUBLISHED))
     assert all(cell.startswith("not run") for cell in grid(text).values())
     assert [row["run"] for row in section(text, "Every run")] == ["isic2018"]

@@ -33,25 +33,37 @@ def image_split(labels, seed):
 
 
 def lesion_split(labels, lesions, seed):
-    """Split about 70/30 so that no lesion has images on both sides, stratified by class.
+    """Split so that no lesion has images on both sides: of each class, about 30 % for the test.
 
-    labels: dict from file name to class name. lesions: dict from file name to lesion id.
-    Returns a Split. Raises UserError when an image has no lesion.
+    labels: dict from file name to class name. lesions: dict from file name to lesion id; the
+    first image of a lesion decides its class. Returns a Split. Raises UserError when an image has
+    no lesion, or a class only one.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
-
     rows = list(labels.items())
-    without = [file for file, _ in rows if file not in lesions]
+    without = [file for file, _ in rows if not lesions.get(file)]
     if without:
         raise UserError("the lesion groupings lack {} of {} images, the first is {}; use the "
                         "official csv, or --split image".format(len(without), len(rows), without[0]))
-    folds = StratifiedGroupKFold(n_splits=10, shuffle=True, random_state=seed).split(
-        rows, [label for _, label in rows], [lesions[file] for file, _ in rows])
-    test = np.concatenate([fold for (_, fold), _ in zip(folds, range(int(10 * TEST_SHARE)))])
-    in_test = np.zeros(len(rows), bool)
-    in_test[test] = True
-    return Split([row for row, t in zip(rows, in_test) if not t],
-                 [row for row, t in zip(rows, in_test) if t])
+    images_of = collections.OrderedDict()  # of each class: how many images each lesion has
+    class_of = {}
+    for file, label in rows:
+        label = class_of.setdefault(lesions[file], label)
+        images_of.setdefault(label, collections.Counter())[lesions[file]] += 1
+    random = np.random.RandomState(seed)
+    in_test = set()
+    for label, counts in images_of.items():
+        if len(counts) < 2:
+            raise UserError("cannot split {} images by lesion: all images of {} show one lesion; "
+                            "use --split image".format(len(rows), label))
+        wanted = TEST_SHARE * sum(counts.values())
+        names = sorted(counts)
+        for name in (names[i] for i in random.permutation(len(names))[1:]):  # one for training
+            if wanted <= 0:
+                break
+            in_test.add(name)
+            wanted -= counts[name]
+    return Split([row for row in rows if lesions[row[0]] not in in_test],
+                 [row for row in rows if lesions[row[0]] in in_test])
 
 
 def folder_split(folder, labels):
