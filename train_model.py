@@ -181,7 +181,7 @@ def main():
     for side, rows in zip(split._fields, split):
         splits.write_rows(os.path.join(details, side + ".csv"), rows)
 
-    classifier.save_classifier(model, weights_path, dict(
+    classifier.save_classifier(model.get_weights(), weights_path, dict(
         environment(),
         name=name,
         architecture=args.model,
