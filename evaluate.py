@@ -44,6 +44,9 @@ def parse_arguments():
     return args
 
 
+RUN_KEYS = ("model", "uap", "source", "attack", "norm", "target", "images", "passes")
+
+
 def find_runs(args):
     """The runs to evaluate: a list of (folder, path of the UAP, run.json as dict, model file)."""
     from utils.classifier import model_name
@@ -55,7 +58,7 @@ def find_runs(args):
         folder = os.path.dirname(os.path.abspath(args.uap))
         beside = os.path.join(folder, "run.json")
         if os.path.exists(beside):
-            run = read_json(beside, mend)
+            run = read_json(beside, mend, RUN_KEYS)
             if run["model"]["name"] == target:
                 return [(folder, args.uap, run, args.model_file)]
             name = "{}-of-{}".format(os.path.basename(folder), run["model"]["name"])
@@ -68,7 +71,7 @@ def find_runs(args):
         return [(os.path.join(args.results_dir, target, name), args.uap, run, args.model_file)]
     runs = []
     for path in sorted(glob.glob(os.path.join(glob.escape(args.results_dir), "*", "*", "run.json"))):
-        run = read_json(path, mend)
+        run = read_json(path, mend, RUN_KEYS)
         folder = os.path.dirname(path)
         runs.append((folder, os.path.join(folder, "uap.npy"), run,
                      os.path.join(args.models_dir, run["model"]["name"] + ".h5")))

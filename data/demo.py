@@ -22,11 +22,11 @@ from utils.errors import UserError, run_script
 NOTE = ("DEMO on generated images, from random weights: not a reproduction of the published "
         "rates that stand beside")
 Size = collections.namedtuple("Size", "models isic_images natural_images epochs passes")
-FULL = Size(ARCHITECTURES, 350, 60, 8, 2)
+FULL = Size(ARCHITECTURES, 280, 40, 5, 2)
 TINY = Size(ARCHITECTURES[:1], 28, 4, 1, 1)  # for the tests
 
 IMAGE_SIZE = {"VGG16": 48, "ResNet50": 64, "InceptionV3": 75}  # what 2 cores manage in the time
-LEARNING_RATE = {"VGG16": 0.003, "ResNet50": 0.003, "InceptionV3": 0.003}
+LEARNING_RATE = 0.003
 
 
 def parse_arguments():
@@ -57,7 +57,7 @@ def main():
     generate(folders["data"], size.isic_images, size.natural_images)
     for model in size.models:
         run("train_model.py", model=model, weights="none", image_size=IMAGE_SIZE[model],
-            epochs=size.epochs, learning_rate=LEARNING_RATE[model], batch_size=8,
+            epochs=size.epochs, learning_rate=LEARNING_RATE, batch_size=8,
             data_dir=folders["data"], models_dir=folders["models"])
     for model in size.models:
         for source in SOURCES:

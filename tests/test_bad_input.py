@@ -96,7 +96,7 @@ CASES = {
     "description of other weights": (
         ILSVRC, lambda: replace("models/ResNet50.h5", "models/VGG16.h5"), "SHA-256"),
     "description without image size": (ILSVRC, lambda: write("models/VGG16.json", "{}"),
-                                       "lacks image_size"),
+                                       "lacks architecture"),
     "description of another scaling": (ILSVRC, lambda: edit_json(
         "models/VGG16.json", scaling={"offset": 0, "scale": 255}), "scaled"),
     "missing source folder": (UAP + ("--source-dir", "nowhere"), None, "nowhere no such folder"),

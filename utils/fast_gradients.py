@@ -33,7 +33,7 @@ class FastGradients:
     def __init__(self, model):
         self.input = model.input
         variables = _Variables()
-        self._steps, self._inputs = _steps_of(model, variables)
+        self._steps, self._inputs = _thinned(*_steps_of(model, variables))
         self._values = [self.input]
         for step, inputs in zip(self._steps[1:], self._inputs[1:]):
             self._values.append(step.forward(*[self._values[i] for i in inputs]))
@@ -95,65 +95,82 @@ class _Variables:
 
     def initialise(self):
         K.get_session().run(self._initialisers, self._values)
+        self._values.clear()  # TensorFlow has its own copy
 
 
 # The steps. forward: the step's inputs, each (n, h, w, c), to its output. backward: the gradient
 # with respect to the output, (m, h, w, c), to those with respect to the inputs, for n = 1.
 
 class _Convolution:
-    """kernel: (rows, columns, in, out). bias: (out,). strides: (down, right). padding: as Keras.
-    in_shape: (h, w, in)."""
+    """kernel: (rows, columns, in, out). bias: (out,). strides: (down, right). padding: as Keras."""
 
-    def __init__(self, kernel, bias, strides, padding, in_shape, variables):
-        self._in_shape, self._padding = in_shape, padding.upper()
-        self._strides = (1,) + tuple(strides) + (1,)
-        self._kernel, self._bias = variables.add(kernel), variables.add(bias)
-        self._flipped = None
-        if _flips(kernel.shape, strides, padding):
-            self._flipped = variables.add(kernel[::-1, ::-1].transpose(0, 1, 3, 2))
+    def __init__(self, kernel, bias, strides, padding, variables):
+        self._values, self._variables = (kernel, bias), variables
+        self.strides, self._padding = strides, padding.upper()
+        self.is_pointwise = kernel.shape[:2] == (1, 1)
+        self._is_even = not (kernel.shape[0] % 2 and kernel.shape[1] % 2)
+
+    @property
+    def can_be_thinned(self):
+        """An even kernel pads "same" unevenly; a stride makes it depend on the input's size."""
+        return self.is_pointwise or self.strides == (1, 1) and not self._is_even
+
+    def thinned(self, strides):
+        """The steps that give every strides[0]-th row and strides[1]-th column of the output; a
+        pointwise convolution is itself, on the input at its own strides and those."""
+        kernel, bias = self._values
+        if self.is_pointwise:
+            return [_Convolution(kernel, bias, (1, 1), "valid", self._variables)]
+        if strides == (1, 1):
+            return [self]
+        around = [2 * (size // 2,) if self._padding == "SAME" else (0, 0)
+                  for size in kernel.shape[:2]]
+        return [_ZeroPadding(*around), _Convolution(kernel, bias, strides, "valid",
+                                                    self._variables)]
 
     def forward(self, x):
-        return tf.nn.bias_add(
-            tf.nn.conv2d(x, self._kernel, self._strides, self._padding), self._bias)
+        kernel, bias = self._values
+        self._in_shape = x.shape.as_list()[1:]
+        self._kernel = self._variables.add(kernel)
+        if self._uses_flipped_kernel():
+            self._flipped = self._variables.add(kernel[::-1, ::-1].transpose(0, 1, 3, 2))
+        return tf.nn.bias_add(tf.nn.conv2d(x, self._kernel, (1,) + self.strides + (1,),
+                                           self._padding), self._variables.add(bias))
 
     def backward(self, gradient):
-        if self._flipped is None:
+        if not self._uses_flipped_kernel():
             return [tf.nn.conv2d_backprop_input(
-                (int(gradient.shape[0]),) + self._in_shape, self._kernel, gradient, self._strides,
-                self._padding)]
-        if self._padding == "VALID":
-            gradient = _pad(gradient, *[2 * (int(k) - 1,) for k in self._kernel.shape[:2]])
-        return [tf.nn.conv2d(gradient, self._flipped, self._strides, self._padding)]
+                [int(gradient.shape[0])] + self._in_shape, self._kernel, gradient,
+                (1,) + self.strides + (1,), self._padding)]
+        if self._padding == "VALID" and not self.is_pointwise:
+            gradient = _pad(gradient, *[2 * (int(size) - 1,) for size in self._kernel.shape[:2]])
+        return [tf.nn.conv2d(gradient, self._flipped, (1, 1, 1, 1), self._padding)]
 
-
-def _flips(kernel_shape, strides, padding):
-    """Whether the gradient is best computed as a convolution with the flipped kernel.
-
-    An even kernel pads "same" unevenly, and its gradient the other way round. On the image's 3
-    channels, a product with 3 columns leaves the vector units idle; Conv2DBackpropInput multiplies
-    by rows * columns * 3 columns.
-    """
-    rows, columns, channels, _ = kernel_shape
-    even = padding == "same" and not (rows % 2 and columns % 2)
-    return tuple(strides) == (1, 1) and not even and channels > 3
+    def _uses_flipped_kernel(self):
+        """The gradient of an uneven padding is padded the other way round. On the image's 3
+        channels, a product with 3 columns leaves the vector units idle; Conv2DBackpropInput has
+        rows * columns * 3 of them (6 x 150 x 150 x 64, 3 x 3, one core: 14 against 40 ms).
+        """
+        return (self.strides == (1, 1) and self._in_shape[-1] > 3
+                and not (self._padding == "SAME" and self._is_even))
 
 
 class _Subsampling:
     """Every strides[0]-th row and every strides[1]-th column, from the first on."""
 
     def __init__(self, strides):
-        self.strides = strides
+        self._strides = strides
 
     def forward(self, x):
         self._in_shape = x.shape.as_list()[1:]
-        return x[:, ::self.strides[0], ::self.strides[1]]
+        return x[:, ::self._strides[0], ::self._strides[1]]
 
     def backward(self, gradient):
         """Zeros between rows and columns, by padding of 2-D views: StridedSliceGrad is 2.7 times as
         slow (6 x 38 x 38 x 256, one core: 30 against 11 ms)."""
         height, width, channels = self._in_shape
         _, rows, columns, _ = gradient.shape.as_list()
-        down, right = self.strides
+        down, right = self._strides
         pixels = _pad_after(tf.reshape(gradient, (-1, channels)), right)
         lines = _pad_after(tf.reshape(pixels, (-1, columns * right * channels)), down)
         spread = tf.reshape(lines, (-1, rows * down, columns * right, channels))
@@ -161,6 +178,8 @@ class _Subsampling:
 
 
 class _Relu:
+    can_be_thinned = True
+
     def forward(self, x):
         self._output = tf.nn.relu(x)
         return self._output
@@ -251,6 +270,8 @@ class _Concatenation:
 
 
 class _Addition:
+    can_be_thinned = True
+
     def forward(self, *terms):
         self._terms = len(terms)
         return tf.add_n(terms)
@@ -270,6 +291,58 @@ class _Dense:
 
     def backward(self, gradient):
         return [tf.matmul(gradient, self._kernel, transpose_b=True)]
+
+
+# What nobody looks at is not computed.
+
+def _thinned(steps, inputs):
+    """The same network without the rows and columns that strided 1 x 1 convolutions skip.
+
+    Such a convolution at the start of ResNet50's stages looks at a quarter of the previous block's
+    output; so the 3 x 3 and the second 1 x 1 convolution of that block need give only a quarter, a
+    tenth of the network's work. steps, inputs: as of _steps_of, before and after.
+    """
+    strides = _strides_looked_at(steps, inputs)
+    thin_steps, thin_inputs = [None], [()]
+    place = {(0, (1, 1)): 0}  # (step, the strides it is given at): its place in thin_steps
+
+    def add(step, sources):
+        thin_steps.append(step)
+        thin_inputs.append(sources)
+        return len(thin_steps) - 1
+
+    for i in range(1, len(steps)):
+        looked_at = _strides_of_inputs(steps[i], strides[i])
+        for j in inputs[i]:
+            if (j, looked_at) not in place:
+                place[j, looked_at] = add(_Subsampling(looked_at), [place[j, (1, 1)]])
+        sources = [place[j, looked_at] for j in inputs[i]]
+        is_convolution = isinstance(steps[i], _Convolution)
+        for step in steps[i].thinned(strides[i]) if is_convolution else [steps[i]]:
+            sources = [add(step, sources)]
+        place[i, strides[i]], = sources
+    return thin_steps, thin_inputs
+
+
+def _strides_looked_at(steps, inputs):
+    """For each step, the strides at which all that use its output look at it; (1, 1) when they
+    differ, or when the step can only give all of its output."""
+    strides, asked = [(1, 1)] * len(steps), [set() for _ in steps]
+    for i in reversed(range(1, len(steps))):
+        can_be_thinned = getattr(steps[i], "can_be_thinned", False)
+        if can_be_thinned and len(asked[i]) == 1:
+            strides[i], = asked[i]
+        for j in inputs[i]:
+            asked[j].add(_strides_of_inputs(steps[i], strides[i]))
+    return strides
+
+
+def _strides_of_inputs(step, strides):
+    """The strides at which a step looks at its inputs, given those at which its output is."""
+    if isinstance(step, _Convolution):
+        return (strides[0] * step.strides[0], strides[1] * step.strides[1]) \
+            if step.is_pointwise else (1, 1)
+    return strides
 
 
 # From Keras layers to steps.
@@ -323,12 +396,8 @@ def _steps_of_convolution(layer, weights, variables):
     normalisation = _normalisation_after(layer)
     if normalisation is not None:
         kernel, bias = _folded(kernel, bias, normalisation, weights)
-    strides, before = layer.strides, []
-    if layer.kernel_size == (1, 1) and strides != (1, 1):
-        # Conv2DBackpropInput needs 215 ms for ResNet50's last strided layer, this way 30.
-        strides, before = (1, 1), [_Subsampling(strides)]
-    return before + [_Convolution(kernel, bias, strides, layer.padding, layer.input_shape[1:],
-                                  variables)] + _steps_of_activation(layer)
+    return [_Convolution(kernel, bias, layer.strides, layer.padding,
+                         variables)] + _steps_of_activation(layer)
 
 
 def _kernel_and_bias(layer, weights):

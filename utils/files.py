@@ -40,11 +40,11 @@ def write_json(path, values):
     write_text(path, json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path, mend):
+def read_json(path, mend, required=()):
     """Read a JSON object.
 
-    path: the file. mend: what to do when it is missing or broken, for the message.
-    Raises UserError.
+    path: the file. mend: what to do when it is missing or broken, for the message. required: keys
+    that must be there. Raises UserError.
     """
     try:
         with open(path, encoding="utf-8") as file:
@@ -55,6 +55,9 @@ def read_json(path, mend):
         raise UserError("{}: not a JSON file ({}); {}".format(path, error, mend))
     if not isinstance(values, dict):
         raise UserError("{}: expected a JSON object; {}".format(path, mend))
+    missing = [key for key in required if key not in values]
+    if missing:
+        raise UserError("{}: lacks {}; {}".format(path, ", ".join(missing), mend))
     return values
 
 
