@@ -70,7 +70,8 @@ def find_runs(args):
                    "images": {"used": None}, "passes": None, "uap": {"sha256": None}}
         return [(os.path.join(args.results_dir, target, name), args.uap, run, args.model_file)]
     runs = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(args.results_dir), "*", "*", "run.json"))):
+    pattern = os.path.join(glob.escape(args.results_dir), "*", "*", "run.json")
+    for path in sorted(glob.glob(pattern)):
         run = read_json(path, mend, RUN_KEYS)
         folder = os.path.dirname(path)
         runs.append((folder, os.path.join(folder, "uap.npy"), run,

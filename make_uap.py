@@ -212,7 +212,7 @@ def main():
         arguments=vars(args),
         model={"name": name, "architecture": model_info["architecture"],
                "file": args.model_file, "sha256": model_info["weights"]["sha256"]},
-        source=args.source or os.path.basename(os.path.abspath(args.source_dir)),
+        source=args.source or os.path.join(args.source_dir, ""),
         attack=args.attack,
         target=args.target,
         norm={"p": args.norm, "bound": xi, "value": norm(state.v, p)},

@@ -15,7 +15,7 @@ CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 
 SMALL_PYTHON = """#!/bin/sh
 case "$*" in
-    train_model.py*) set -- "$@" --weights none --image-size 75 --epochs 1 --limit 14 --batch-size 7 ;;
+    train_model.py*) set -- "$@" --weights none --image-size 75 --epochs 1 --limit 14 ;;
     make_uap.py*)    set -- "$@" --num-images 3 --passes 1 ;;
     evaluate.py*)    set -- "$@" --limit 14 ;;
     "-m data.demo")  set -- "$@" --tiny ;;
@@ -67,7 +67,7 @@ def shell(folder, text):
 
 
 def script(folder, *words, **environment):
-    """Run one of the scripts as it is, without the options for small jobs: (code, stdout, stderr)."""
+    """Run one of the scripts as it is, without options for small jobs: (code, stdout, stderr)."""
     done = subprocess.run([sys.executable] + [str(word) for word in words], cwd=folder,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True, env=dict(os.environ, **environment))

@@ -180,8 +180,8 @@ def test_bad_input_gives_one_message_and_exit_code_2(case, original, tmp_path, m
 
 def test_imagenet_weights_without_a_connection_say_what_to_download_and_where(study, tmp_path):
     code, _, errors = checkout.script(
-        study[0], "train_model.py", "--model", "ResNet50", "--image-size", "32", "--name", "offline",
-        KERAS_HOME=str(tmp_path), https_proxy="http://127.0.0.1:9", HTTPS_PROXY="http://127.0.0.1:9")
+        study[0], "train_model.py", "--model", "ResNet50", "--image-size", "32", "--name", "x",
+        KERAS_HOME=str(tmp_path), https_proxy="http://127.0.0.1:9")
     assert code == 2 and "Traceback" not in errors
     for word in ("a268eb855778b3df3c7506639542a6af", "https://", str(tmp_path / "models"),
                  "resnet50_weights_tf_dim_ordering_tf_kernels_notop.h5"):

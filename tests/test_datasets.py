@@ -169,6 +169,14 @@ def test_an_image_whose_lesion_is_left_blank_is_an_error_that_names_it(lesion):
                                          **{"ISIC_0007.jpg": lesion}), 0)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_class_of_two_lesions_has_one_on_each_side(seed):
+    labels = labels_of(NV=10)
+    lesions = {file: "rare" if i == 0 else "common" for i, file in enumerate(labels)}
+    train, test = splits.lesion_split(labels, lesions, seed)
+    assert sorted([len(train), len(test)]) == [1, 9]
+
+
 def test_a_class_of_one_lesion_cannot_be_split():
     labels = labels_of(NV=5, DF=4)
     with pytest.raises(UserError, match="9 images.*DF"):
@@ -251,6 +259,7 @@ def test_a_file_is_replaced_only_when_the_new_one_is_whole(tmp_path):
             assert path.read_text() == "old\n" and temporary.endswith(".txt")
             raise ZeroDivisionError
     assert path.read_text() == "old\n"
+    assert os.listdir(str(path.parent)) == ["a.txt"]
     write_text(str(path), "neu: ä\n")
     assert path.read_bytes() == "neu: ä\n".encode("utf-8")
     assert os.listdir(str(path.parent)) == ["a.txt"]

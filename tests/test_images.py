@@ -94,7 +94,8 @@ def test_the_exif_orientation_is_ignored(tmp_path):
     np.testing.assert_array_equal(read_image(turned, SIZE), read_image(plain, SIZE))
 
 
-@pytest.mark.parametrize("name", ["two words.png", "Läsion 黑色素瘤.png", "[1]*?.png", "#&;'.png"])
+@pytest.mark.parametrize("name", [
+    "two words.png", "Läsion 黑色素瘤.png", "[1]*?.png", "#&;'.png"])
 def test_names_may_have_spaces_and_letters_of_any_script(tmp_path, name):
     path = saved(tmp_path / name, pixels())
     np.testing.assert_array_equal(read_image(path, SIZE), pixels())

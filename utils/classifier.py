@@ -38,6 +38,7 @@ def start_session(seed, inference, optimise=True):
     _keep_freed_memory()
     K.clear_session()
     tf.set_random_seed(seed)
+    np.random.seed(seed)  # Keras draws the seeds of its initialisers from NumPy
     config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
     config.graph_options.rewrite_options.disable_meta_optimizer = not optimise
     K.set_session(tf.Session(config=config))
@@ -212,6 +213,6 @@ def load_classifier(path, description):
 
 
 def predict_in_batches(predict, images, batch_size=32):
-    """Apply `predict` (batch -> array, first axis n) to batches of `images` and join the results."""
+    """Apply `predict` (batch -> array, first axis n) to batches of `images`; join the results."""
     return np.concatenate([predict(images[i:i + batch_size])
                            for i in range(0, len(images), batch_size)])

@@ -95,6 +95,7 @@ def isic2018_lesions(data_dir):
     """The lesion that each ISIC2018 image shows: dict from file name to lesion id. UserError."""
     name = ISIC2018_LESIONS + ".csv"
     root = os.path.join(data_dir, "isic2018")
-    path = _first_existing(os.path.join(root, name), os.path.join(root, ISIC2018_GROUND_TRUTH, name))
+    path = _first_existing(os.path.join(root, name),
+                           os.path.join(root, ISIC2018_GROUND_TRUTH, name))
     rows = read_csv(path, ("image", "lesion_id"))
     return {row["image"] + ".jpg": row["lesion_id"] for row in rows}

@@ -27,7 +27,8 @@ def learning_curve(path, history, title):
     """
     epochs = [row["epoch"] for row in history]
     figure, axes = plt.subplots(1, 2, figsize=(8, 3))
-    for axis, quantity, label in zip(axes, ("loss", "accuracy"), ("cross-entropy loss", "accuracy")):
+    for axis, quantity, label in ((axes[0], "loss", "cross-entropy loss"),
+                                  (axes[1], "accuracy", "accuracy")):
         axis.plot(epochs, [row[quantity] for row in history], color=BLUE, marker=".",
                   label="training, during the epoch")
         axis.plot(epochs, [row["test_" + quantity] for row in history], color=ORANGE, marker=".",

@@ -72,4 +72,5 @@ def sha256_of_file(path):
 
 def sha256_of_lines(lines):
     """SHA-256 of a list of strings, each followed by a newline, in hexadecimal."""
-    return hashlib.sha256("".join(line + "\n" for line in lines).encode("utf-8")).hexdigest()
+    return hashlib.sha256("".join(line + "\n" for line in lines)
+                          .encode("utf-8", "surrogateescape")).hexdigest()

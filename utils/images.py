@@ -48,7 +48,7 @@ def to_model_input(pixels):
 
 
 def to_pixels(x):
-    """Model input, any shape -> the uint8 pixels an image file can hold: clipped to 0..255, rounded."""
+    """Model input, any shape -> uint8 pixels as in an image file: clipped to 0..255, rounded."""
     return np.rint(np.clip(x * PIXEL_SCALE + PIXEL_OFFSET, 0, 255)).astype(np.uint8)
 
 

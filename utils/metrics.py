@@ -24,15 +24,21 @@ def rate(hits):
     return Rate(count / total, interval.low, interval.high, count, total)
 
 
-def fooling_rate(clean, attacked):
-    """Share of images whose predicted class differs from that of the clean image."""
-    return rate(np.asarray(attacked) != np.asarray(clean))
+def fooled(clean, attacked):
+    """Bool (n,): whether the predicted class differs from that of the clean image.
+
+    rate(fooled(...)) is the fooling rate.
+    """
+    return np.asarray(attacked) != np.asarray(clean)
 
 
-def targeted_success(clean, attacked, target):
-    """Share, of the images not already predicted as the target, that are under the attack."""
+def reached(clean, attacked, target):
+    """Bool: of the images not already predicted as the target, whether each is under the attack.
+
+    rate(reached(...)) is the success rate of a targeted attack.
+    """
     clean, attacked = np.asarray(clean), np.asarray(attacked)
-    return rate(attacked[clean != target] == target)
+    return attacked[clean != target] == target
 
 
 def target_share(attacked, target):
@@ -40,13 +46,13 @@ def target_share(attacked, target):
     return rate(np.asarray(attacked) == target)
 
 
-def mcnemar_p(clean, attacked, control):
-    """Exact two-sided p-value of McNemar's test: does the attack fool other images than chance?
+def mcnemar_p(by_attack, by_control):
+    """Exact two-sided p-value of McNemar's test (McNemar 1947) for two bool arrays (n,).
 
-    Paired by image: only images fooled by one of attack and control count (McNemar 1947).
+    by_attack, by_control: on which images each succeeded. Paired by image: only those count on
+    which one did and the other did not.
     """
-    by_attack = np.asarray(attacked) != np.asarray(clean)
-    by_control = np.asarray(control) != np.asarray(clean)
+    by_attack, by_control = np.asarray(by_attack, bool), np.asarray(by_control, bool)
     only_attack = int(np.sum(by_attack & ~by_control))
     only_control = int(np.sum(by_control & ~by_attack))
     if only_attack + only_control == 0:

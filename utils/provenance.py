@@ -13,7 +13,7 @@ def now():
 
 
 def environment():
-    """Versions of Python and of the packages that touch a number, the machine and the git commit."""
+    """Versions of Python and of packages that touch a number; machine, git commit, command."""
     import keras
     import numpy
     import PIL

@@ -42,8 +42,9 @@ def lesion_split(labels, lesions, seed):
     rows = list(labels.items())
     without = [file for file, _ in rows if not lesions.get(file)]
     if without:
-        raise UserError("the lesion groupings lack {} of {} images, the first is {}; use the "
-                        "official csv, or --split image".format(len(without), len(rows), without[0]))
+        raise UserError(
+            "the lesion groupings lack {} of {} images, the first is {}; use the official csv, or "
+            "--split image".format(len(without), len(rows), without[0]))
     images_of = collections.OrderedDict()  # of each class: how many images each lesion has
     class_of = {}
     for file, label in rows:

@@ -6,16 +6,17 @@ import io
 
 import numpy as np
 
+from utils import metrics
 from utils.classifier import ARCHITECTURES
 from utils.datasets import SOURCES, read_csv
-from utils import metrics
+from utils.files import write_text
 
 ROW_COLUMNS = ("file", "label", "clean", "uap", "uap_8bit", "random", "permuted")
 SOURCE_TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012",
                  "isic2018": "ISIC2018"}
 COLUMNS = (
-    "model", "made_for", "source", "attack", "norm", "target", "run", "published", "rate", "low", "high",
-    "rate_8bit", "random", "permuted", "mcnemar_p", "accuracy_clean", "accuracy_uap",
+    "model", "made_for", "source", "attack", "norm", "target", "run", "published", "rate", "low",
+    "high", "rate_8bit", "random", "permuted", "mcnemar_p", "accuracy_clean", "accuracy_uap",
     "target_share", "test_images", "images", "passes", "norm_bound")
 
 
@@ -29,28 +30,25 @@ def summarise(rows, info):
     names = sorted({row[c] for row in rows for c in ROW_COLUMNS[1:]} | {info["target"]} - {None})
     labels = {c: np.array([names.index(row[c]) for row in rows]) for c in ROW_COLUMNS[1:]}
     clean = labels["clean"]
-    if info["target"] is None:
-        def success(predictions):
-            return metrics.fooling_rate(clean, predictions)
-    else:
-        target = names.index(info["target"])
+    target = None if info["target"] is None else names.index(info["target"])
 
-        def success(predictions):
-            return metrics.targeted_success(clean, predictions, target)
+    def hits(column):
+        return (metrics.fooled(clean, labels[column]) if target is None
+                else metrics.reached(clean, labels[column], target))
 
-    rate = success(labels["uap"])
+    rate = metrics.rate(hits("uap"))
     return dict(
-        {c: info[c] for c in ("model", "made_for", "source", "attack", "norm", "target", "run", "images",
-                              "passes", "norm_bound")},
+        {c: info[c] for c in ("model", "made_for", "source", "attack", "norm", "target", "run",
+                              "images", "passes", "norm_bound")},
         published=None,
         rate=rate.value, low=rate.low, high=rate.high, test_images=len(rows),
-        rate_8bit=success(labels["uap_8bit"]).value,
-        random=success(labels["random"]).value,
-        permuted=success(labels["permuted"]).value,
-        mcnemar_p=metrics.mcnemar_p(clean, labels["uap"], labels["permuted"]),
+        rate_8bit=metrics.rate(hits("uap_8bit")).value,
+        random=metrics.rate(hits("random")).value,
+        permuted=metrics.rate(hits("permuted")).value,
+        mcnemar_p=metrics.mcnemar_p(hits("uap"), hits("permuted")),
         accuracy_clean=metrics.accuracy(labels["label"], clean).value,
         accuracy_uap=metrics.accuracy(labels["label"], labels["uap"]).value,
-        target_share=(None if info["target"] is None
+        target_share=(None if target is None
                       else metrics.target_share(labels["uap"], target).value))
 
 
@@ -83,7 +81,8 @@ def arrange(summaries, published):
 
 def _is_cell(summary):
     return (summary["target"] is None and summary["model"] in ARCHITECTURES
-            and summary["made_for"] == summary["model"] and summary["source"] in SOURCES)
+            and summary["made_for"] == summary["model"]
+            and summary["source"] in SOURCES)
 
 
 def to_csv(rows):
@@ -165,8 +164,6 @@ def _full_table(title, rows):
 
 def write_rows(path, rows):
     """Write predictions.csv. rows: list of dicts with ROW_COLUMNS."""
-    from utils.files import write_text
-
     text = io.StringIO()
     writer = csv.DictWriter(text, ROW_COLUMNS, lineterminator="\n")
     writer.writeheader()

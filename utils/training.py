@@ -10,11 +10,13 @@ Recipe = collections.namedtuple("Recipe", "epochs decay_steps oversample augment
 RECIPES = {
     # decay_steps: from which epoch (counted from 0) the learning rate is multiplied by what.
     "study": Recipe(100, ((41, 0.1), (61, 0.01), (81, 0.001), (91, 0.0005)), False, False),
-    # Minagi, Hirano, Takemoto 2022: balanced by random oversampling, rotated 5 degrees, shifted 5 %.
+    # Minagi, Hirano, Takemoto 2022: random oversampling, rotated by 5 degrees, shifted by 5 %.
     "follow-up": Recipe(50, ((40, 0.1), (45, 0.01)), True, True),
 }
 MOMENTUM = 0.9
 DECAY = 1e-6
+ROTATION = 5  # degrees, of augmented images
+SHIFT = 0.05  # of height and width
 
 
 def learning_rate(recipe, base, epoch):
@@ -26,9 +28,11 @@ def learning_rate(recipe, base, epoch):
 def compile_for_training(model, rate):
     """Compile with the study's optimiser and loss (SGD, Nesterov momentum, cross-entropy).
 
-    All gradients are made before the first weight changes. Without that gate TensorFlow 1.14 may
-    update a weight that backpropagation has yet to read, and no two runs are alike.
+    All gradients are made before the first weight changes, and the step is counted after the last
+    did. Without these gates TensorFlow 1.14 may update a weight that backpropagation, or the count
+    that the learning rate, has yet to read, and no two runs are alike.
     """
+    import keras.backend as K
     import tensorflow as tf
     from keras.optimizers import SGD
 
@@ -36,21 +40,37 @@ def compile_for_training(model, rate):
         def get_gradients(self, loss, params):
             return tf.tuple(super(GatedSGD, self).get_gradients(loss, params))
 
+        def get_updates(self, loss, params):
+            updates = super(GatedSGD, self).get_updates(loss, params)
+            with tf.control_dependencies(updates[1:]):
+                updates[0] = K.update_add(self.iterations, 1)
+            return updates
+
     model.compile(GatedSGD(lr=rate, momentum=MOMENTUM, decay=DECAY, nesterov=True),
                   loss="categorical_crossentropy", metrics=["accuracy"])
 
 
 def state(model):
-    """Everything the next epoch depends on: weights, then momenta and step count, as arrays."""
-    return model.get_weights() + model.optimizer.get_weights()
+    """Everything the next epoch depends on, as arrays; set_state() puts it back."""
+    import keras.backend as K
+
+    return K.batch_get_value(_variables(model))
 
 
 def set_state(model, arrays):
-    """Put back what state() gave for a model that was compiled in the same way."""
+    """Put back what state() gave for a model that was built and compiled in the same way."""
+    import keras.backend as K
+
+    K.batch_set_value(list(zip(_variables(model), arrays)))
+
+
+def _variables(model):
+    """All variables of the session: weights, momenta, step count, and the sums and counts behind
+    the moving averages of batch normalisation, which Keras does not list."""
+    import tensorflow as tf
+
     model._make_train_function()  # makes the optimizer's variables
-    number = len(model.weights)
-    model.set_weights(arrays[:number])
-    model.optimizer.set_weights(arrays[number:])
+    return tf.global_variables()
 
 
 def epoch_order(labels, oversample, seed, epoch):
@@ -78,8 +98,15 @@ def epoch_batches(images, labels, num_classes, order, batch_size, augment, seed)
     from keras.preprocessing.image import ImageDataGenerator
     from keras.utils import Sequence, to_categorical
 
-    generator = ImageDataGenerator(rotation_range=5, width_shift_range=0.05,
-                                   height_shift_range=0.05)
+    generator = ImageDataGenerator()
+
+    def augmented(image, seed):
+        random = np.random.RandomState(seed % 2 ** 32)
+        height, width, _ = image.shape
+        return generator.apply_transform(image, {
+            "theta": random.uniform(-ROTATION, ROTATION),
+            "tx": random.uniform(-SHIFT, SHIFT) * height,
+            "ty": random.uniform(-SHIFT, SHIFT) * width})
 
     class Batches(Sequence):
         def __len__(self):
@@ -90,8 +117,7 @@ def epoch_batches(images, labels, num_classes, order, batch_size, augment, seed)
             chosen = order[start:start + batch_size]
             x = to_model_input(images[chosen])
             if augment:
-                x = np.stack([generator.random_transform(image, seed=(seed + start + i) % 2 ** 32)
-                              for i, image in enumerate(x)])
+                x = np.stack([augmented(image, seed + start + i) for i, image in enumerate(x)])
             return x, to_categorical(labels[chosen], num_classes)
 
     return Batches()

@@ -16,7 +16,7 @@ BLOCK = 32  # images held at a time; also the largest batch given to the classif
 # clean: class of x. predicted: class of x + v before the update. path: see deepfool.Step.
 Visit = collections.namedtuple("Visit", "visit pass_number index clean predicted path")
 
-BROKEN = -2   # in State.clean: the image could not be read
+BROKEN = -2   # in State.clean: the image could not be read, once; it is left out from then on
 UNKNOWN = -1  # in State.clean: not predicted yet
 
 
@@ -73,16 +73,17 @@ def universal_perturbation(state, read, logits, step, p, xi, passes, goal, seed,
         return labels == target if target is not None else labels != state.clean[indices]
 
     def blocks(order, begin):
-        """Up to BLOCK places at a time: their end, and place, index and x of the readable images."""
+        """BLOCK places at a time: their end, and place, index and x of the readable images."""
         images = read(order[begin:])
         for start in range(begin, n, BLOCK):
             places = np.arange(start, min(start + BLOCK, n))
             x = [next(images) for _ in places]
-            readable = np.array([image is not None for image in x])
-            state.clean[order[places[~readable]]] = BROKEN
+            unread = np.array([image is None for image in x])
+            state.clean[order[places[unread]]] = BROKEN
+            readable = np.flatnonzero(state.clean[order[places]] != BROKEN)
             places = places[readable]
             yield (start + len(x), places, order[places],
-                   np.stack([image for image in x if image is not None]) if len(places) else None)
+                   np.stack([x[i] for i in readable]) if len(readable) else None)
 
     def visit(places, indices, x):
         """Lines 4 to 9 of Algorithm 1, for the images of one block."""

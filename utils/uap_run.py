@@ -1,4 +1,4 @@
-"""The folder of one run of make_uap.py: log, snapshots and checkpoint while it grows, then whole."""
+"""The folder of one run of make_uap.py: log, snapshots and checkpoint, until it is whole."""
 
 import csv
 import os
