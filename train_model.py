@@ -96,12 +96,10 @@ def main():
     started = now()
     classifier.start_session(args.seed, inference=False)
     class_names = datasets.ISIC2018_CLASSES
-    if args.weights in ("imagenet", "none"):
-        model = classifier.build_classifier(
-            args.model, args.image_size, len(class_names),
-            "imagenet" if args.weights == "imagenet" else None)
-    else:
-        model = classifier.build_classifier(args.model, args.image_size, len(class_names))
+    from_file = args.weights not in ("imagenet", "none")
+    model = classifier.build_classifier(args.model, args.image_size, len(class_names),
+                                        None if from_file else args.weights)
+    if from_file:
         classifier.load_weights(model, args.weights, args.model)
 
     folder = os.path.join(args.data_dir, datasets.ISIC2018_IMAGES)
