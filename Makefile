@@ -5,4 +5,4 @@ demo:  ## the whole study on generated images, about 8 minutes
 	sh utils/environment.sh python -m data.demo
 
 test:  ## the test suite
-	sh utils/environment.sh python -m pytest tests
+	sh utils/environment.sh python -m pytest tests -n 2 --dist loadfile

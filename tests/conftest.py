@@ -1,12 +1,13 @@
 """What several test files share: the path to the project, and a toy classifier in plain NumPy."""
 
-import os
 import sys
 
 import numpy as np
 import pytest
 
-sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+import checkout
+
+sys.path.insert(0, checkout.ROOT)
 
 
 class ToyClassifier:
@@ -76,13 +77,31 @@ def study(tmp_path_factory):
 
     Returns its folder and the output of each block of commands.
     """
-    import checkout
-
     folder = str(tmp_path_factory.mktemp("checkout"))
     checkout.make(folder)
     outputs = []
     for block in checkout.readme_commands():
-        code, output = checkout.shell(folder, '. .venv/bin/activate\n' + block)
+        code, output = checkout.shell(folder, ". .venv/bin/activate\n" + block)
         assert code == 0, "a command of the README failed:\n{}\n{}".format(block, output[-4000:])
         outputs.append(output)
     return folder, outputs
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory):
+    """The folder of a copy of the project with two small VGG16, and one UAP for the first."""
+    folder = str(tmp_path_factory.mktemp("trained"))
+    checkout.make(folder)
+    train = ("train_model.py", "--model", "VGG16", "--weights", "none", "--image-size", "32",
+             "--epochs", "1", "--limit", "14")
+    for words in (train, train + ("--name", "VGG16-other", "--seed", "1"),
+                  ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012",
+                   "--num-images", "3", "--passes", "1")):
+        code, _, errors = checkout.script(folder, *words)
+        assert code == 0, errors
+    return folder
+
+
+def pytest_collection_modifyitems(items):
+    """The README's commands take longest: begin with them, so that both cores end together."""
+    items.sort(key=lambda item: item.fspath.basename != "test_readme.py")

@@ -48,6 +48,13 @@ def break_images():
         truncate(os.path.join("data/open_images_v5/test", name))
 
 
+def save_another_model():
+    import keras
+
+    model = keras.Sequential([keras.layers.Dense(7, input_shape=(5,))])
+    model.save("dense.h5")
+
+
 GROUND_TRUTH = ("data/isic2018/ISIC2018_Task3_Training_GroundTruth/"
                 "ISIC2018_Task3_Training_GroundTruth.csv")
 INPUT = "data/isic2018/ISIC2018_Task3_Training_Input/"
@@ -82,7 +89,7 @@ CASES = {
     "truncated weights": (TRAIN + ("--weights", "w.h5"), lambda: (
         shutil.copy("models/VGG16.h5", "w.h5"), truncate("w.h5")), "w.h5 not an h5 file"),
     "weights of another architecture": (
-        TRAIN + ("--weights", "models/ResNet50.h5"), None, "not those of VGG16"),
+        TRAIN + ("--weights", "dense.h5"), save_another_model, "not those of VGG16"),
     "no source": (UAP, None, "--source"),
     "two sources": (ILSVRC + ("--source-dir", "data"), None, "not allowed"),
     "unknown source": (UAP + ("--source", "cifar10"), None, "ilsvrc2012"),
@@ -94,7 +101,7 @@ CASES = {
     "model without description": (ILSVRC, lambda: os.remove("models/VGG16.json"), "VGG16.json"),
     "description that is no JSON": (ILSVRC, lambda: write("models/VGG16.json", "{"), "JSON"),
     "description of other weights": (
-        ILSVRC, lambda: replace("models/ResNet50.h5", "models/VGG16.h5"), "SHA-256"),
+        ILSVRC, lambda: replace("models/VGG16-other.h5", "models/VGG16.h5"), "SHA-256"),
     "description without image size": (ILSVRC, lambda: write("models/VGG16.json", "{}"),
                                        "lacks architecture"),
     "description of another scaling": (ILSVRC, lambda: edit_json(
@@ -114,19 +121,19 @@ CASES = {
     "a missing UAP": (("evaluate.py", "--uap", "x.npy", "--model-file", "models/VGG16.h5"), None,
                       "x.npy"),
     "a UAP of another shape": (("evaluate.py",), replace_uap(np.zeros((9, 9, 3), np.float32)),
-                               "(9, 9, 3) (75, 75, 3)"),
-    "a UAP of another type": (("evaluate.py",), replace_uap(np.zeros((75, 75, 3))), "float64"),
-    "a UAP with NaN": (("evaluate.py",), replace_uap(np.full((75, 75, 3), np.nan, np.float32)),
+                               "(9, 9, 3) (32, 32, 3)"),
+    "a UAP of another type": (("evaluate.py",), replace_uap(np.zeros((32, 32, 3))), "float64"),
+    "a UAP with NaN": (("evaluate.py",), replace_uap(np.full((32, 32, 3), np.nan, np.float32)),
                        "NaN"),
     "a pickled UAP": (("evaluate.py",), replace_uap(np.array([{}]), allow_pickle=True),
                       "not a .npy file of numbers"),
-    "a UAP that changed": (("evaluate.py",), replace_uap(np.zeros((75, 75, 3), np.float32)),
+    "a UAP that changed": (("evaluate.py",), replace_uap(np.zeros((32, 32, 3), np.float32)),
                            "changed"),
     "a UAP for other weights": (("evaluate.py",), lambda: (
-        replace("models/VGG16-lesion.h5", "models/VGG16.h5"),
-        replace("models/VGG16-lesion.json", "models/VGG16.json"),
+        replace("models/VGG16-other.h5", "models/VGG16.h5"),
+        replace("models/VGG16-other.json", "models/VGG16.json"),
         shutil.rmtree("models/VGG16"),
-        shutil.copytree("models/VGG16-lesion", "models/VGG16")), "other weights"),
+        shutil.copytree("models/VGG16-other", "models/VGG16")), "other weights"),
 }
 
 
@@ -135,29 +142,11 @@ def files_with_times(folder):
                   for where, _, names in os.walk(folder) for name in names)
 
 
-@pytest.fixture(scope="module")
-def original(study, tmp_path_factory):
-    """The checkout in which the README was run, reduced to what the cases need."""
-    folder = str(tmp_path_factory.mktemp("original"))
-    for name in ("train_model.py", "make_uap.py", "evaluate.py"):
-        shutil.copy(os.path.join(study[0], name), folder)
-    for name in ("utils", "data", "results/VGG16/ilsvrc2012", "models/VGG16",
-                 "models/VGG16-lesion"):
-        shutil.copytree(os.path.join(study[0], name), os.path.join(folder, name))
-    for name in ("models/VGG16", "models/VGG16-lesion", "models/ResNet50"):
-        for extension in (".h5", ".json"):
-            os.link(os.path.join(study[0], name + extension),
-                    os.path.join(folder, name + extension))
-    shutil.copy(os.path.join(study[0], "results", "published.csv"),
-                os.path.join(folder, "results"))
-    return folder
-
-
 @pytest.mark.parametrize("case", CASES)
-def test_bad_input_gives_one_message_and_exit_code_2(case, original, tmp_path, monkeypatch):
+def test_bad_input_gives_one_message_and_exit_code_2(case, trained, tmp_path, monkeypatch):
     words, damage, expected = CASES[case]
     folder = str(tmp_path / "checkout")
-    shutil.copytree(original, folder, copy_function=os.link)
+    shutil.copytree(trained, folder, copy_function=os.link)
     monkeypatch.chdir(folder)
     if damage:
         for where, _, names in os.walk(folder):  # links become files of their own, but for weights
@@ -178,9 +167,9 @@ def test_bad_input_gives_one_message_and_exit_code_2(case, original, tmp_path, m
     assert files_with_times("models") + files_with_times("results") == before
 
 
-def test_imagenet_weights_without_a_connection_say_what_to_download_and_where(study, tmp_path):
+def test_imagenet_weights_without_a_connection_say_what_to_download_and_where(trained, tmp_path):
     code, _, errors = checkout.script(
-        study[0], "train_model.py", "--model", "ResNet50", "--image-size", "32", "--name", "x",
+        trained, "train_model.py", "--model", "ResNet50", "--image-size", "32", "--name", "x",
         KERAS_HOME=str(tmp_path), https_proxy="http://127.0.0.1:9")
     assert code == 2 and "Traceback" not in errors
     for word in ("a268eb855778b3df3c7506639542a6af", "https://", str(tmp_path / "models"),

@@ -43,8 +43,8 @@ def files(folder):
     return found
 
 
-def test_a_killed_uap_run_is_continued_to_the_same_files(study):
-    folder = study[0]
+def test_a_killed_uap_run_is_continued_to_the_same_files(trained):
+    folder = trained
     assert checkout.script(folder, *UAP, "--results-dir", "whole")[0] == 0
     broken = UAP + ("--results-dir", "broken")
     checkpoint = "broken/VGG16/.ilsvrc2012.partial/checkpoint.npz"
@@ -63,10 +63,10 @@ def test_a_killed_uap_run_is_continued_to_the_same_files(study):
     assert files(os.path.join(folder, "broken")) == whole
 
 
-def test_a_killed_training_is_continued_to_the_same_weights(study):
+def test_a_killed_training_is_continued_to_the_same_weights(trained):
     import h5py
 
-    folder = study[0]
+    folder = trained
     assert checkout.script(folder, *TRAIN, "--models-dir", "whole-models")[0] == 0
     broken = TRAIN + ("--models-dir", "broken-models")
     stop_at_checkpoint(folder, broken, "broken-models/VGG16/checkpoint.npz", signal.SIGKILL)
@@ -85,8 +85,8 @@ def test_a_killed_training_is_continued_to_the_same_weights(study):
         assert np.array_equal(arrays[0][name], arrays[1][name]), name
 
 
-def test_a_finished_run_that_is_made_again_replaces_the_earlier_one(study):
-    folder = study[0]
+def test_a_finished_run_that_is_made_again_replaces_the_earlier_one(trained):
+    folder = trained
     words = UAP + ("--results-dir", "twice", "--passes", "1")
     for seed in ("0", "1"):
         assert checkout.script(folder, *words, "--seed", seed)[0] == 0
