@@ -27,6 +27,7 @@ TINY = Size(ARCHITECTURES[:1], 28, 4, 1, 1)  # for the tests
 
 IMAGE_SIZE = {"VGG16": 48, "ResNet50": 64, "InceptionV3": 75}  # what 2 cores manage in the time
 LEARNING_RATE = 0.003
+NORM_RATIO = 0.1  # classifiers from random weights, trained for minutes, need more than 0.04
 
 
 def parse_arguments():
@@ -63,7 +64,7 @@ def main():
         for source in SOURCES:
             run("make_uap.py", model_file=os.path.join(folders["models"], model + ".h5"),
                 source=source, num_images=size.natural_images, passes=size.passes,
-                data_dir=folders["data"], results_dir=folders["results"])
+                norm_ratio=NORM_RATIO, data_dir=folders["data"], results_dir=folders["results"])
     run("evaluate.py", data_dir=folders["data"], models_dir=folders["models"],
         results_dir=folders["results"], note=NOTE)
 
