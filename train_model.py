@@ -192,7 +192,7 @@ def main():
                for side, rows in zip(split._fields, split)},
         scores=scores,
         arguments=vars(args),
-        epochs=epochs,
+        epochs=len(history),
         seconds_of_training=round(seconds, 1),
         started=started,
         finished=now(),

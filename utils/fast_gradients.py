@@ -55,23 +55,6 @@ class FastGradients:
                 pending[j].append(gradient)
         return _sum(pending[0])
 
-    def differences(self, label):
-        """The gradients of f_k - f_label for the K - 1 classes k != label, in order.
-
-        label: int32 (). Returns float32 (K - 1, h, w, 3), or (0, h, w, 3) without a backward pass
-        when argmax f is not `label`. The graph must be run with one image.
-        """
-        num_classes = int(self.logits.shape[1])
-
-        def gradients():
-            unit = tf.eye(num_classes)
-            others = tf.concat([unit[:label], unit[label + 1:]], 0)
-            others.set_shape((num_classes - 1, num_classes))
-            return self.vector_jacobian(others - unit[label])
-
-        return tf.cond(tf.equal(tf.argmax(self.logits[0], output_type=tf.int32), label),
-                       gradients, lambda: tf.zeros([0] + self.input.shape.as_list()[1:]))
-
 
 def _sum(tensors):
     return tensors[0] if len(tensors) == 1 else tf.add_n(tensors)
