@@ -4,7 +4,8 @@
 #     sh utils/environment.sh python train_model.py --help
 #
 # The environment, .venv, is made from requirements.txt and tests/requirements.txt and is made anew
-# when one of them changes. It needs a Python 3.7, the last that TensorFlow 1.14 runs on: $PYTHON,
+# when one of them changes. With ENVIRONMENT=benchmark it is .venv-benchmark, and the second file
+# tests/requirements-benchmark.txt. It needs a Python 3.7, the last that TensorFlow 1.14 runs on: $PYTHON,
 # else python3.7, else the newest 3.7 of pyenv, else one that conda makes.
 set -eu
 cd "$(dirname "$0")/.."
@@ -33,16 +34,18 @@ find_python37() {
     exit 2
 }
 
-pins=$(cat requirements.txt tests/requirements.txt | cksum)
-if [ ! -x .venv/bin/python ] || [ "$(cat .venv/pins 2>/dev/null || true)" != "$pins" ]; then
+suffix=${ENVIRONMENT:+-$ENVIRONMENT}
+venv=.venv$suffix
+pins=$(cat requirements.txt "tests/requirements$suffix.txt" | cksum)
+if [ ! -x "$venv/bin/python" ] || [ "$(cat "$venv/pins" 2>/dev/null || true)" != "$pins" ]; then
     python=$(find_python37)
-    echo "making the environment .venv with $python" >&2
-    rm -rf .venv
-    "$python" -m venv .venv
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-        -r requirements.txt -r tests/requirements.txt >&2
-    echo "$pins" > .venv/pins
+    echo "making the environment $venv with $python" >&2
+    rm -rf "$venv"
+    "$python" -m venv "$venv"
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+        -r requirements.txt -r "tests/requirements$suffix.txt" >&2
+    echo "$pins" > "$venv/pins"
 fi
-PATH="$PWD/.venv/bin:$PATH"
+PATH="$PWD/$venv/bin:$PATH"
 export PATH
 exec "$@"

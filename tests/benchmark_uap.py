@@ -1,0 +1,212 @@
+"""How fast is the UAP loop, and does speed change anything? A benchmark, not a test.
+
+    python tests/benchmark_uap.py                                models and images of the demo
+
+Measures, in one process and interleaved, on the same trained model, images, order and settings:
+
+- our loop with DeepFool against UniversalPerturbation(attacker="deepfool") of the Adversarial
+  Robustness Toolbox (ART) 1.1.1, and against the floor of the exact algorithm, which is one forward
+  and six backward passes an iteration, each at the cost of one forward pass of the Keras model,
+- predictions for evaluation against Keras' model.predict at the same batch size,
+- reading images ahead against one thread of Pillow.
+
+Every ratio is the median, over the repetitions, of the ratio within one repetition.
+"""
+
+import argparse
+import collections
+import os
+import random
+import sys
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+import numpy as np
+
+from utils import arguments
+from utils.classifier import ARCHITECTURES
+from utils.errors import run_script
+
+MAX_ITERATIONS = 10  # as make_uap.py
+OVERSHOOT = 0.02
+BATCH = 16
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("--models-dir", default="demo/models", help="of train_model.py (default: %(default)s)")
+    add("--models", nargs="+", default=ARCHITECTURES, help="names (default: %(default)s)")
+    add("--images", default="demo/data/ilsvrc2012", help="a folder (default: %(default)s)")
+    add("--sizes", nargs="+", type=arguments.count, default=(299, 128),
+        help="image sizes; the convolutions' weights fit any (default: %(default)s)")
+    add("--num-images", type=arguments.count, default=3,
+        help="in each run of the loop (default: %(default)s)")
+    add("--repetitions", type=arguments.count, default=5, help="(default: %(default)s)")
+    add("--norm-ratio", type=arguments.positive, default=0.04, help="(default: %(default)s)")
+    return parser.parse_args()
+
+
+class Stopwatch:
+    """A function that counts its calls and adds up the seconds spent in them."""
+
+    def __init__(self, function):
+        self._function = function
+        self.calls, self.seconds = 0, 0.0
+
+    def __call__(self, *words, **options):
+        began = time.perf_counter()
+        result = self._function(*words, **options)
+        self.seconds += time.perf_counter() - began
+        self.calls += 1
+        return result
+
+
+# One run of a loop over n images. in_deepfool: the seconds of `seconds` spent there. iterations: of
+# DeepFool, all images. fooled: images that v fooled already when they were shown. rate: fooling
+# rate on the images after the pass.
+Run = collections.namedtuple("Run", "seconds in_deepfool iterations fooled rate")
+
+
+def our_run(graph, images, p, xi):
+    """One pass of utils.uap over `images`, clean predictions and final rate included."""
+    from utils.deepfool import deepfool
+    from utils.uap import State, universal_perturbation
+
+    state = State(images.shape[1:], len(images))
+    step = Stopwatch(lambda x, label: deepfool(x, graph.differences, label, OVERSHOOT,
+                                               MAX_ITERATIONS))
+    visits = []
+    began = time.perf_counter()
+    for found in universal_perturbation(state, lambda indices: iter(images[indices]), graph.logits,
+                                        step, p, xi, passes=1, goal=1.0, seed=0):
+        visits += found
+    return Run(time.perf_counter() - began, step.seconds, sum(len(visit.path) for visit in visits),
+               sum(not visit.path for visit in visits), state.rates[-1])
+
+
+def art_run(classifier, images, p, xi):
+    """The same with ART; `classifier` is its KerasClassifier of a model that ends in logits."""
+    from art.attacks import UniversalPerturbation
+
+    n = len(images)
+    order = np.random.RandomState([0, 0]).permutation(n)  # the order of our_run
+    random.seed(0)
+    place = np.empty(n, int)
+    place[random.sample(range(n), n)] = np.arange(n)      # ART shows x[sample] in turn
+    random.seed(0)
+    classifier.class_gradient = Stopwatch(type(classifier).class_gradient.__get__(classifier))
+
+    class Watched(UniversalPerturbation):
+        def _get_attack(self, *words):
+            deepfool = super(Watched, self)._get_attack(*words)
+            self.step = deepfool.generate = Stopwatch(deepfool.generate)
+            return deepfool
+
+    attack = Watched(classifier, attacker="deepfool", delta=0.0, max_iter=1, eps=xi, norm=p,
+                     attacker_params={"max_iter": MAX_ITERATIONS, "epsilon": OVERSHOOT,
+                                      "batch_size": 1})
+    began = time.perf_counter()
+    attack.generate(images[order][place])
+    # ART makes all gradients once before the first iteration, and once more after each.
+    iterations = classifier.class_gradient.calls - attack.step.calls
+    return Run(time.perf_counter() - began, attack.step.seconds, iterations, n - attack.step.calls,
+               attack.fooling_rate)
+
+
+def timed(function):
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def median(values):
+    return float(np.median(list(values)))
+
+
+def benchmark_model(args, name, size):
+    """Print everything about one model at one image size."""
+    import keras
+    import keras.backend as K
+    from art.classifiers import KerasClassifier
+
+    from utils import classifier
+    from utils.attack_graph import AttackGraph
+    from utils.images import PIXEL_SCALE, list_images, read_ahead, read_image, to_model_input
+    from utils.norms import mean_norm
+
+    weights = os.path.join(args.models_dir, name + ".h5")
+    description = dict(classifier.read_description(weights), image_size=size)
+    classifier.start_session(0, inference=True)
+    model = classifier.load_classifier(weights, description)
+    logits = keras.Model(model.input, model.get_layer("logits").output)
+    logits.compile("sgd", "categorical_crossentropy")  # ART asks for a compiled model; never used
+    forward = K.function([model.input], [model.get_layer("logits").output])
+    graph = AttackGraph(model)
+    art = KerasClassifier(logits, use_logits=True)
+
+    paths = [os.path.join(args.images, file) for file in list_images(args.images)]
+    paths = paths[:max(args.num_images, 2 * BATCH)]
+    pixels = np.stack(list(read_ahead(paths, size)))
+    images = to_model_input(pixels[:args.num_images])
+    p, xi = np.inf, args.norm_ratio * mean_norm(pixels, np.inf) / PIXEL_SCALE
+    batches = np.resize(pixels, (2 * BATCH,) + pixels.shape[1:])
+
+    def evaluate_ours():
+        classifier.predict_in_batches(
+            lambda batch: graph.logits(to_model_input(batch)).argmax(axis=1), batches, BATCH)
+
+    def evaluate_keras():
+        logits.predict(to_model_input(batches), batch_size=BATCH).argmax(axis=1)
+
+    for warm_up in (lambda: our_run(graph, images[:1], p, xi), lambda: art_run(art, images[:1], p, xi),
+                    lambda: forward([images[:1]]), evaluate_ours, evaluate_keras):
+        warm_up()
+
+    ours, arts, floors, evaluations, readings = [], [], [], [], []
+    for _ in range(args.repetitions):
+        floor = [timed(lambda: forward([images[:1]])) for _ in range(5)]
+        ours.append(our_run(graph, images, p, xi))
+        floor += [timed(lambda: forward([images[:1]])) for _ in range(5)]
+        arts.append(art_run(art, images, p, xi))
+        floors.append(7 * median(floor))
+        evaluations.append((timed(evaluate_ours), timed(evaluate_keras)))
+        readings.append((timed(lambda: list(read_ahead(paths, size))),
+                         timed(lambda: [read_image(path, size) for path in paths])))
+
+    n = args.num_images
+    print("\n{} at {} x {}, {} images a run, {} repetitions; seven forward passes take {:.3f} s"
+          .format(name, size, size, n, args.repetitions, median(floors)))
+    print("{:5s}{:>9s}{:>12s}{:>14s}{:>20s}{:>26s}{:>18s}{:>14s}".format(
+        "", "s/image", "iterations", "s/iteration", "over seven forwards", "the same, DeepFool alone",
+        "fooled when shown", "fooling rate"))
+    for title, runs in (("ours", ours), ("ART", arts)):
+        print("{:5s}{:9.3f}{:12.2f}{:14.3f}{:20.2f}{:26.2f}{:18.0%}{:14.0%}".format(
+            title, median(run.seconds / n for run in runs),
+            median(run.iterations / n for run in runs),
+            median(run.seconds / run.iterations for run in runs),
+            median(run.seconds / run.iterations / floor for run, floor in zip(runs, floors)),
+            median(run.in_deepfool / run.iterations / floor for run, floor in zip(runs, floors)),
+            median(run.fooled / n for run in runs), median(run.rate for run in runs)))
+    print("ours is {:.2f} x as fast as ART in images per second, {:.2f} x per DeepFool iteration"
+          .format(median(a.seconds / o.seconds for o, a in zip(ours, arts)),
+                  median(a.seconds / a.iterations * o.iterations / o.seconds
+                         for o, a in zip(ours, arts))))
+    print("evaluation: {:.1f} images/s, {:.0%} of model.predict's (batch size {})".format(
+        len(batches) / median(o for o, _ in evaluations), median(k / o for o, k in evaluations),
+        BATCH))
+    print("reading: {:.0f} images/s, {:.2f} x one thread of Pillow".format(
+        len(paths) / median(o for o, _ in readings), median(s / o for o, s in readings)), flush=True)
+
+
+def main():
+    args = parse_arguments()
+    for size in args.sizes:
+        for name in args.models:
+            benchmark_model(args, name, size)
+
+
+if __name__ == "__main__":
+    run_script(main)
