@@ -1,7 +1,11 @@
 """The classifiers of the study as Keras models: building, saving and loading them."""
 
 import ctypes
+import functools
+import importlib
 import os
+import random
+import types
 
 import numpy as np
 
@@ -38,6 +42,7 @@ def start_session(seed, inference):
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
     _keep_freed_memory()
     K.clear_session()
+    random.seed(seed)
     tf.set_random_seed(seed)
     np.random.seed(seed)  # Keras draws the seeds of its initialisers from NumPy
     config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
@@ -68,50 +73,58 @@ def build_classifier(architecture, image_size, num_classes, weights=None):
     probabilities (n, num_classes); its layer "logits" holds the logits. Raises UserError.
     """
     import keras
+    import keras.backend as K
     from keras import layers
 
-    make_base = {"VGG16": keras.applications.VGG16, "ResNet50": keras.applications.ResNet50,
-                 "InceptionV3": keras.applications.InceptionV3}[architecture]
-    shape = (image_size, image_size, 3)
-    if weights == "imagenet":
-        try:
-            base = make_base(weights="imagenet", include_top=False, input_shape=shape)
-        except Exception as error:  # Keras raises a bare Exception when the download fails
-            raise UserError(_no_imagenet_weights(architecture, error))
-    else:
-        base = make_base(weights=None, include_top=False, input_shape=shape)
+    changed = {}
     if weights == "none":
-        base = _suited_to_random_weights(base)
+        changed = _suited_to_random_weights()
+    elif not K.is_tensor(K.learning_phase()):
+        changed = {"BatchNormalization": _batch_normalization_for_inference}
+    shape = (image_size, image_size, 3)
+    make_base = getattr(_module(architecture), architecture)
+    try:
+        base = make_base(weights="imagenet" if weights == "imagenet" else None, include_top=False,
+                         input_shape=shape, backend=K, models=keras.models, utils=keras.utils,
+                         layers=types.SimpleNamespace(**dict(vars(layers), **changed)))
+    except Exception as error:  # Keras raises a bare Exception when the download fails
+        if weights != "imagenet":
+            raise
+        raise UserError(_no_imagenet_weights(architecture, error))
     features = layers.GlobalAveragePooling2D(name="features")(base.output)
     logits = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(base.input, layers.Activation("softmax", name="softmax")(logits))
 
 
-def _suited_to_random_weights(model):
-    """The same architecture with settings that let it learn from random weights in few steps.
+def _module(architecture):
+    """The module of keras_applications; called with the layers to use, it needs no copy of them."""
+    return importlib.import_module("keras_applications." + {
+        "VGG16": "vgg16", "ResNet50": "resnet50", "InceptionV3": "inception_v3"}[architecture])
+
+
+def _suited_to_random_weights():
+    """Layers that let an architecture learn from random weights in few steps.
 
     Convolution kernels are drawn from He's distribution (He et al. 2015, equation 10): with
     Glorot's, Keras' choice, a signal loses half its variance in each rectified layer, and VGG16
     learns nothing for a long time. Batch normalisation averages over about 10 steps, not 100: the
     averages of a short training would else be those of its first steps.
     """
-    import keras
+    from keras import layers
 
-    config = model.get_config()
-    for layer in config["layers"]:
-        if layer["class_name"] == "Conv2D":
-            layer["config"]["kernel_initializer"] = "he_normal"
-        elif layer["class_name"] == "BatchNormalization":
-            layer["config"]["momentum"] = 0.9
-    return keras.Model.from_config(config)
+    return {"Conv2D": functools.partial(layers.Conv2D, kernel_initializer="he_normal"),
+            "BatchNormalization": functools.partial(layers.BatchNormalization, momentum=0.9)}
+
+
+def _batch_normalization_for_inference(**options):
+    """Keras' layer, called without the operations that train it, which take seconds to build."""
+    from keras import layers
+
+    return functools.partial(layers.BatchNormalization(**options), training=False)
 
 
 def _no_imagenet_weights(architecture, error):
-    import importlib
-
-    module = importlib.import_module("keras_applications." + {
-        "VGG16": "vgg16", "ResNet50": "resnet50", "InceptionV3": "inception_v3"}[architecture])
-    address = module.WEIGHTS_PATH_NO_TOP
+    address = _module(architecture).WEIGHTS_PATH_NO_TOP
     home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
     return (
         "the ImageNet weights of {} could not be loaded ({}); without a connection, download {} "
@@ -159,14 +172,32 @@ def save_classifier(arrays, path, description):
     weights of each layer in a run of its own, and each such run prepares the whole graph: minutes
     on a graph that was trained, seconds on this new one.
     """
-    start_session(0, inference=True)
+    import h5py
+
+    start_session(0, inference=False)
     model = build_classifier(description["architecture"], description["image_size"],
                              len(description["class_names"]))
     model.set_weights(arrays)
     with replacing(path) as temporary:
-        model.save(temporary, include_optimizer=False)
+        with h5py.File("in memory", "w", driver="core", backing_store=False) as with_times:
+            model.save(with_times, include_optimizer=False)
+            with h5py.File(temporary, "w") as file:
+                _copy_without_times(with_times, file)
     weights = {"file": os.path.basename(path), "sha256": sha256_of_file(path)}
     write_json(description_path(path), dict(description, weights=weights))
+
+
+def _copy_without_times(source, target):
+    """Copy an h5 group; HDF5's times of creation would make equal models differ in bytes."""
+    import h5py
+
+    for name, value in source.attrs.items():
+        target.attrs[name] = value
+    for name, item in source.items():
+        if isinstance(item, h5py.Group):
+            _copy_without_times(item, target.create_group(name))
+        else:
+            target.create_dataset(name, data=item[()], track_times=False)
 
 
 REQUIRED = ("architecture", "class_names", "image_size", "mean_norms", "scaling", "image_folder",
