@@ -18,13 +18,11 @@ interrupted run and ends with the same files.
 import argparse
 import csv
 import os
-import time
 
 from utils import arguments, datasets
 from utils.errors import UserError, run_script
 
 MAX_ITERATIONS = 10  # of DeepFool for one image inside the loop
-BROKEN_SHARE = 0.01  # more unreadable images than this stop the run
 
 
 def parse_arguments():
@@ -59,6 +57,10 @@ def parse_arguments():
     add("--seed", type=arguments.seed, default=0, help="(default: %(default)s)")
     add("--checkpoint-seconds", type=arguments.positive, default=60,
         help="time between two checkpoints (default: %(default)s)")
+    add("--checkpoint-images", type=arguments.count,
+        help="images between two checkpoints (default: as --checkpoint-seconds)")
+    add("--max-broken-share", type=arguments.share, default=0.01,
+        help="stop when more than this share of the images cannot be read (default: %(default)s)")
     add("--restart", action="store_true",
         help="begin anew where an interrupted run would be continued")
     return parser.parse_args()
@@ -131,13 +133,14 @@ def main():
 
     from utils import classifier, figures
     from utils.attack_graph import AttackGraph
-    from utils.checkpoint import StopRequest
-    from utils.files import sha256_of_file, sha256_of_lines, write_json
+    from utils.checkpoint import Schedule, StopRequest
+    from utils.files import (hold_for_writing, replacing, require_space, sha256_of_file,
+                             sha256_of_lines, write_json)
     from utils.images import PIXEL_SCALE, BrokenImage, read_ahead, to_model_input
     from utils.norms import norm
     from utils.provenance import environment, now
     from utils.uap import universal_perturbation
-    from utils.uap_run import UapRun, save_perturbation
+    from utils.uap_run import UapRun, disk_space, save_perturbation
 
     started = now()
     chosen = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
@@ -149,7 +152,10 @@ def main():
     size = model_info["image_size"]
     p = np.inf if args.norm == "inf" else 2
     xi = args.norm_ratio * model_info["mean_norms"][args.norm] / PIXEL_SCALE
-    identity = dict(vars(args), restart=None, checkpoint_seconds=None,
+    hold_for_writing(os.path.join(args.results_dir, name), run_name(args))
+    require_space(args.results_dir, disk_space(len(files), args.passes, size))
+    identity = dict(vars(args), restart=None, checkpoint_seconds=None, checkpoint_images=None,
+                    max_broken_share=None,
                     model_sha256=model_info["weights"]["sha256"],
                     images_sha256=sha256_of_lines(files))
     run = UapRun(os.path.join(args.results_dir, name, run_name(args)), identity, files,
@@ -164,7 +170,7 @@ def main():
         for index, image in zip(indices, stream):
             if isinstance(image, BrokenImage):
                 run.broken[files[index]] = str(image)
-                if len(run.broken) > BROKEN_SHARE * len(files):
+                if len(run.broken) > args.max_broken_share * len(files):
                     if not state.visits:  # nothing that another start could continue
                         run.discard()
                     raise UserError(
@@ -175,7 +181,7 @@ def main():
                 yield to_model_input(image)
 
     stop = StopRequest()
-    saved = time.time()
+    due = Schedule(args.checkpoint_seconds, args.checkpoint_images)
     fooled = shown = 0  # in this pass, since this start
     with tqdm(total=len(files) * args.passes, initial=state.visits, unit="image",
               desc="{} {}".format(name, run_name(args))) as bar:
@@ -193,16 +199,16 @@ def main():
                 bar.write("after pass {}: {:.1%} of the images {}".format(
                     state.pass_number, state.rates[-1],
                     "fooled" if target is None else "predicted as " + args.target))
-            if stop.received or time.time() - saved > args.checkpoint_seconds:
+            if stop.received or due(len(visits)):
                 run.save_checkpoint()
-                saved = time.time()
             if stop.received:
                 raise KeyboardInterrupt
 
     used = len(files) - len(run.broken)
-    with open(os.path.join(run.work, "images.csv"), "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerows((file_name, run.broken.get(file_name, "used")) for file_name in files)
+    with replacing(os.path.join(run.work, "images.csv")) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows(
+                (file_name, run.broken.get(file_name, "used")) for file_name in files)
     uap_path = os.path.join(run.work, "uap.npy")
     save_perturbation(uap_path, state.v)
     figures.uap_picture(os.path.join(run.work, "uap.png"), state.v,

@@ -6,8 +6,10 @@ reads   data/isic2018/ (data/README.md says how to get it)
 writes  models/VGG16.h5            the weights of the last epoch
         models/VGG16.json          what steps 2 and 3 need to know, and how the model was made
         models/VGG16/              train.csv, test.csv, history.csv, learning_curve.png,
-                                   confusion_matrix.png; checkpoint.npz while it runs: the same
-                                   command continues an interrupted training
+                                   confusion_matrix.png
+
+While it runs, models/VGG16/checkpoint.npz holds where it is: the same command continues an
+interrupted training and ends with the same weights.
 """
 
 import argparse
@@ -46,6 +48,10 @@ def parse_arguments():
     add("--limit", type=arguments.count,
         help="use at most this many training images and as many test images")
     add("--seed", type=arguments.seed, default=0, help="(default: %(default)s)")
+    add("--checkpoint-seconds", type=arguments.positive, default=600,
+        help="time between two checkpoints (default: %(default)s)")
+    add("--checkpoint-batches", type=arguments.count,
+        help="batches between two checkpoints (default: as --checkpoint-seconds)")
     add("--restart", action="store_true",
         help="begin anew where an interrupted run would be continued")
     args = parser.parse_args()
@@ -73,27 +79,92 @@ def make_split(args):
     return splits.Split(*(splits.limit_rows(rows, args.limit, args.seed) for rows in split))
 
 
+def fit(args, model, images, labels, num_classes, path, identity):
+    """Train `model`, from the checkpoint at `path` if there is one; return the history.
+
+    images, labels: dict of arrays for "train" and "test". identity: see load_checkpoint.
+    """
+    import keras.backend as K
+    import numpy as np
+    from tqdm import tqdm
+
+    from utils import training
+    from utils.checkpoint import Schedule, StopRequest, load_checkpoint, save_checkpoint
+
+    recipe = RECIPES[args.recipe]
+    epochs = args.epochs or recipe.epochs
+    training.compile_for_training(model, args.learning_rate)
+    progress = {"history": [], "batches": 0, "totals": [0, 0.0, 0.0]}
+    checkpoint = load_checkpoint(path, identity, args.restart)
+    if checkpoint is not None:
+        progress = checkpoint[0]
+        training.set_state(model, checkpoint[1])
+        print("continuing after {} of {} epochs and {} batches".format(
+            len(progress["history"]), epochs, progress["batches"]))
+    history, totals = progress["history"], progress["totals"]
+
+    def batches(side, order, augment=False, seed=0):
+        return training.epoch_batches(images[side], labels[side], num_classes, order,
+                                      args.batch_size, augment, seed)
+
+    def save():
+        save_checkpoint(path, identity, progress, training.state(model))
+
+    def orders():
+        for epoch in range(len(history), epochs):
+            yield epoch, training.epoch_order(labels["train"], recipe.oversample, args.seed, epoch)
+
+    test = batches("test", np.arange(len(labels["test"])))
+    per_epoch = len(batches("train", training.epoch_order(
+        labels["train"], recipe.oversample, args.seed, 0)))
+    stop = StopRequest()
+    due = Schedule(args.checkpoint_seconds, args.checkpoint_batches)
+    with tqdm(total=epochs * per_epoch, initial=len(history) * per_epoch + progress["batches"],
+              unit="batch", desc="training " + (args.name or args.model)) as bar:
+        for epoch, order in orders():
+            rate = training.learning_rate(recipe, args.learning_rate, epoch)
+            K.set_value(model.optimizer.lr, rate)
+            begin = progress["batches"] * args.batch_size
+            for _ in training.train(model, batches(
+                    "train", order[begin:], recipe.augment, args.seed + epoch * len(order) + begin),
+                    totals):
+                progress["batches"] += 1
+                bar.update()
+                if stop.received or due(1):
+                    save()
+                if stop.received:
+                    raise KeyboardInterrupt
+            test_loss, test_accuracy = model.evaluate_generator(test)
+            history.append({
+                "epoch": epoch + 1, "learning_rate": rate, "loss": totals[1] / totals[0],
+                "accuracy": totals[2] / totals[0], "test_loss": test_loss,
+                "test_accuracy": test_accuracy})
+            progress["batches"], totals[:] = 0, [0, 0.0, 0.0]
+            bar.set_postfix(epoch=epoch + 1, loss="{:.3f}".format(history[-1]["loss"]),
+                            accuracy="{:.3f}".format(history[-1]["accuracy"]),
+                            test="{:.3f}".format(test_accuracy))
+    save()
+    return history
+
+
 def main():
     args = parse_arguments()
     name = args.name or args.model
-    recipe = RECIPES[args.recipe]
-    epochs = args.epochs or recipe.epochs
     split = make_split(args)
 
-    import keras.backend as K
     import numpy as np
     from sklearn.metrics import confusion_matrix
-    from tqdm import tqdm
 
-    from utils import classifier, figures, training
-    from utils.checkpoint import load_checkpoint, save_checkpoint
-    from utils.files import sha256_of_file, sha256_of_lines, write_text
+    from utils import classifier, figures
+    from utils.files import (hold_for_writing, require_space, sha256_of_file, sha256_of_lines,
+                             write_text)
     from utils.images import read_images, to_model_input
     from utils.metrics import accuracy, recall_per_class
     from utils.norms import mean_norm
     from utils.provenance import environment, now
 
     started = now()
+    hold_for_writing(args.models_dir, name)
     classifier.start_session(args.seed, inference=False)
     class_names = datasets.ISIC2018_CLASSES
     from_file = args.weights not in ("imagenet", "none")
@@ -102,6 +173,7 @@ def main():
     if from_file:
         classifier.load_weights(model, args.weights, args.model)
 
+    require_space(args.models_dir, 5 * 4 * model.count_params())  # checkpoint: weights and momenta
     folder = os.path.join(args.data_dir, datasets.ISIC2018_IMAGES)
     images, labels = {}, {}
     for side, rows in zip(split._fields, split):
@@ -111,43 +183,14 @@ def main():
 
     weights_path = os.path.join(args.models_dir, name + ".h5")
     details = classifier.details_folder(weights_path)
-    training.compile_for_training(model, args.learning_rate)
     split_hashes = {side: sha256_of_lines(",".join(row) for row in rows)
                     for side, rows in zip(split._fields, split)}
     checkpoint_path = os.path.join(details, "checkpoint.npz")
-    identity = dict(vars(args), epochs=None, restart=None, split_sha256=split_hashes,
-                    weights_sha256=sha256_of_file(args.weights)
-                    if os.path.isfile(args.weights) else None)
-    checkpoint = load_checkpoint(checkpoint_path, identity, args.restart)
-    history = []
-    if checkpoint is not None:
-        history = checkpoint[0]["history"]
-        training.set_state(model, checkpoint[1])
-        print("continuing after epoch {} of {}".format(len(history), epochs))
-
-    def ordered(side):
-        return training.epoch_batches(images[side], labels[side], len(class_names),
-                                      np.arange(len(labels[side])), args.batch_size, False, 0)
-
     began = time.time()
-    bar = tqdm(range(len(history), epochs), initial=len(history), total=epochs,
-               desc="training " + name, unit="epoch")
-    for epoch in bar:
-        rate = training.learning_rate(recipe, args.learning_rate, epoch)
-        K.set_value(model.optimizer.lr, rate)
-        order = training.epoch_order(labels["train"], recipe.oversample, args.seed, epoch)
-        batches = training.epoch_batches(
-            images["train"], labels["train"], len(class_names), order, args.batch_size,
-            recipe.augment, args.seed + epoch * len(order))
-        fitted = model.fit_generator(batches, shuffle=False, verbose=0).history
-        test_loss, test_accuracy = model.evaluate_generator(ordered("test"))
-        history.append({
-            "epoch": epoch + 1, "learning_rate": rate, "loss": fitted["loss"][0],
-            "accuracy": fitted["acc"][0], "test_loss": test_loss, "test_accuracy": test_accuracy})
-        bar.set_postfix(loss="{:.3f}".format(history[-1]["loss"]),
-                        accuracy="{:.3f}".format(history[-1]["accuracy"]),
-                        test="{:.3f}".format(test_accuracy))
-        save_checkpoint(checkpoint_path, identity, {"history": history}, training.state(model))
+    history = fit(args, model, images, labels, len(class_names), checkpoint_path, dict(
+        vars(args), epochs=None, restart=None, checkpoint_seconds=None, checkpoint_batches=None,
+        split_sha256=split_hashes,
+        weights_sha256=sha256_of_file(args.weights) if from_file else None))
     seconds = time.time() - began
 
     columns = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy")

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 import zipfile
 
 import numpy as np
@@ -46,6 +47,29 @@ def load_checkpoint(path, identity, restart):
                         .format(path, ", ".join("{} {} then, {} now".format(
                             key, there.get(key), here.get(key)) for key in differing), mend))
     return header["progress"], arrays
+
+
+class Schedule:
+    """When the next checkpoint is due: after so many seconds, or so many items of work.
+
+    seconds: float. count: int, or None for no such limit.
+    """
+
+    def __init__(self, seconds, count):
+        self._seconds, self._count = seconds, count
+        self._begin()
+
+    def _begin(self):
+        self._since, self._items = time.time(), 0
+
+    def __call__(self, items):
+        """Count `items` more; True, once, when a checkpoint is due."""
+        self._items += items
+        due = (time.time() - self._since > self._seconds
+               or self._count is not None and self._items >= self._count)
+        if due:
+            self._begin()
+        return due
 
 
 class StopRequest:

@@ -1,9 +1,13 @@
-"""Files that are whole or absent: written beside their place, flushed, then renamed."""
+"""Files that are whole or absent: written beside their place by one process, then renamed."""
 
+import atexit
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
+import platform
+import shutil
 
 from utils.errors import UserError
 
@@ -12,20 +16,74 @@ from utils.errors import UserError
 def replacing(path):
     """Give a temporary path beside `path`; when the block ends well, it takes the place of `path`.
 
-    The temporary file keeps the extension, because writers choose the format by it.
+    The temporary file keeps the extension, because writers choose the format by it. Raises
+    UserError when it cannot be written; what was at `path` is then still there.
     """
     folder, name = os.path.split(os.path.abspath(path))
-    os.makedirs(folder, exist_ok=True)
     stem, extension = os.path.splitext(name)
     temporary = os.path.join(folder, ".{}.{}{}".format(stem, os.getpid(), extension))
+    with writing(path):
+        os.makedirs(folder, exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Turn an OSError of the block, which writes `path`, into a UserError."""
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        if os.path.exists(temporary):
-            os.remove(temporary)
+        yield
+    except OSError as error:
+        raise UserError("{}: cannot be written ({}); make room or give another folder, then the "
+                        "same command continues".format(path, error.strerror or error))
+
+
+def require_space(folder, needed):
+    """Raise UserError when the disk of `folder`, which need not exist yet, lacks `needed` bytes."""
+    existing = os.path.abspath(folder)
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise UserError("{}: {:.0f} MB free, this run may need {:.0f} MB; make room or give "
+                        "another folder".format(folder, free / 1e6, needed / 1e6))
+
+
+def hold_for_writing(folder, name):
+    """Keep every other process from holding `name` in `folder` until this one ends.
+
+    The lock dies with the process, however it ends. Raises UserError when another one has it.
+    """
+    path = os.path.join(folder, "." + name + ".lock")
+    with writing(path):
+        os.makedirs(folder, exist_ok=True)
+        while True:
+            file = open(path, "a+")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.seek(0)
+                raise UserError("{}: {} is being written by another run, {}; wait for it, or give "
+                                "this one another name".format(folder, name, file.read().strip()))
+            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+                break
+            file.close()  # its holder removed it between our two calls
+        file.truncate(0)
+        file.write("process {} on {}".format(os.getpid(), platform.node()))
+        file.flush()
+
+    def release():
+        with contextlib.suppress(OSError):
+            os.remove(path)
+        file.close()
+
+    atexit.register(release)
 
 
 def write_text(path, text):

@@ -121,3 +121,24 @@ def epoch_batches(images, labels, num_classes, order, batch_size, augment, seed)
             return x, to_categorical(labels[chosen], num_classes)
 
     return Batches()
+
+
+def train(model, batches, totals):
+    """Train on each of `batches`, a Keras Sequence, in order; a generator that yields after each.
+
+    totals: [number of images, sum of their losses, number that were right], added to in place.
+    """
+    from keras.utils import OrderedEnqueuer
+
+    if not len(batches):
+        return
+    enqueuer = OrderedEnqueuer(batches)
+    enqueuer.start()
+    try:
+        for _, (x, y) in zip(range(len(batches)), enqueuer.get()):
+            loss, accuracy = model.train_on_batch(x, y)
+            for i, value in enumerate((1, loss, accuracy)):
+                totals[i] += len(x) * float(value)
+            yield
+    finally:
+        enqueuer.stop()

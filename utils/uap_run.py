@@ -8,16 +8,23 @@ import time
 import numpy as np
 
 from utils.checkpoint import load_checkpoint, save_checkpoint
-from utils.files import replacing, write_text
+from utils.files import replacing, write_text, writing
 from utils.norms import norm
 from utils.uap import State
 
+LOG_BYTES = 120  # of a row of log.csv, about
 LOG_COLUMNS = ("visit", "pass", "file", "clean", "under_v", "iterations", "path", "norm")
 
 
 def snapshot_counts(n):
     """1, 2, 5 times powers of ten, from 10 up to n."""
     return {m * 10 ** e for e in range(1, 10) for m in (1, 2, 5) if m * 10 ** e <= n}
+
+
+def disk_space(n, passes, size):
+    """Bytes that the folder of a run over n images may need; size: height and width of v."""
+    snapshots = len(snapshot_counts(n)) + passes
+    return 4 * 3 * size ** 2 * (snapshots + 4) + LOG_BYTES * n * passes
 
 
 class UapRun:
@@ -61,10 +68,11 @@ class UapRun:
         size = norm(self.state.v, self._p)
         names = self._class_names
         for visit in visits:
-            csv.writer(self._log, lineterminator="\n").writerow((
-                visit.visit, visit.pass_number, self._files[visit.index], names[visit.clean],
-                names[visit.predicted], len(visit.path), " ".join(names[l] for l in visit.path),
-                "{:.6g}".format(size)))
+            with writing(self._log_path):
+                csv.writer(self._log, lineterminator="\n").writerow((
+                    visit.visit, visit.pass_number, self._files[visit.index], names[visit.clean],
+                    names[visit.predicted], len(visit.path),
+                    " ".join(names[l] for l in visit.path), "{:.6g}".format(size)))
             if visit.visit in self._snapshot_counts:
                 self._save_snapshot("images_{:07d}".format(visit.visit))
         if not visits:
@@ -74,7 +82,9 @@ class UapRun:
         save_perturbation(os.path.join(self.work, "snapshots", name + ".npy"), self.state.v)
 
     def save_checkpoint(self):
-        self._log.flush()
+        with writing(self._log_path):
+            self._log.flush()
+            os.fsync(self._log.fileno())
         values, arrays = self.state.as_checkpoint()
         save_checkpoint(self._checkpoint_path, self._identity, {
             "state": values, "broken": self.broken, "seconds": self.seconds(),
