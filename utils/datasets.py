@@ -10,6 +10,7 @@ ISIC2018_CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 ISIC2018_IMAGES = os.path.join("isic2018", "ISIC2018_Task3_Training_Input")
 ISIC2018_GROUND_TRUTH = "ISIC2018_Task3_Training_GroundTruth"
 ISIC2018_LESIONS = "ISIC2018_Task3_Training_LesionGroupings"
+ISIC2018_MISSING = "ISIC_0035068.jpg"  # one copy in circulation lists this image and lacks it
 
 # Folder of each image source below the data folder.
 SOURCES = collections.OrderedDict([
@@ -48,16 +49,21 @@ def _first_existing(*paths):
     return next((path for path in paths if os.path.exists(path)), paths[0])
 
 
+def isic2018_truth(data_dir):
+    """The path of the ground truth of ISIC2018 Task 3."""
+    name = ISIC2018_GROUND_TRUTH + ".csv"
+    root = os.path.join(data_dir, "isic2018")
+    return _first_existing(os.path.join(root, ISIC2018_GROUND_TRUTH, name),
+                           os.path.join(root, name))
+
+
 def isic2018_labels(data_dir):
     """The ground truth of ISIC2018 Task 3, in the order of its csv.
 
     Returns an OrderedDict from file name (ISIC_0024306.jpg) to class name.
     Raises UserError when a file is missing, a row does not name one class, or an image is missing.
     """
-    name = ISIC2018_GROUND_TRUTH + ".csv"
-    root = os.path.join(data_dir, "isic2018")
-    path = _first_existing(os.path.join(root, ISIC2018_GROUND_TRUTH, name),
-                           os.path.join(root, name))
+    path = isic2018_truth(data_dir)
     labels = collections.OrderedDict()
     for row in read_csv(path, ("image",) + ISIC2018_CLASSES):
         classes = [c for c in ISIC2018_CLASSES if _is_one(row[c])]
@@ -68,6 +74,8 @@ def isic2018_labels(data_dir):
         if file in labels:
             raise UserError("{}: image {} appears twice; {}".format(path, row["image"], HOW_TO_GET))
         labels[file] = classes[0]
+    if not os.path.exists(os.path.join(data_dir, ISIC2018_IMAGES, ISIC2018_MISSING)):
+        labels.pop(ISIC2018_MISSING, None)
     check_images_exist(data_dir, ISIC2018_IMAGES, labels, path)
     return labels
 
