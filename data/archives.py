@@ -110,13 +110,6 @@ class Zip:
                 RuntimeError) as error:
             raise bad_archive(self.path, "{} is damaged ({})".format(member.name, error))
 
-    def read(self, member):
-        """The bytes of a small member. Raises UserError."""
-        try:
-            return self._zip.read(self._infos[member.name])
-        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-            raise bad_archive(self.path, "{} is damaged ({})".format(member.name, error))
-
 
 def _check_ratio(path, unpacked):
     packed = os.path.getsize(path)
@@ -141,14 +134,18 @@ def _write(path, read, size, target):
     os.makedirs(folder, exist_ok=True)
     temporary = os.path.join(folder, ".{}.part".format(name))
     left = size
-    with open(temporary, "wb") as file:
-        while left:
-            block = read(min(left, COPIED))
-            if not block:
-                raise bad_archive(path, "it ends inside {}".format(name))
-            file.write(block)
-            left -= len(block)
-    os.replace(temporary, target)
+    try:
+        with open(temporary, "wb") as file:
+            while left:
+                block = read(min(left, COPIED))
+                if not block:
+                    raise bad_archive(path, "it ends inside {}".format(name))
+                file.write(block)
+                left -= len(block)
+        os.replace(temporary, target)
+    finally:
+        if os.path.exists(temporary):
+            os.remove(temporary)
 
 
 def open_images(path):

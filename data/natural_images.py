@@ -163,19 +163,18 @@ def draw(classes, n, seed):
 def _take(place, args, place_of):
     """Draw the sample from args.archive and write it.
 
-    place_of: function (folder, file name), the last two parts of a path in the archive -> (class,
-    path below the tree), or None for other files. Raises UserError.
+    place_of: function (folder, file name), the last two parts of a path in the archive -> path
+    below the tree, or None for other files. Images of one folder there are one class. UserError.
     """
     from tqdm import tqdm
 
-    classes, paths = collections.defaultdict(_Class), {}
+    classes = collections.defaultdict(_Class)
     with open_images(args.archive) as source:
         with tqdm(desc="reading the index", unit="image") as bar:
             for folder, member in source.members():
-                found = place_of(folder, os.path.basename(member.name))
-                if found:
-                    classes[found[0]].add(member)
-                    paths[found[0]] = os.path.dirname(found[1])
+                path = place_of(folder, os.path.basename(member.name))
+                if path:
+                    classes[os.path.dirname(path)].add(member)
                     bar.update()
     total = sum(map(len, classes.values()))
     if total < args.num_images:
@@ -183,7 +182,7 @@ def _take(place, args, place_of):
                         "give the whole archive".format(args.archive, total, args.num_images))
     targets = collections.OrderedDict()
     for name, member in draw(classes, args.num_images, args.seed):
-        path = os.path.join(paths[name], os.path.basename(member.name))
+        path = os.path.join(name, os.path.basename(member.name))
         if path in targets:
             raise UserError("{}: {} is in it twice".format(args.archive, path))
         targets[path] = member
@@ -207,7 +206,7 @@ def _take_over(place, path, size=None):
 
 def _take_open_images(place, args):
     def place_of(folder, name):
-        return ("", os.path.join("test", name)) if re.match(r"[0-9a-f]{16}\.jpg$", name) else None
+        return os.path.join("test", name) if re.match(r"[0-9a-f]{16}\.jpg$", name) else None
 
     _take(place, args, place_of)
 
@@ -226,9 +225,8 @@ def _take_ilsvrc(place, args):
     def place_of(folder, name):
         if not name.lower().endswith(EXTENSIONS) or name.startswith("."):
             return None
-        name_of_class = folder if re.match(r"n\d{8}$", folder) else ""
-        side = "val" if name.startswith("ILSVRC2012_val_") else "train"
-        return name_of_class, os.path.join(side, name_of_class, name)
+        return os.path.join("val" if name.startswith("ILSVRC2012_val_") else "train",
+                            folder if re.match(r"n\d{8}$", folder) else "", name)
 
     _take(place, args, place_of)
 

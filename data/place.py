@@ -49,6 +49,10 @@ class Place:
 
         record: dict to keep there as prepared.json. Raises UserError.
         """
+        for where, _, names in os.walk(self.tree):
+            for name in names:
+                if name.startswith("."):  # half a file, left by a process that was killed
+                    os.remove(os.path.join(where, name))
         for name in os.listdir(self.tree):
             target = os.path.join(self.final, name)
             if os.path.exists(target) and self.record() is None:
