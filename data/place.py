@@ -18,6 +18,7 @@ class Place:
     """
 
     def __init__(self, data_dir, name):
+        self._name = name
         self.final = os.path.join(data_dir, name)
         self.work = os.path.join(data_dir, ".{}.partial".format(name))
         self.tree = os.path.join(self.work, name)
@@ -40,9 +41,12 @@ class Place:
             if self.is_moving():
                 self._move()
             os.makedirs(self.tree, exist_ok=True)
-            yield
-            if not os.listdir(self.tree):
-                shutil.rmtree(self.work)
+            try:
+                yield
+            finally:
+                if not os.listdir(self.tree) and (
+                        self.record() or set(os.listdir(self.work)) == {"lock", self._name}):
+                    shutil.rmtree(self.work)
 
     def publish(self, record):
         """Move the finished data set to its place; only one that was prepared here is replaced.
