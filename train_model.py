@@ -27,8 +27,8 @@ def parse_arguments():
     add("--model", required=True, choices=ARCHITECTURES, help="architecture")
     add("--name", help="name of the model's files (default: the architecture)")
     add("--dataset", default="isic2018", metavar="NAME",
-        help="isic2018, or a folder below --data-dir with a folder of images for each class, or with "
-             "images and labels.csv of rows file,label (default: %(default)s)")
+        help="isic2018, or a folder below --data-dir with a folder of images for each class, or "
+             "with images and labels.csv of rows file,label (default: %(default)s)")
     add("--data-dir", default="data",
         help="folder that holds the data set's (default: %(default)s)")
     add("--models-dir", default="models", help="where to write (default: %(default)s)")

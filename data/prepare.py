@@ -47,7 +47,8 @@ def parse_arguments():
         command.add_argument(
             "--num-images", type=arguments.count, default=natural_images.NUM_IMAGES,
             help="how many, drawn with the seed (default: %(default)s)")
-        command.add_argument("--seed", type=arguments.seed, default=0, help="(default: %(default)s)")
+        command.add_argument("--seed", type=arguments.seed, default=0,
+                             help="(default: %(default)s)")
     for command in (lesions, photographs, objects):
         command.add_argument("--data-dir", default="data",
                              help="where to put the data set (default: %(default)s)")

@@ -77,7 +77,7 @@ def build_classifier(architecture, image_size, num_classes, weights=None):
         try:
             base = make_base(weights="imagenet", include_top=False, input_shape=shape)
         except Exception as error:  # Keras raises a bare Exception when the download fails
-            raise UserError(_no_imagenet_weights(architecture, error))
+            raise UserError(missing_imagenet_weights(architecture, error))
     else:
         base = make_base(weights=None, include_top=False, input_shape=shape)
     if weights == "none":
@@ -106,7 +106,8 @@ def _suited_to_random_weights(model):
     return keras.Model.from_config(config)
 
 
-def _no_imagenet_weights(architecture, error):
+def missing_imagenet_weights(architecture, error):
+    """What to do when Keras cannot download ImageNet weights, as the message of a UserError."""
     import importlib
 
     module = importlib.import_module("keras_applications." + {

@@ -161,8 +161,8 @@ def _folder_labels(folder):
     for file in list_images(folder):
         name, *below = file.split(os.sep)
         if not below:
-            raise UserError("{}: {} lies in no class's folder; expected a folder of images for each "
-                            "class, or a file {}".format(folder, file, LABELS))
+            raise UserError("{}: {} lies in no class's folder; expected a folder of images for "
+                            "each class, or a file {}".format(folder, file, LABELS))
         labels[file] = name
     return labels
 
