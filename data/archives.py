@@ -103,9 +103,6 @@ class Zip:
         try:
             with self._zip.open(info) as source:
                 _write(self.path, source.read, info.file_size, target)
-                if source.read(1):
-                    raise bad_archive(self.path, "{} is longer than the index says".format(
-                        member.name))
         except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError,
                 RuntimeError) as error:
             raise bad_archive(self.path, "{} is damaged ({})".format(member.name, error))

@@ -188,7 +188,7 @@ def _receive(url, part, size, has_checksum, progress):
     was cut, UserError when another one would do no better.
     """
     done = part.length()
-    if done and (part.version is None or not part.version["validator"]):
+    if done and not part.version["validator"]:
         part.discard()  # nothing to ask for the rest of the same version with
         done = 0
     if done and done == part.version["total"]:

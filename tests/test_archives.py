@@ -139,10 +139,10 @@ ZIPS = {
     "the same name twice": (lambda p: edited(zip_of(p, [("a.jpg", PICTURE), ("b.jpg", PICTURE)]),
                                              b"b.jpg", b"a.jpg"), "twice"),
     "a password": (lambda p: edited(zip_of(p, [("a.jpg", PICTURE)]), b"PK\x01\x02\x14\x03\x14\0\0",
-                                    b"PK\x01\x02\x14\x03\x14\0\x01"), "encrypted"),
+                                    b"PK\x01\x02\x14\x03\x14\0\x01"), "encrypted; get"),
     "another method": (lambda p: edited(zip_of(p, [("a.jpg", PICTURE)]), b"\x08\x00", b"\x0c\x00"),
                        "method 12"),
-    "more bytes than its index says": (lambda p: with_size(p, 1000), "damaged|longer"),
+    "more bytes than its index says": (lambda p: with_size(p, 1000), "damaged"),
     "fewer bytes than its index says": (lambda p: with_size(p, 2000), "damaged|ends inside"),
     "another name at the member": (lambda p: edited(zip_of(p, [("a.jpg", PICTURE)]), b"a.jpg",
                                                     b"x.jpg", 1), "damaged"),
@@ -226,7 +226,7 @@ def raw_header(name, size, kind=b"0"):
 
 
 @pytest.mark.parametrize("content, message", [
-    (raw_header(b"a.jpg", b"\xff" * 12), "bytes"),
+    (raw_header(b"a.jpg", b"\xff" * 12), "a member of -1 bytes"),
     (raw_header(b"a.jpg", b"77777777777\0"), "cut inside a.jpg"),
     (raw_header(b"a.jpg", b"\x80" + b"\0" * 3 + b"\x7f" + b"\xff" * 7), "cut inside a.jpg"),
     (raw_header(b"long", b"00010000000\0", b"L") + bytes(2 ** 21), "extra header"),

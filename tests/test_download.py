@@ -80,9 +80,10 @@ def test_more_cuts_than_tries_are_survived_while_each_brings_something(tmp_path)
 
 @pytest.mark.parametrize("how", [{"ranges": False}, {"etag": ""}, {"etag": 'W/"weak"'}], ids=str)
 def test_without_ranges_or_a_version_a_cut_file_is_begun_again(tmp_path, how):
-    fetch(tmp_path, lambda path, number: dict(how, **({"cut": 70000} if number < 3 else {})),
-          md5=MD5)
+    site = fetch(tmp_path, lambda path, number: dict(
+        how, **({"cut": 70000} if number < 3 else {})), md5=MD5)
     assert_whole(tmp_path)
+    assert "etag" not in how or all(wanted is None for _, wanted in site.asked)
 
 
 @pytest.mark.parametrize("how", [{"ranges": False}, {}], ids=["no ranges", "nothing"])
@@ -103,35 +104,42 @@ def test_a_version_that_changes_between_two_connections_is_not_joined(tmp_path):
     assert_whole(tmp_path, other)
 
 
+class Ignoring(Site):
+    """A server that knows ranges and nothing of If-Range."""
+
+    def answer(self, handler):
+        del handler.headers["If-Range"]
+        super().answer(handler)
+
+
 def test_a_version_that_changes_is_not_joined_even_if_the_server_ignores_if_range(tmp_path):
     def behaviour(path, number):
         return ({"cut": 70000}, {"body": FILE[::-1], "etag": '"2"', "content_range":
                 "bytes 70000-3999999/4000000"}, {"body": FILE[::-1], "etag": '"2"'})[min(number, 2)]
-
-    class Ignoring(Site):
-        def answer(self, handler):
-            del handler.headers["If-Range"]
-            super().answer(handler)
 
     with serving(Ignoring({"/file": FILE}, behaviour)) as site:
         download(site.address + "/file", str(tmp_path / "file"), bar=False)
     assert_whole(tmp_path, FILE[::-1])
 
 
-@pytest.mark.parametrize("content_range", [
-    "bytes 0-3999999/4000000", "bytes 70001-3999999/4000000", "bytes 70000-3999999/4000001",
-    "bytes 70000-3999998/4000000", "nonsense"])
-def test_an_answer_to_another_range_is_thrown_away(tmp_path, content_range):
+@pytest.mark.parametrize("start, content_range", [
+    (0, "bytes 0-3999999/4000000"), (70001, "bytes 70001-3999999/4000000"),
+    (69999, "bytes 69999-3999999/4000000"), (70000, "bytes 70000-3999999/4000001"),
+    (70001, "bytes 70000-3999998/4000000"), (70001, "nonsense")])
+def test_an_answer_to_another_range_is_thrown_away(tmp_path, start, content_range):
     fetch(tmp_path, lambda path, number: (
-        {"cut": 70000}, {"content_range": content_range}, {})[min(number, 2)])
+        {"cut": 70000}, {"start": start, "content_range": content_range}, {})[min(number, 2)])
     assert_whole(tmp_path)
 
 
 def test_a_file_that_became_shorter_is_begun_again(tmp_path):
     with pytest.raises(UserError, match="gave up"):
         fetch(tmp_path, lambda path, number: {"cut": 0 if number else 3000000})
-    fetch(tmp_path, content=FILE[:2000000])
-    assert_whole(tmp_path, FILE[:2000000])
+    shorter = FILE[:2000000]
+    with serving(Ignoring({"/file": shorter})) as site:
+        download(site.address + "/file", str(tmp_path / "file"), bar=False)
+    assert_whole(tmp_path, shorter)
+    assert [wanted for _, wanted in site.asked] == ["bytes=3000000-", None]
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])

@@ -12,7 +12,8 @@ class Site:
     behaviour: function (path, number of the request for it, from 0) -> dict of what to do:
         status: an error to answer with. cut: close the connection after so many bytes of the body.
         ranges: False to ignore Range. etag: False to send none, or another text. length: False to
-        send none, or a wrong number. body: other bytes. location: redirect to it.
+        send none, or a wrong number. body: other bytes. location: redirect to it. content_range:
+        what to call a part. start: where it begins instead.
         delay: seconds before each 4096 bytes. chunked: True.
     asked: list of (path, Range header or None), in the order of the requests.
     """
@@ -54,11 +55,12 @@ class Site:
         if how.get("chunked"):
             handler.send_header("Transfer-Encoding", "chunked")
         elif how.get("length", True) is True:
-            handler.send_header("Content-Length", str(len(body) - start))
+            handler.send_header("Content-Length", str(len(body) - how.get("start", start)))
         elif how["length"]:
             handler.send_header("Content-Length", str(how["length"]))
         handler.end_headers()
-        rest = body[start:start + how["cut"]] if "cut" in how else body[start:]
+        rest = body[how.get("start", start):]
+        rest = rest[:how["cut"]] if "cut" in how else rest
         for i in range(0, len(rest), 4096):
             time.sleep(how.get("delay", 0))
             block = rest[i:i + 4096]
