@@ -37,7 +37,7 @@ def parse_arguments():
              "with train.csv and test.csv of rows file,label (default: %(default)s)")
     add("--weights", default="imagenet", metavar="imagenet|none|FILE",
         help="to start from: Keras' ImageNet weights, random ones, or an h5 file of this "
-             "architecture and its 7 classes (default: %(default)s)")
+             "architecture and as many classes (default: %(default)s)")
     add("--recipe", default="study", choices=sorted(RECIPES),
         help="study: 100 epochs, no balancing, no augmentation; follow-up: 50 epochs, classes "
              "balanced by oversampling, images rotated and shifted (default: %(default)s)")

@@ -209,10 +209,6 @@ class Tar:
     def __exit__(self, *_):
         self._file.close()
 
-    def position(self):
-        """How far the file on the disk was read, in bytes: for a progress bar."""
-        return self._file.position() if self._end is None else self._file.tell()
-
     def members(self):
         """Yield (class, Member) for each plain file, in their order; a member *.tar is looked into.
 
@@ -304,9 +300,6 @@ class _ForwardOnly:
     def close(self):
         self._file.close()
         self._packed.close()
-
-    def position(self):
-        return self._packed.tell()
 
     def tell(self):
         return self._file.tell()

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import ssl
+import sys
 import threading
 import urllib.error
 import urllib.parse
@@ -154,10 +155,12 @@ def download(url, path, size=None, md5=None, bar=True, stop=None):
                 failures = 1 if part.length() > furthest else failures + 1
                 furthest = max(furthest, part.length())
                 resumed = part.length() > 0
-                if failures >= TRIES or stop.wait(FIRST_WAIT * 2 ** (failures - 1)):
-                    raise UserError("{}: {}; gave up after {} tries, the same command continues "
-                                    "({:,} bytes are there)".format(
-                                        url, error, failures, part.length()))
+                wait = FIRST_WAIT * 2 ** (failures - 1)
+                if failures < TRIES:
+                    progress.say("{}; again in {:.0f} s".format(error, wait))
+                if failures == TRIES or stop.wait(wait):
+                    raise UserError("{}: {}; gave up after {} tries, the same command continues"
+                                    .format(url, error, failures))
     part.publish(path)
 
 
@@ -175,6 +178,10 @@ class _Progress:
 
     def __exit__(self, *_):
         self._bar.close()
+
+    def say(self, message):
+        if not self._bar.disable:
+            self._bar.write(message, file=sys.stderr)
 
     def at(self, done, total):
         self._bar.total = total
@@ -258,7 +265,7 @@ def _open(url, headers, part):
         if isinstance(reason, ssl.SSLCertVerificationError):
             raise UserError("{}: the server cannot prove who it is ({}); check this machine's "
                             "clock and certificates".format(url, reason))
-        raise _Passing(str(reason) or type(reason).__name__)
+        raise _Passing(_text(reason))
 
 
 def _read(answer):
@@ -266,7 +273,11 @@ def _read(answer):
     try:
         return answer.read(BLOCK)
     except (OSError, http.client.HTTPException) as error:
-        raise _Passing("the connection was cut ({})".format(str(error) or type(error).__name__))
+        raise _Passing("the connection was cut ({})".format(_text(error)))
+
+
+def _text(error):
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def _validator(answer):
