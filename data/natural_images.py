@@ -41,7 +41,7 @@ def prepare_ilsvrc(args):
 
 def _prepare(args, name, make):
     place = Place(args.data_dir, name)
-    if place.is_moving() or not _is_ready(place, args):
+    if place.is_unsettled() or not _is_ready(place, args):
         with place.locked():
             if not _is_ready(place, args):
                 make(place, args)

@@ -23,10 +23,13 @@ class Place:
         self.work = os.path.join(data_dir, ".{}.partial".format(name))
         self.tree = os.path.join(self.work, name)
         self._mark = os.path.join(self.tree, "prepared.json")
+        self._earlier = os.path.join(self.work, "earlier")
 
-    def is_moving(self):
-        """Whether a process was interrupted while it moved the finished data set."""
-        return os.path.exists(self._mark)
+    def is_unsettled(self):
+        """Whether a process was interrupted while it moved the finished data set, or cleaned up."""
+        return os.path.exists(self.work) and (
+            os.path.exists(self._mark) or not os.path.exists(self.tree)
+            or not os.listdir(self.tree))
 
     @contextlib.contextmanager
     def locked(self):
@@ -38,7 +41,7 @@ class Place:
             except BlockingIOError:
                 raise UserError("{}: another process is preparing this data set; let it end, or "
                                 "give another --data-dir".format(self.work))
-            if self.is_moving():
+            if os.path.exists(self._mark):
                 self._move()
             os.makedirs(self.tree, exist_ok=True)
             try:
@@ -62,24 +65,30 @@ class Place:
             if os.path.exists(target) and self.record() is None:
                 raise UserError("{}: is in the way; move it elsewhere, then the same command "
                                 "continues".format(target))
-        write_json(self._mark, dict(record, finished=now()))
+        shutil.rmtree(self._earlier, ignore_errors=True)
+        write_json(self._mark, dict(record, entries=os.listdir(self.tree), finished=now()))
         os.sync()
         self._move()
 
     def _move(self):
         os.makedirs(self.final, exist_ok=True)
-        earlier = os.path.join(self.work, "earlier")
-        os.makedirs(earlier, exist_ok=True)
+        here = read_json(self._mark, "delete it", ("entries",))["entries"]
+        for name in (self.record() or {"entries": []})["entries"]:
+            if name not in here:
+                self._set_aside(name)
         for name in sorted(os.listdir(self.tree), key=lambda name: name == "prepared.json"):
-            target = os.path.join(self.final, name)
-            if os.path.exists(target):
-                os.rename(target, os.path.join(earlier, name))
-            os.rename(os.path.join(self.tree, name), target)
+            self._set_aside(name)
+            os.rename(os.path.join(self.tree, name), os.path.join(self.final, name))
+
+    def _set_aside(self, name):
+        if os.path.exists(os.path.join(self.final, name)):
+            os.makedirs(self._earlier, exist_ok=True)
+            os.rename(os.path.join(self.final, name), os.path.join(self._earlier, name))
 
     def record(self):
         """What prepared.json says; None when the data set was not prepared here. UserError."""
         path = os.path.join(self.final, "prepared.json")
-        return read_json(path, "delete it", ("images", "seed")) if os.path.exists(path) else None
+        return read_json(path, "delete it", ("images", "seed", "entries")) if os.path.exists(path) else None
 
     def print_ready(self, count):
         print("ready: {} images in {}".format(count, self.final))

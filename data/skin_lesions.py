@@ -38,7 +38,7 @@ def prepare(args):
     place = Place(args.data_dir, "isic2018")
     by_hand = _by_hand(args.archive)
     folder = os.path.join(args.data_dir, datasets.ISIC2018_IMAGES)
-    if place.is_moving() or not os.path.exists(folder):
+    if place.is_unsettled() or not os.path.exists(folder):
         with place.locked():
             if not os.path.exists(folder):
                 _collect(place, by_hand)

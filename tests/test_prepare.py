@@ -51,7 +51,7 @@ def contents(folder):
 def run(tmp_path, capsys, monkeypatch):
     """Function (words of the command) -> (exit code, output, errors), with tmp_path as --data-dir.
 
-    killed_at: end the process, as SIGKILL does, before its so manieth change of a file's name.
+    killed_at: end the process, as SIGKILL does, before it renames or removes a file for that time.
     """
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setattr("data.download.FIRST_WAIT", 0.001)
@@ -74,12 +74,12 @@ def run(tmp_path, capsys, monkeypatch):
             return os.WEXITSTATUS(status)
         signal.alarm(60)
         calls = []
-        for name in ("replace", "rename", "link"):
-            def counted(*names, real=getattr(os, name)):
+        for name in ("replace", "rename", "link", "unlink", "rmdir"):
+            def counted(*names, real=getattr(os, name), **options):
                 calls.append(names)
                 if len(calls) == killed_at:
                     os._exit(KILLED)
-                return real(*names)
+                return real(*names, **options)
             setattr(os, name, counted)
         for stream in (1, 2):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
@@ -97,7 +97,7 @@ def run(tmp_path, capsys, monkeypatch):
 
 
 def survives_kills(run, tmp_path, words, looks_ready):
-    """Kill the command before each change of a name; none leaves what only looks complete.
+    """Kill the command before each file it renames or removes; none only looks complete.
 
     Returns how often it could be killed, and the contents of the data folder of the last one.
     """
@@ -615,6 +615,25 @@ def test_a_call_for_more_images_adds_to_those_there_and_one_for_fewer_does_nothi
         ends.append(contents(tmp_path / "data"))
     assert len(ends) > 8 and all(
         end == {"ilsvrc2012/" + name: content for name, content in many.items()} for end in ends)
+
+
+def test_images_of_another_archive_take_the_place_of_those_prepared_before(run, tmp_path):
+    with tarfile.open(str(tmp_path / "val.tar"), "w") as archive:
+        for number in range(1, 5):
+            add(archive, "ILSVRC2012_val_{:08d}.JPEG".format(number), SMALL)
+    train = tar_of_tars(tmp_path / "a.tar", [(wnid, 4) for wnid in WNIDS[:3]])
+    for kill in range(1, 40):
+        shutil.rmtree(str(tmp_path / "data"), ignore_errors=True)
+        ilsvrc(run, tmp_path / "val.tar", 3)
+        code = run("ilsvrc2012", "--archive", train, "--num-images", 6, killed_at=kill)
+        ilsvrc(run, train, 6)
+        assert len(contents(tmp_path / "data")) == 6
+        assert os.listdir(str(tmp_path / "data")) == ["ilsvrc2012"]
+        assert sorted(os.listdir(str(tmp_path / "data" / "ilsvrc2012"))) == [
+            "prepared.json", "train"]
+        if code == 0:
+            break
+    assert code == 0 and kill > 10
 
 
 def test_what_another_call_left_behind_is_not_mixed_in(run, tmp_path):
