@@ -31,8 +31,9 @@ def parse_arguments():
     add = parser.add_argument
     add("--model-file", required=True, metavar="FILE", help="a model that train_model.py wrote")
     source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--source", choices=list(datasets.SOURCES),
-                        help="images below --data-dir; isic2018: the model's training images")
+    source.add_argument("--source", metavar="|".join(datasets.SOURCES),
+                        help="images below --data-dir; the data set that the model was trained on "
+                             "(isic2018, or its name): the model's training images")
     source.add_argument("--source-dir", metavar="FOLDER", help="any folder of images")
     add("--data-dir", default="data", help="(default: %(default)s)")
     add("--results-dir", default="results", help="where to write (default: %(default)s)")
@@ -70,7 +71,11 @@ def source_images(args, model):
     """(folder, sorted files below it) of the source that the arguments name."""
     from utils.classifier import read_split_side
 
-    if args.source == "isic2018":
+    trained_on = model["image_folder"].split(os.sep)[0]
+    if args.source not in (None, trained_on) + tuple(datasets.SOURCES):
+        raise UserError("--source {}: expected {}, or give --source-dir".format(
+            args.source, ", ".join(sorted(set(datasets.SOURCES) | {trained_on}))))
+    if args.source == trained_on:
         folder = os.path.join(args.data_dir, model["image_folder"])
         files = sorted(file for file, _ in read_split_side(args.model_file, model, "train"))
         datasets.check_images_exist(args.data_dir, model["image_folder"], files,

@@ -2,7 +2,7 @@
 
     python train_model.py --model VGG16
 
-reads   data/isic2018/ (data/README.md says how to get it)
+reads   data/isic2018/ (data/README.md says how to get it), or the folder of another --dataset
 writes  models/VGG16.h5            the weights of the last epoch
         models/VGG16.json          what steps 2 and 3 need to know, and how the model was made
         models/VGG16/              train.csv, test.csv, history.csv, learning_curve.png,
@@ -28,14 +28,18 @@ def parse_arguments():
     add = parser.add_argument
     add("--model", required=True, choices=ARCHITECTURES, help="architecture")
     add("--name", help="name of the model's files (default: the architecture)")
-    add("--data-dir", default="data", help="folder that holds isic2018/ (default: %(default)s)")
+    add("--dataset", default="isic2018", metavar="NAME",
+        help="isic2018, or a folder below --data-dir with a folder of images for each class, or "
+             "with images and labels.csv of rows file,label (default: %(default)s)")
+    add("--data-dir", default="data",
+        help="folder that holds the data set's (default: %(default)s)")
     add("--models-dir", default="models", help="where to write (default: %(default)s)")
     add("--split", default="image", metavar="image|lesion|FOLDER",
         help="image: 70/30 by class, as the study; lesion: no lesion on both sides; or a folder "
              "with train.csv and test.csv of rows file,label (default: %(default)s)")
     add("--weights", default="imagenet", metavar="imagenet|none|FILE",
         help="to start from: Keras' ImageNet weights, random ones, or an h5 file of this "
-             "architecture and its 7 classes (default: %(default)s)")
+             "architecture and as many classes (default: %(default)s)")
     add("--recipe", default="study", choices=sorted(RECIPES),
         help="study: 100 epochs, no balancing, no augmentation; follow-up: 50 epochs, classes "
              "balanced by oversampling, images rotated and shifted (default: %(default)s)")
@@ -58,15 +62,21 @@ def parse_arguments():
     if args.image_size < MIN_IMAGE_SIZE[args.model]:
         parser.error("--image-size {}: {} needs at least {}".format(
             args.image_size, args.model, MIN_IMAGE_SIZE[args.model]))
+    if args.dataset != "isic2018":
+        if os.path.basename(args.dataset) != args.dataset or args.dataset in ("", ".", ".."):
+            parser.error("--dataset {}: expected the name of a folder below --data-dir".format(
+                args.dataset))
+        if args.split == "lesion" or args.name in ARCHITECTURES:
+            parser.error("--split lesion and names of the study's own models are for isic2018")
+        args.name = args.name or "{}-{}".format(args.model, args.dataset)
     if args.weights not in ("imagenet", "none") and not os.path.isfile(args.weights):
         parser.error("--weights {}: no such file; expected imagenet, none, or an h5 file that "
                      "train_model.py wrote".format(args.weights))
     return args
 
 
-def make_split(args):
-    """The training and test rows that the arguments ask for."""
-    labels = datasets.isic2018_labels(args.data_dir)
+def make_split(args, labels):
+    """The training and test rows that the arguments ask for. labels: of the data set."""
     if args.split == "image":
         split = splits.image_split(labels, args.seed)
     elif args.split == "lesion":
@@ -150,7 +160,8 @@ def fit(args, model, images, labels, num_classes, path, identity):
 def main():
     args = parse_arguments()
     name = args.name or args.model
-    split = make_split(args)
+    dataset = datasets.labelled_images(args.data_dir, args.dataset)
+    split = make_split(args, dataset.labels)
 
     import numpy as np
     from sklearn.metrics import confusion_matrix
@@ -166,7 +177,7 @@ def main():
     started = now()
     hold_for_writing(args.models_dir, name)
     classifier.start_session(args.seed, inference=False)
-    class_names = datasets.ISIC2018_CLASSES
+    class_names = dataset.class_names
     from_file = args.weights not in ("imagenet", "none")
     model = classifier.build_classifier(args.model, args.image_size, len(class_names),
                                         None if from_file else args.weights)
@@ -174,7 +185,7 @@ def main():
         classifier.load_weights(model, args.weights, args.model)
 
     require_space(args.models_dir, 5 * 4 * model.count_params())  # checkpoint: weights and momenta
-    folder = os.path.join(args.data_dir, datasets.ISIC2018_IMAGES)
+    folder = os.path.join(args.data_dir, dataset.image_folder)
     images, labels = {}, {}
     for side, rows in zip(split._fields, split):
         images[side] = read_images([os.path.join(folder, file) for file, _ in rows],
@@ -227,7 +238,7 @@ def main():
         name=name,
         architecture=args.model,
         class_names=class_names,
-        image_folder=datasets.ISIC2018_IMAGES,
+        image_folder=dataset.image_folder,
         image_size=args.image_size,
         scaling=classifier.SCALING,
         mean_norms={"2": mean_norm(images["train"], 2), "inf": mean_norm(images["train"], np.inf)},

@@ -15,7 +15,8 @@ CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 
 SMALL_PYTHON = """#!/bin/sh
 case "$*" in
-    train_model.py*) set -- "$@" --weights none --image-size 75 --epochs 1 --limit 14 ;;
+    train_model.py*) set -- "$@" --weights none --epochs 1 --limit 14
+                     set -- "$@" --image-size "${{IMAGE_SIZE:-75}}" ;;
     make_uap.py*)    set -- "$@" --num-images 3 --passes 1 ;;
     evaluate.py*)    set -- "$@" --limit 14 ;;
     "-m data.demo")  set -- "$@" --tiny ;;

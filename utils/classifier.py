@@ -90,7 +90,7 @@ def build_classifier(architecture, image_size, num_classes, weights=None):
     except Exception as error:  # Keras raises a bare Exception when the download fails
         if weights != "imagenet":
             raise
-        raise UserError(_no_imagenet_weights(architecture, error))
+        raise UserError(missing_imagenet_weights(architecture, error))
     features = layers.GlobalAveragePooling2D(name="features")(base.output)
     logits = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(base.input, layers.Activation("softmax", name="softmax")(logits))
@@ -123,7 +123,8 @@ def _batch_normalization_for_inference(**options):
     return functools.partial(layers.BatchNormalization(**options), training=False)
 
 
-def _no_imagenet_weights(architecture, error):
+def missing_imagenet_weights(architecture, error):
+    """What to do when Keras cannot download ImageNet weights, as the message of a UserError."""
     address = _module(architecture).WEIGHTS_PATH_NO_TOP
     home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
     return (

@@ -10,6 +10,7 @@ ISIC2018_CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 ISIC2018_IMAGES = os.path.join("isic2018", "ISIC2018_Task3_Training_Input")
 ISIC2018_GROUND_TRUTH = "ISIC2018_Task3_Training_GroundTruth"
 ISIC2018_LESIONS = "ISIC2018_Task3_Training_LesionGroupings"
+ISIC2018_MISSING = "ISIC_0035068.jpg"  # one copy in circulation lists this image and lacks it
 
 # Folder of each image source below the data folder.
 SOURCES = collections.OrderedDict([
@@ -17,6 +18,12 @@ SOURCES = collections.OrderedDict([
     ("ilsvrc2012", "ilsvrc2012"),
     ("isic2018", ISIC2018_IMAGES),
 ])
+
+LABELS = "labels.csv"  # in the folder of a data set whose images are not sorted by class
+
+# Images to train on. image_folder: below the data folder. class_names: in the order of the logits.
+# labels: OrderedDict from file, relative to image_folder, to class name.
+Labelled = collections.namedtuple("Labelled", "image_folder class_names labels")
 
 HOW_TO_GET = "data/README.md says how to get the data set"
 
@@ -48,16 +55,21 @@ def _first_existing(*paths):
     return next((path for path in paths if os.path.exists(path)), paths[0])
 
 
+def isic2018_truth(data_dir):
+    """The path of the ground truth of ISIC2018 Task 3."""
+    name = ISIC2018_GROUND_TRUTH + ".csv"
+    root = os.path.join(data_dir, "isic2018")
+    return _first_existing(os.path.join(root, ISIC2018_GROUND_TRUTH, name),
+                           os.path.join(root, name))
+
+
 def isic2018_labels(data_dir):
     """The ground truth of ISIC2018 Task 3, in the order of its csv.
 
     Returns an OrderedDict from file name (ISIC_0024306.jpg) to class name.
     Raises UserError when a file is missing, a row does not name one class, or an image is missing.
     """
-    name = ISIC2018_GROUND_TRUTH + ".csv"
-    root = os.path.join(data_dir, "isic2018")
-    path = _first_existing(os.path.join(root, ISIC2018_GROUND_TRUTH, name),
-                           os.path.join(root, name))
+    path = isic2018_truth(data_dir)
     labels = collections.OrderedDict()
     for row in read_csv(path, ("image",) + ISIC2018_CLASSES):
         classes = [c for c in ISIC2018_CLASSES if _is_one(row[c])]
@@ -68,6 +80,8 @@ def isic2018_labels(data_dir):
         if file in labels:
             raise UserError("{}: image {} appears twice; {}".format(path, row["image"], HOW_TO_GET))
         labels[file] = classes[0]
+    if not os.path.exists(os.path.join(data_dir, ISIC2018_IMAGES, ISIC2018_MISSING)):
+        labels.pop(ISIC2018_MISSING, None)
     check_images_exist(data_dir, ISIC2018_IMAGES, labels, path)
     return labels
 
@@ -84,11 +98,73 @@ def check_images_exist(data_dir, image_folder, files, listed_in):
     folder = os.path.join(data_dir, image_folder)
     if not os.path.isdir(folder):
         raise UserError("{}: no such folder; {}".format(folder, HOW_TO_GET))
-    present = set(os.listdir(folder))
-    missing = [file for file in files if file not in present]
+    present = {}
+
+    def is_there(file):
+        below, name = os.path.split(file)
+        if below not in present:
+            where = os.path.join(folder, below)
+            present[below] = set(os.listdir(where)) if os.path.isdir(where) else ()
+        return name in present[below]
+
+    missing = [file for file in files if not is_there(file)]
     if missing:
         raise UserError("{}: {} of {} images listed in {} are missing, the first is {}; {}".format(
             folder, len(missing), len(files), listed_in, missing[0], HOW_TO_GET))
+
+
+def labelled_images(data_dir, dataset):
+    """The images and classes of a data set to train on.
+
+    dataset: "isic2018", or the name of a folder below `data_dir` that holds a folder of images for
+    each class, or images of any arrangement and labels.csv with rows file,label.
+    Returns a Labelled. Raises UserError.
+    """
+    if dataset == "isic2018":
+        return Labelled(ISIC2018_IMAGES, ISIC2018_CLASSES, isic2018_labels(data_dir))
+    folder = os.path.join(data_dir, dataset)
+    if not os.path.isdir(folder):
+        raise UserError("{}: no such folder; expected one with a folder of images for each class, "
+                        "or with images and {}".format(folder, LABELS))
+    table = os.path.join(folder, LABELS)
+    labels = (_table_labels(data_dir, dataset, table) if os.path.exists(table)
+              else _folder_labels(folder))
+    class_names = tuple(sorted(set(labels.values())))
+    if len(class_names) < 2:
+        raise UserError("{}: all images are of one class, {}; expected two or more classes".format(
+            folder, class_names[0]))
+    return Labelled(dataset, class_names, labels)
+
+
+def _table_labels(data_dir, dataset, path):
+    mend = "expected rows file,label, one for each image"
+    rows = read_csv(path, None, mend)
+    if rows and rows[0] == ["file", "label"]:
+        rows = rows[1:]
+    labels = collections.OrderedDict()
+    for row in rows:
+        if len(row) != 2 or not row[0] or not row[1]:
+            raise UserError("{}: row {}; {}".format(path, ",".join(row), mend))
+        if row[0] in labels:
+            raise UserError("{}: {} appears twice; {}".format(path, row[0], mend))
+        labels[row[0]] = row[1]
+    if not labels:
+        raise UserError("{}: no rows; {}".format(path, mend))
+    check_images_exist(data_dir, dataset, labels, path)
+    return labels
+
+
+def _folder_labels(folder):
+    from utils.images import list_images
+
+    labels = collections.OrderedDict()
+    for file in list_images(folder):
+        name, *below = file.split(os.sep)
+        if not below:
+            raise UserError("{}: {} lies in no class's folder; expected a folder of images for "
+                            "each class, or a file {}".format(folder, file, LABELS))
+        labels[file] = name
+    return labels
 
 
 def isic2018_lesions(data_dir):

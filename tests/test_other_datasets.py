@@ -1,0 +1,144 @@
+"""Any other data set of images in classes: how it is read, and the three steps on grey images."""
+
+import csv
+import json
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import checkout
+from utils.datasets import labelled_images
+from utils.errors import UserError
+
+FILES = ["NORMAL/1.jpeg", "NORMAL/b/2.png", "PNEUMONIA/1.jpeg", "PNEUMONIA/3.jpeg"]
+
+
+def chest_xray(folder, files=FILES, table=None):
+    """Write empty images below `folder`/chest_xray, and labels.csv."""
+    for file in files:
+        path = folder / "chest_xray" / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    if table is not None:
+        (folder / "chest_xray" / "labels.csv").write_bytes(table.encode("utf-8"))
+    return labelled_images(str(folder), "chest_xray")
+
+
+def test_a_folder_for_each_class_gives_the_labels(tmp_path):
+    found = chest_xray(tmp_path)
+    assert found.image_folder == "chest_xray"
+    assert found.class_names == ("NORMAL", "PNEUMONIA")
+    assert list(found.labels.items()) == [(file, file.split("/")[0]) for file in FILES]
+
+
+@pytest.mark.parametrize("header", ["", "file,label\r\n", "\ufefffile,label\n"])
+def test_a_table_gives_the_labels_of_images_in_any_arrangement(tmp_path, header):
+    found = chest_xray(tmp_path, FILES + ["x y,z.png"],
+                       header + "PNEUMONIA/3.jpeg,b\r\nNORMAL/1.jpeg,ä\n\"x y,z.png\",b\n")
+    assert found.class_names == ("b", "ä")
+    assert list(found.labels.items()) == [
+        ("PNEUMONIA/3.jpeg", "b"), ("NORMAL/1.jpeg", "ä"), ("x y,z.png", "b")]
+
+
+@pytest.mark.parametrize("files, table, message", [
+    (["1.jpeg"] + FILES, None, "chest_xray: 1.jpeg lies in no class's folder"),
+    (FILES[:2], None, "chest_xray: all images are of one class, NORMAL"),
+    (["notes.txt"], None, "chest_xray: no image"),
+    (FILES, "", "labels.csv: no rows"),
+    (FILES, "file,label\n", "labels.csv: no rows"),
+    (FILES, "NORMAL/1.jpeg\n", "labels.csv: row NORMAL/1.jpeg; expected rows file,label"),
+    (FILES, "NORMAL/1.jpeg,\n", "labels.csv: row NORMAL/1.jpeg,; expected"),
+    (FILES, "NORMAL/1.jpeg,a\nNORMAL/1.jpeg,b\n", "labels.csv: NORMAL/1.jpeg appears twice"),
+    (FILES, "NORMAL/1.jpeg,a\nNORMAL/9.jpeg,b\n", "1 of 2 images .*NORMAL/9.jpeg"),
+    (FILES, "NORMAL/1.jpeg,a\nnowhere/9.jpeg,b\n", "1 of 2 images .*nowhere/9.jpeg")])
+def test_a_wrong_data_set_is_an_error_that_names_file_and_fault(tmp_path, files, table, message):
+    with pytest.raises(UserError, match=message):
+        chest_xray(tmp_path, files, table)
+
+
+def test_a_missing_data_set_is_an_error_that_says_what_is_expected(tmp_path):
+    with pytest.raises(UserError, match="chest_xray: no such folder; .*labels.csv"):
+        labelled_images(str(tmp_path), "chest_xray")
+
+
+def radiograph(label, number):
+    """A grey image, (60, 50), of its class's pattern and some noise."""
+    y, x = np.mgrid[0:60, 0:50]
+    wave = np.sin((x if label == "NORMAL" else y) / 3)
+    noise = np.random.RandomState(number).normal(0, 20, wave.shape)
+    return np.clip(128 + 60 * wave + noise, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A copy of the project in which the README's commands for another data set were run."""
+    folder = str(tmp_path_factory.mktemp("other"))
+    checkout.make(folder)
+    for label in ("NORMAL", "PNEUMONIA"):
+        where = os.path.join(folder, "data", "chest_xray", label)
+        os.makedirs(where)
+        for number in range(16):
+            Image.fromarray(radiograph(label, number)).save(
+                os.path.join(where, "{}.jpeg".format(number)))
+    block, = [block for block in checkout.readme_commands() if "--dataset" in block]
+    assert len(block.splitlines()) == 4
+    code, output = checkout.shell(folder, "export IMAGE_SIZE=32\n. .venv/bin/activate\n" + block)
+    assert code == 0, output[-4000:]
+    return folder, output
+
+
+def rows(*parts):
+    with open(os.path.join(*parts), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_three_steps_run_on_grey_images_in_class_folders(finished):
+    folder, output = finished
+    with open(os.path.join(folder, "models", "VGG16-chest_xray.json")) as file:
+        description = json.load(file)
+    assert description["class_names"] == ["NORMAL", "PNEUMONIA"]
+    assert description["image_folder"] == "chest_xray"
+    train = open(os.path.join(folder, "models", "VGG16-chest_xray", "train.csv")).read().split()
+    # Grey pixels in three channels: the mean norm, the second way.
+    norms = [np.sqrt(3 * (np.asarray(Image.open(os.path.join(
+        folder, "data", "chest_xray", row.split(",")[0])).resize((32, 32), Image.BILINEAR),
+        float) ** 2).sum()) for row in train]
+    assert description["mean_norms"]["2"] == pytest.approx(np.mean(norms))
+
+    results = os.path.join(folder, "results", "VGG16-chest_xray")
+    shown = {row["file"] for row in rows(results, "chest_xray", "log.csv")}
+    assert shown <= {row.split(",")[0] for row in train}
+    for source in ("chest_xray", "ilsvrc2012"):
+        predictions = rows(results, source, "predictions.csv")
+        assert {row["clean"] for row in predictions} <= {"NORMAL", "PNEUMONIA"}
+        assert not {row["file"] for row in predictions} & {row.split(",")[0] for row in train}
+        assert np.load(os.path.join(results, source, "uap.npy")).shape == (32, 32, 3)
+        assert os.path.exists(os.path.join(results, source, "examples.png"))
+
+
+def test_the_table_shows_its_runs_and_not_as_cells_of_the_study(finished):
+    folder, output = finished
+    table = rows(folder, "results", "table.csv")
+    assert {row["model"] for row in table if row["published"]} == {
+        "VGG16", "ResNet50", "InceptionV3"}
+    own = [row for row in table if row["model"] == "VGG16-chest_xray"]
+    assert sorted(row["run"] for row in own) == ["chest_xray", "ilsvrc2012"]
+    assert all(row["rate"] and not row["published"] for row in own)
+    assert "| VGG16-chest_xray | chest_xray |" in output
+
+
+@pytest.mark.parametrize("words, message", [
+    (("train_model.py", "--model", "VGG16", "--dataset", "../data"), "name of a folder"),
+    (("train_model.py", "--model", "VGG16", "--dataset", "nowhere"), "nowhere: no such folder"),
+    (("train_model.py", "--model", "VGG16", "--dataset", "chest_xray", "--name", "VGG16"),
+     "study's own models"),
+    (("train_model.py", "--model", "VGG16", "--dataset", "chest_xray", "--split", "lesion"),
+     "lesion"),
+    (("make_uap.py", "--model-file", "models/VGG16-chest_xray.h5", "--source", "chest"),
+     "--source chest: expected chest_xray, ilsvrc2012, isic2018, open_images_v5")])
+def test_a_wrong_name_is_one_message_and_exit_code_2(finished, words, message):
+    code, _, errors = checkout.script(finished[0], *words)
+    assert code == 2 and "Traceback" not in errors
+    assert message in errors[errors.rindex("error: "):]
