@@ -1,4 +1,4 @@
-"""Step 3: how often does each UAP change a diagnosis? Rows, then the table.
+"""Step 3: how often does each UAP change a diagnosis? Rows, then the table and the report.
 
     python evaluate.py                                                  every UAP under results/
     python evaluate.py --uap FILE --model-file models/VGG16.h5          one, from anywhere
@@ -11,8 +11,9 @@ writes  results/<model>/<run>/predictions.csv  one row for each test image: its 
                               transfer.csv     and under the UAPs of the same run for other models
                               *.json           what these rows were computed from
         results/table.csv, results/table.md    our fooling rates beside the published ones
+        results/report.md, results/report/     every number with its interval, and the pictures
 
-Rows that are up to date are kept: the table is made of them without any model.
+Rows that are up to date are kept: table, report and pictures are made of them without any model.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def parse_arguments():
     add("--seed", type=arguments.seed, default=0,
         help="of the random controls (default: %(default)s)")
     add("--again", action="store_true", help="predict again even where the rows are up to date")
-    add("--note", help="a sentence to print above the table")
+    add("--note", help="a sentence to print above the table and the report")
     args = parser.parse_args()
     if bool(args.uap) != bool(args.model_file):
         parser.error("--uap and --model-file belong together")
@@ -95,7 +96,7 @@ Pending = collections.namedtuple("Pending", "inputs perturbations")
 
 def main():
     args = parse_arguments()
-    from utils import table
+    from utils import report, table
     from utils.files import write_text
 
     published = table.read_published(
@@ -110,7 +111,25 @@ def main():
     markdown = table.to_markdown(found, args.note)
     write_text(os.path.join(args.results_dir, "table.csv"), table.to_csv(found))
     write_text(os.path.join(args.results_dir, "table.md"), markdown)
+    path = report.write_report(
+        args.results_dir, args.models_dir, evaluated, published, args.note,
+        lambda info, files: read_examples(args.data_dir, info, files))
     print(markdown)
+    print("wrote {}".format(path))
+
+
+def read_examples(data_dir, info, files):
+    """Test images for the report: uint8, (n, h, w, 3), or None when they are not at hand."""
+    import numpy as np
+
+    from utils.images import BrokenImage, read_image
+
+    folder = os.path.join(data_dir, info["image_folder"])
+    try:
+        return np.stack([read_image(os.path.join(folder, file), info["image_size"])
+                         for file in files])
+    except BrokenImage:
+        return None
 
 
 def plan(args):
