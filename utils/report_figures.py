@@ -2,7 +2,7 @@
 
 import numpy as np
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from utils.figures import BLUE, GREEN, GREY, ORANGE, magnified, plt, save
 from utils.images import to_model_input, to_pixels
@@ -73,7 +73,7 @@ def curves(path, panels, titles, title):
     figure, axes = plt.subplots(1, len(panels), figsize=(1 + 3.6 * len(panels), 3.6), sharey=True,
                                 squeeze=False)
     for axis, (model, panel) in zip(axes[0], panels.items()):
-        for source, (shown, rates, control, images) in panel.items():
+        for i, (source, (shown, rates, control, images)) in enumerate(panel.items()):
             color, marker = style[source]
             low, value, high = (100 * np.array([getattr(rate, key) for rate in rates])
                                 for key in ("low", "value", "high"))
@@ -83,8 +83,11 @@ def curves(path, panels, titles, title):
             for chosen, face in ((new, color), (~new, "white")):
                 axis.plot(np.array(shown)[chosen], value[chosen], linestyle="none", marker=marker,
                           color=color, markerfacecolor=face, markersize=6)
-            axis.axhline(100 * control.value, color=color, linewidth=1.1, linestyle="--")
+            # dashes of one control fall into the gaps of the others where they lie on each other
+            axis.axhline(100 * control.value, color=color, linewidth=1.4,
+                         linestyle=(4 * i, (4, 4 * max(1, len(panel) - 1))))
         axis.set_xscale("log")
+        axis.xaxis.set_major_locator(LogLocator(subs=_ticks(panel)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: "{:,.0f}".format(count)))
         axis.xaxis.set_minor_formatter(NullFormatter())
         axis.set_ylim(0, 100)
@@ -97,13 +100,19 @@ def curves(path, panels, titles, title):
     handles += [
         Line2D([], [], color=GREY, marker="o", linestyle="none", markerfacecolor="white",
                label="later passes: images shown again"),
-        Line2D([], [], color=GREY, linestyle="--", label="control: the UAP's values, shuffled"),
+        Line2D([], [], color=GREY, linestyle="--", label="control: the UAP's own values at random places"),
         plt.Rectangle((0, 0), 1, 1, color=GREY, alpha=0.25, linewidth=0, label="Wilson 95 %")]
     figure.suptitle(title, fontsize=11)
     figure.tight_layout()
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9,
                   ncol=min(3, len(handles)), frameon=False)
     save(figure, path)
+
+
+def _ticks(panel):
+    """The multiples of powers of ten to label: fewer where the curves run over many powers."""
+    shown = [n for measured in panel.values() for n in measured[0]]
+    return (1, 2, 5) if max(shown) / min(shown) < 30 else (1,)
 
 
 def example_grid(path, images, heads, rows, title):
@@ -118,7 +127,7 @@ def example_grid(path, images, heads, rows, title):
     width, height = 1.0, 1.3  # of a tile with its caption; a tile is 1 x 1
     gap, left = 0.08, 1.55
     figure = plt.figure(figsize=(1.18 * (left + n * (width + gap)),
-                                 1.18 * ((1 + len(rows)) * height + 0.25)))
+                                 1.18 * ((1 + len(rows)) * height + 0.1)))
     axis = figure.add_axes([0, 0, 1, 1])
 
     def tile(picture, column, row, caption, bold=False):
@@ -136,10 +145,10 @@ def example_grid(path, images, heads, rows, title):
         for i in range(n):
             tile(to_pixels(to_model_input(images[i]) + v), i + 1, row, captions[i], changed[i])
     axis.set_xlim(0, left + n * (width + gap))
-    axis.set_ylim((1 + len(rows)) * height, -0.45)
+    axis.set_ylim(1 + len(rows) * height, -0.4)
     axis.set_aspect("equal")
     axis.set_axis_off()
-    axis.set_title(title, fontsize=10)
+    axis.set_title(title, fontsize=10, pad=4)
     save(figure, path)
 
 
@@ -194,7 +203,7 @@ def class_rates(path, panels, titles, title):
                 axis.errorbar(
                     np.arange(len(class_names)) + 0.2 * (i - (len(sources) - 1) / 2), value,
                     yerr=(value - low, high - value), linestyle="none", marker=marker, color=color,
-                    capsize=2.5, markersize=5, linewidth=1.2, label="UAP from " + titles[source])
+                    capsize=2.5, markersize=5, linewidth=1.2)
         axis.set_xticks(range(len(class_names)))
         axis.set_xticklabels(["{}\n{} images".format(name, count)
                               for name, count in zip(class_names, counts)], fontsize=8)
@@ -205,9 +214,10 @@ def class_rates(path, panels, titles, title):
         axis.grid(axis="y", alpha=0.25, linewidth=0.6)
         for edge in range(1, len(class_names)):
             axis.axvline(edge - 0.5, color="#dddddd", linewidth=0.8)
-    handles, labels = axes[0, 0].get_legend_handles_labels()
+    handles = [Line2D([], [], color=style[s][0], marker=style[s][1], label="UAP from " + titles[s])
+               for s in sources]
     figure.suptitle(title, fontsize=11)
     figure.tight_layout()
-    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9,
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9,
                   ncol=min(3, len(sources)), frameon=False)
     save(figure, path)
