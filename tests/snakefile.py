@@ -103,8 +103,8 @@ def test_a_dry_run_lists_exactly_what_is_missing(project):
     for folder in missing:
         shutil.rmtree(str(project / folder))
     assert planned(project, "--cores", "1") == missing
-    assert planned(project, "--cores", "1", "--config", "attack=[deepfool,fgsm]", "--") == missing | {
-        "results/{}/{}-fgsm".format(m, s) for m in MODELS for s in SOURCES}
+    assert planned(project, "--cores", "1", "--config", "attack=[deepfool,fgsm]", "--") == (
+        missing | {"results/{}/{}-fgsm".format(m, s) for m in MODELS for s in SOURCES})
 
 
 def test_a_model_that_was_trained_again_makes_its_uaps_out_of_date(project):

@@ -1,6 +1,7 @@
-"""Every number of report.md, computed a second time from the csv files in plain Python and SciPy."""
+"""Every number of report.md, computed a second time from the csv files in plain Python."""
 
 import collections
+import contextlib
 import csv
 import json
 import os
@@ -118,17 +119,22 @@ def results(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="module")
-def written(results):
-    """report.md as text, and what each picture was drawn from, by its name."""
+@contextlib.contextmanager
+def undrawn():
+    """Within this context, what a picture would be drawn from is kept in a dict by its name."""
     drawn = {}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("rate_table", "curves", "example_grid", "confusions", "class_rates"):
             patch.setattr(report_figures, name, lambda path, *arguments: drawn.update(
                 {os.path.basename(path): arguments}))
-        path = write(results)
-    with open(path, encoding="utf-8") as file:
-        return file.read(), drawn
+        yield drawn
+
+
+@pytest.fixture(scope="module")
+def written(results):
+    """report.md as text, and what each picture is drawn from, by its name."""
+    with undrawn() as drawn:
+        return write(results), drawn
 
 
 def evaluated(results):
@@ -138,14 +144,18 @@ def evaluated(results):
             for run in sorted(os.listdir(os.path.join(results, "results", model)))]
 
 
-def write(results, read_images=None):
+def write(results, chosen=None, read_images=None):
+    """Write the report of the chosen runs, or of all; its text."""
     def read(info, files):
         return np.stack([np.asarray(Image.open(os.path.join(
             results, info["image_folder"], file)).resize((info["image_size"],) * 2))
             for file in files])
-    return report.write_report(
-        os.path.join(results, "results"), os.path.join(results, "models"), evaluated(results),
-        PUBLISHED, "A sentence above.", read_images or read)
+    path = report.write_report(
+        os.path.join(results, "results"), os.path.join(results, "models"),
+        evaluated(results) if chosen is None else chosen, PUBLISHED, "A sentence above.",
+        read_images or read)
+    with open(path, encoding="utf-8") as file:
+        return file.read()
 
 
 # The second way: dicts from csv, counting, closed formulas.
@@ -549,41 +559,64 @@ def test_pictures_are_files_and_those_of_an_earlier_report_go(results):
     os.makedirs(folder, exist_ok=True)
     for name in ("old.png", "notes.txt"):
         open(os.path.join(folder, name), "w").close()
-    path = write(results)
-    with open(path, encoding="utf-8") as file:
-        shown = set(re.findall(r"\]\(report/(.*?)\)", file.read()))
-    assert set(os.listdir(folder)) == shown | {"notes.txt"} and len(shown) > 10
+    shown = re.findall(r"\]\(report/(.*?)\)", write(results, [
+        e for e in evaluated(results) if e.info["model"] == "VGG16"
+        and e.info["run"] in ("ilsvrc2012", "ilsvrc2012-target-NV")]))
+    assert sorted(shown) == ["classes.png", "confusion-VGG16.png", "curve.png",
+                             "examples-VGG16-targeted.png", "examples-VGG16.png", "table.png"]
+    assert set(os.listdir(folder)) == set(shown) | {"notes.txt"}
     for name in shown:
-        assert min(Image.open(os.path.join(folder, name)).size) > 200
+        picture = np.asarray(Image.open(os.path.join(folder, name)).convert("L"))
+        assert min(picture.shape) > 200 and picture.std() > 5
 
 
 def test_without_the_test_images_everything_but_the_examples_is_there(results, written):
-    path = write(results, lambda info, files: None)
-    with open(path, encoding="utf-8") as file:
-        found = file.read()
+    with undrawn() as drawn:
+        found = write(results, read_images=lambda info, files: None)
     assert "The test images are not at hand." in found
     assert tables_of(found) == tables_of(written[0])
+    assert set(written[1]) - set(drawn) == {
+        "examples-{}.png".format(m) for m in MODELS + ("VGG16-fgsm-linf", "VGG16-targeted")}
+
+
+def test_a_uap_that_changed_since_it_was_evaluated_is_not_shown(tmp_path):
+    folder = str(tmp_path / "results" / "VGG16" / "isic2018")
+    os.makedirs(str(tmp_path / "pictures"))
+    write_run(folder, 0, CLASSES * 20, CLASSES * 20, model="VGG16", source="isic2018")
+    np.save(os.path.join(folder, "uap.npy"), np.zeros((8, 8, 3), np.float32))
+    with undrawn() as drawn:
+        write(str(tmp_path), [rows.read_evaluated(folder)],
+              lambda info, files: np.zeros((len(files), 8, 8, 3), np.uint8))
+    assert drawn["examples-VGG16.png"][2] == []
+
+
+def test_a_transfer_of_a_uap_that_was_made_again_since_is_not_reported(results):
+    found = evaluated(results)
+    (e,) = [e for e in found if e.info["model"] == "VGG16" and e.info["run"] == "ilsvrc2012"]
+    e.info["uap_sha256"] = "made again"
+    with undrawn():
+        sections = sections_of(write(results, found))
+    table = tables_of(sections["Transfer: UAPs by DeepFool, Linf norm"])[1]
+    assert table[1][0] == "VGG16" and table[1][2] == "not run"
 
 
 def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
-    names = ["healthy", "ill"]
     folder = str(tmp_path / "results" / "xray" / "photographs")
     write_run(folder, 0, ["healthy", "ill"] * (N // 2), ["healthy"] * N, model="VGG16",
-              source="photographs", class_names=names)
-    (e,) = [rows.read_evaluated(folder)]
-    path = report.write_report(str(tmp_path), str(tmp_path), [e], PUBLISHED, None,
-                               lambda info, files: None)
-    with open(path, encoding="utf-8") as file:
-        sections = sections_of(file.read())
+              source="photographs", class_names=["healthy", "ill"])
+    with undrawn() as drawn:
+        sections = sections_of(write(str(tmp_path), [rows.read_evaluated(folder)],
+                                     lambda info, files: None))
     table = tables_of(sections["The table"])[0]
     assert [row[3] for row in table if row[1] == "photographs"] == ["-"]
     assert [row[2] for row in table[1:] if row[1] != "photographs"] == ["not run"] * 9
+    assert drawn["classes.png"][0]["VGG16"][:2] == (["healthy", "ill"], [N // 2] * 2)
     assert sections["Provenance"].count("| ? |") > 0
 
 
 def test_without_any_run_every_cell_says_so(tmp_path):
-    path = report.write_report(str(tmp_path), str(tmp_path), [], PUBLISHED, None, None)
-    with open(path, encoding="utf-8") as file:
-        sections = sections_of(file.read())
+    os.makedirs(str(tmp_path / "results"))
+    with undrawn():
+        sections = sections_of(write(str(tmp_path), []))
     assert [row[2] for row in tables_of(sections["The table"])[0][1:]] == ["not run"] * 9
     assert "Not run." in sections["Transfer"]

@@ -1,4 +1,4 @@
-"""The reviewer's report: every number with its interval, computed from the rows and nothing else."""
+"""The reviewer's report: every number with its interval, computed from the rows alone."""
 
 import os
 import urllib.parse

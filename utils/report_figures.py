@@ -100,7 +100,8 @@ def curves(path, panels, titles, title):
     handles += [
         Line2D([], [], color=GREY, marker="o", linestyle="none", markerfacecolor="white",
                label="later passes: images shown again"),
-        Line2D([], [], color=GREY, linestyle="--", label="control: the UAP's own values at random places"),
+        Line2D([], [], color=GREY, linestyle="--",
+               label="control: the UAP's own values at random places"),
         plt.Rectangle((0, 0), 1, 1, color=GREY, alpha=0.25, linewidth=0, label="Wilson 95 %")]
     figure.suptitle(title, fontsize=11)
     figure.tight_layout()

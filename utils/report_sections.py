@@ -104,8 +104,9 @@ def table(setting, published, draw):
     titles = collections.OrderedDict((s, source_title(s)) for s in setting.sources)
     return draw("table{}.png".format(setting.suffix), "The table as a picture",
                 report_figures.rate_table, cells, setting.sources, setting.models, titles,
-                "Fooling rate on the test images, %; {}\ncontrols: a random vector of the same norm, "
-                "the UAP's own values at random places".format(setting.title)) + markdown.table(
+                "Fooling rate on the test images, %; {}\ncontrols: a random vector of the same "
+                "norm, the UAP's own values at random places".format(
+                    setting.title)) + markdown.table(
         ["model", "images the UAP is made from", "fooling rate", "published", "random", "permuted",
          "images", "passes", "bound", "test images"], rows)
 

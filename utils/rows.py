@@ -108,7 +108,6 @@ def find_snapshots(folder):
     """The snapshots of a run: OrderedDict from the number of images shown to the path of v.
 
     A snapshot is named by the images shown, or by a completed pass, whose images log.csv counts.
-    Raises UserError.
     """
     snapshots = os.path.join(folder, "snapshots")
     names = sorted(os.listdir(snapshots)) if os.path.isdir(snapshots) else []
@@ -119,10 +118,10 @@ def find_snapshots(folder):
             by = found if match.group(1) == "images" else passes
             by[int(match.group(2))] = os.path.join(snapshots, name)
     if passes:
-        shown = collections.Counter()
-        for row in read_csv(os.path.join(folder, "log.csv"), ("pass",),
-                            "make the UAP again with make_uap.py"):
-            shown[row["pass"]] += 1
+        with open(os.path.join(folder, "log.csv"), encoding="utf-8", newline="") as file:
+            log = csv.reader(file)
+            place = next(log).index("pass")
+            shown = collections.Counter(row[place] for row in log)
         for number, path in sorted(passes.items()):
             found[sum(shown[str(k)] for k in range(1, number + 1))] = path
     return collections.OrderedDict(sorted(found.items()))

@@ -14,8 +14,8 @@ from utils.rows import CLASS_COLUMNS
 SOURCE_TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012",
                  "isic2018": "ISIC2018"}
 COLUMNS = (
-    "cell", "model", "made_for", "source", "attack", "norm", "target", "run", "published", "rate", "low",
-    "high", "rate_8bit", "random", "permuted", "mcnemar_p", "accuracy_clean", "accuracy_uap",
+    "cell", "model", "made_for", "source", "attack", "norm", "target", "run", "published", "rate",
+    "low", "high", "rate_8bit", "random", "permuted", "mcnemar_p", "accuracy_clean", "accuracy_uap",
     "target_share", "test_images", "images", "passes", "norm_bound")
 
 
