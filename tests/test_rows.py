@@ -99,5 +99,15 @@ def test_a_snapshot_at_the_end_of_a_pass_is_counted_once(tmp_path):
     assert list(rows.find_snapshots(str(tmp_path))) == [10]
 
 
+@pytest.mark.parametrize("log", [None, "", "visit,file\n", "visit,pass\n1\n"])
+def test_a_pass_without_its_log_is_an_error_that_says_how_to_mend_it(tmp_path, log):
+    (tmp_path / "snapshots").mkdir()
+    (tmp_path / "snapshots" / "pass_001.npy").write_text("")
+    if log is not None:
+        (tmp_path / "log.csv").write_text(log)
+    with pytest.raises(UserError, match="log.csv: not the log .*make_uap.py"):
+        rows.find_snapshots(str(tmp_path))
+
+
 def test_a_run_without_snapshots_has_none(tmp_path):
     assert rows.find_snapshots(str(tmp_path)) == {}

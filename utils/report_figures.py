@@ -13,6 +13,8 @@ BLACK, PINK = "#000000", "#CC79A7"
 STYLES = {"open_images_v5": (ORANGE, "o"), "ilsvrc2012": (BLUE, "^"), "isic2018": (BLACK, "s")}
 MORE_STYLES = ((GREEN, "D"), (PINK, "v"), (GREY, "P"))
 
+DARK = 0.7  # share of the colour scale from which white text is easier to read than black
+
 
 def styles(sources):
     """The (colour, marker) of each source: dict. Sources of the study always have the same."""
@@ -37,7 +39,7 @@ def rate_table(path, cells, sources, models, titles, title):
                                              hatch="//", edgecolor="#cccccc", linewidth=0))
             else:
                 shades[row, column] = 100 * rate
-            color = "white" if rate is not None and rate > 0.55 else "black"
+            color = "white" if rate is not None and rate > DARK else "black"
             box = {"facecolor": "white", "edgecolor": "none", "pad": 1} if rate is None else None
             axis.text(column, row - 0.23, lines[0], ha="center", va="center", fontsize=14,
                       fontweight="normal" if rate is None else "bold", color=color, bbox=box)
@@ -106,7 +108,7 @@ def curves(path, panels, titles, title):
     figure.suptitle(title, fontsize=11)
     figure.tight_layout()
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9,
-                  ncol=min(3, len(handles)), frameon=False)
+                  ncol=1 if len(panels) == 1 else 3, frameon=False)
     save(figure, path)
 
 
@@ -169,7 +171,7 @@ def confusions(path, panels, class_names, title):
             for column in range(k):
                 if counts[row, column]:
                     axis.text(column, row, counts[row, column], ha="center", va="center",
-                              fontsize=8, color="white" if shares[row, column] > 0.55 else "black")
+                              fontsize=8, color="white" if shares[row, column] > DARK else "black")
         axis.set_xticks(range(k))
         axis.set_xticklabels(class_names, rotation=60, ha="right", rotation_mode="anchor",
                              fontsize=8)

@@ -17,6 +17,7 @@ import os
 import re
 
 from utils.datasets import read_csv
+from utils.errors import UserError
 from utils.files import read_json, sha256_of_file, write_json, write_text
 
 CLASS_COLUMNS = ("label", "clean", "uap", "uap_8bit", "jpeg95", "jpeg75", "clean_jpeg75", "random",
@@ -108,6 +109,7 @@ def find_snapshots(folder):
     """The snapshots of a run: OrderedDict from the number of images shown to the path of v.
 
     A snapshot is named by the images shown, or by a completed pass, whose images log.csv counts.
+    Raises UserError.
     """
     snapshots = os.path.join(folder, "snapshots")
     names = sorted(os.listdir(snapshots)) if os.path.isdir(snapshots) else []
@@ -118,10 +120,19 @@ def find_snapshots(folder):
             by = found if match.group(1) == "images" else passes
             by[int(match.group(2))] = os.path.join(snapshots, name)
     if passes:
-        with open(os.path.join(folder, "log.csv"), encoding="utf-8", newline="") as file:
-            log = csv.reader(file)
-            place = next(log).index("pass")
-            shown = collections.Counter(row[place] for row in log)
+        shown = _visits_of_passes(os.path.join(folder, "log.csv"))
         for number, path in sorted(passes.items()):
             found[sum(shown[str(k)] for k in range(1, number + 1))] = path
     return collections.OrderedDict(sorted(found.items()))
+
+
+def _visits_of_passes(path):
+    """How many images each pass was shown: dict from its number, as text, in log.csv."""
+    try:
+        with open(path, encoding="utf-8", newline="") as file:  # half a million rows are common
+            log = csv.reader(file)
+            place = next(log).index("pass")
+            return collections.Counter(row[place] for row in log)
+    except (OSError, UnicodeDecodeError, csv.Error, StopIteration, ValueError, IndexError) as error:
+        raise UserError("{}: not the log of a run ({}); make the UAP again with make_uap.py".format(
+            path, error))
