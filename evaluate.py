@@ -218,11 +218,16 @@ def predict(args, model):
     image_folder = os.path.join(args.data_dir, model.info["image_folder"])
     images = read_images([os.path.join(image_folder, file) for file, _ in model.rows],
                          model.info["image_size"], "reading test images")
+    pending = [(kind, its) for run in model.runs for kind, its in run.pending.items()]
+    passes = sum(prediction.ATTACK_PASSES if kind == "predictions" else len(its.perturbations)
+                 for kind, its in pending)
+    if "predictions" in dict(pending):
+        passes += prediction.CLEAN_PASSES
+    bar = tqdm(total=passes * len(images), desc="evaluating " + model.name, unit="image")
     predictor = prediction.Predictor(graph.logits, images, model.info["class_names"],
-                                     args.batch_size)
+                                     args.batch_size, bar.update)
     files, labels = zip(*model.rows)
-    for run in tqdm([run for run in model.runs if run.pending], desc="evaluating " + model.name,
-                    unit="UAP"):
+    for run in model.runs:
         predictor.known = {}
         if not args.again:
             for kind in rows.COLUMNS:
@@ -236,6 +241,7 @@ def predict(args, model):
             for name, (sha256, v) in perturbations.items():
                 columns[name] = predictor.under(sha256, v)
             rows.write(run.folder, kind, columns, inputs, dict(environment(), finished=now()))
+    bar.close()
 
 
 if __name__ == "__main__":

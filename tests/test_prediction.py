@@ -91,19 +91,29 @@ def test_an_attacked_image_saved_as_png_keeps_every_pixel():
 def test_each_perturbation_and_the_clean_images_are_predicted_once(classifier):
     logits, images, batches = classifier
     predictor = prediction.Predictor(logits, images, NAMES, len(images))
+    passes = prediction.CLEAN_PASSES + prediction.ATTACK_PASSES
     v = perturbation(2)
     columns = prediction.attack_columns(predictor, "v", v, 2, seed=0)
-    assert len(batches) == 8
+    assert len(batches) == passes
     assert predictor.under("v", v) == columns["uap"]
-    assert len(batches) == 8
+    assert len(batches) == passes
     other = predictor.under("other", -v)
     assert predictor.under("other", -v) == other
-    assert len(batches) == 9
+    assert len(batches) == passes + 1
     prediction.attack_columns(predictor, "third", 2 * v, 2, seed=0)
-    assert len(batches) == 15  # clean, and clean as JPEG, are known
+    assert len(batches) == passes + 1 + prediction.ATTACK_PASSES  # the clean ones are known
 
 
 def test_what_is_known_of_a_perturbation_is_not_predicted(classifier):
-    predictor = prediction.Predictor(None, classifier[1], NAMES, 64)
+    counts = []
+    predictor = prediction.Predictor(None, classifier[1], NAMES, 64, counts.append)
     predictor.known["v"] = ["a"] * 201
     assert predictor.under("v", perturbation(2)) == ["a"] * 201
+    assert counts == [201]
+
+
+def test_every_batch_is_reported_as_it_is_done(classifier):
+    logits, images, batches = classifier
+    counts = []
+    prediction.Predictor(logits, images, NAMES, 50, counts.append).clean()
+    assert counts == batches == [50, 50, 50, 50, 1]

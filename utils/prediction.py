@@ -8,6 +8,7 @@ from utils.images import as_jpeg, in_background, to_model_input, to_pixels
 from utils.norms import norm, permuted, random_of_norm
 
 JPEG_QUALITIES = (95, 75)
+CLEAN_PASSES, ATTACK_PASSES = 2, 6  # over the images, for the columns of predictions.csv
 
 # The class names predicted for n images, and the softmax probability of each.
 Predicted = collections.namedtuple("Predicted", "classes confidences")
@@ -17,12 +18,14 @@ class Predictor:
     """What one model predicts for its test images.
 
     logits: function, float32 batch (b, h, w, 3) of model inputs -> (b, K). images: uint8,
-    (n, h, w, 3). class_names: K of them. known: dict from the SHA-256 of a perturbation's file to
-    the classes predicted under it, for perturbations that need not be predicted again.
+    (n, h, w, 3). class_names: K of them. progress: called with the number of images after each
+    batch. known: dict from the SHA-256 of a perturbation's file to the classes predicted under it,
+    for perturbations that need not be predicted again.
     """
 
-    def __init__(self, logits, images, class_names, batch_size):
+    def __init__(self, logits, images, class_names, batch_size, progress=lambda count: None):
         self._logits, self._images, self._class_names = logits, images, class_names
+        self._progress = progress
         self._slices = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
         self.known = {}
         self._clean = {}
@@ -38,6 +41,7 @@ class Predictor:
             shares = np.exp(f - f.max(axis=1, keepdims=True))
             confidences.append(1 / shares.sum(axis=1))
             classes += [self._class_names[k] for k in f.argmax(axis=1)]
+            self._progress(len(f))
         return Predicted(classes, np.concatenate(confidences))
 
     def clean(self, quality=None):
@@ -50,7 +54,9 @@ class Predictor:
 
     def under(self, sha256, v):
         """The classes predicted under the perturbation v, whose file has this SHA-256."""
-        if sha256 not in self.known:
+        if sha256 in self.known:
+            self._progress(len(self._images))
+        else:
             self.known[sha256] = self.predict(lambda pixels: to_model_input(pixels) + v).classes
         return self.known[sha256]
 

@@ -1,11 +1,11 @@
 """What the report says of where its numbers come from, so that each can be made again."""
 
 import collections
-import json
 import os
 import shlex
 
 from utils import markdown
+from utils.files import read_json
 
 DIGITS = 16  # of a hash; the JSON files hold all 64
 
@@ -48,10 +48,7 @@ def provenance(evaluated, models_dir):
 
 
 def _read(path):
-    if not os.path.exists(path):
-        return {}
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    return read_json(path, "make it again") if os.path.exists(path) else {}
 
 
 def _run_of(e):
@@ -88,14 +85,13 @@ def _commit(values):
     commit = _get(values, "git", "commit")
     if commit is None:
         return None
-    return commit[:10] + (" + changes" if values["git"]["modified"] else "")
+    return commit[:10] + (" + changes" if _get(values, "git", "modified") else "")
 
 
 def _machine(values):
     versions = values.get("versions")
     if not versions:
         return None
-    machine = values["machine"]
     return "{}; on {}, {} cores".format(
         ", ".join("{} {}".format(name, versions[name]) for name in sorted(versions)),
-        machine["system"], machine["cores"])
+        _get(values, "machine", "system"), _get(values, "machine", "cores"))
