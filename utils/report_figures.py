@@ -92,7 +92,7 @@ def curves(path, panels, titles, title):
         axis.xaxis.set_major_locator(LogLocator(subs=_ticks(panel)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: "{:,.0f}".format(count)))
         axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set_ylim(0, 100)
+        axis.set_ylim(-2, 102)
         axis.grid(alpha=0.25, linewidth=0.6)
         axis.set_title(model, fontsize=11)
         axis.set_xlabel("images shown to make_uap.py")
