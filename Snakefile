@@ -2,7 +2,7 @@
 
     snakemake --cores 2 table                                    on this machine
     snakemake --executor slurm --jobs 12 --retries 9 table       on a cluster
-    snakemake --cores 2 --configfile data/demo.yaml table        the demo's grid
+    snakemake --configfile data/demo.yaml --cores 2 table        the demo's grid
 
 Add -n to see what would run: only what is missing or out of date does. A job that was interrupted,
 or reached its time limit, is continued by the next try from the script's own checkpoint, which lies
@@ -10,9 +10,9 @@ beside the outputs and is not one of them.
 
 The defaults are those of the scripts, and the study's. Change them with --config or a file:
 
-    --config data_dir=/data natural_images=10000 attack=fgsm norm=2 image_size=128
+    snakemake --config data_dir=/data natural_images=10000 norm=2 image_size=128 --cores 2 table
 
-attack and norm can be lists; image_size can be one for each model.
+attack and norm can be lists, '[deepfool,fgsm]'; image_size can be one for each model.
 """
 
 CONFIG = {

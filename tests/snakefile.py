@@ -85,6 +85,15 @@ def commands(project):
         return file.read().splitlines()
 
 
+def test_every_command_that_the_snakefile_prints_works(project):
+    text = (project / "Snakefile").read_text() + (project / "data" / "demo.yaml").read_text()
+    found = re.findall(r"^#? +snakemake (.*?table)", text, re.MULTILINE)
+    assert len(found) == 5
+    for words in found:
+        code, output = snakemake(project, "-n", *words.split())
+        assert code == 0 and re.search("^uap +9$", output, re.MULTILINE), words
+
+
 def test_the_grid_trains_three_models_makes_nine_uaps_and_evaluates_once(project):
     assert snakemake(project, "--cores", "2", "table")[0] == 0
     scripts = [command.split()[0] for command in commands(project)]
