@@ -1,15 +1,19 @@
-"""Step 3: how often does each UAP change a diagnosis? Rows, then the table.
+"""Step 3: how often does each UAP change a diagnosis? Rows, then the table and the report.
 
     python evaluate.py                                                  every UAP under results/
     python evaluate.py --uap FILE --model-file models/VGG16.h5          one, from anywhere
 
-reads   results/<model>/<run>/{uap.npy,run.json}, models/, data/isic2018/
-writes  results/<model>/<run>/predictions.csv   one row for each test image: its label, and the
-                                                predictions clean, under the UAP, under the UAP as
-                                                an 8-bit image, and under two random controls
-                              predictions.json  what these rows were computed from
-                              examples.png      the first test image of each class, before and after
-        results/table.csv, results/table.md     our fooling rates beside the published ones
+reads   results/<model>/<run>/{uap.npy,snapshots/,log.csv,run.json}, models/, data/isic2018/
+writes  results/<model>/<run>/predictions.csv  one row for each test image: its label, and the class
+                                               predicted clean, under the UAP, under the UAP in an
+                                               image file, and under two random controls
+                              curve.csv        the class predicted under each snapshot of the UAP
+                              transfer.csv     and under the UAPs of the same run for other models
+                              *.json           what these rows were computed from
+        results/table.csv, results/table.md    our fooling rates beside the published ones
+        results/report.md, results/report/     every number with its interval, and the pictures
+
+Rows that are up to date are kept: table, report and pictures are made of them without any model.
 """
 
 import argparse
@@ -17,7 +21,7 @@ import collections
 import glob
 import os
 
-from utils import arguments
+from utils import arguments, rows
 from utils.errors import UserError, run_script
 
 
@@ -37,7 +41,7 @@ def parse_arguments():
     add("--seed", type=arguments.seed, default=0,
         help="of the random controls (default: %(default)s)")
     add("--again", action="store_true", help="predict again even where the rows are up to date")
-    add("--note", help="a sentence to print above the table")
+    add("--note", help="a sentence to print above the table and the report")
     args = parser.parse_args()
     if bool(args.uap) != bool(args.model_file):
         parser.error("--uap and --model-file belong together")
@@ -82,124 +86,162 @@ def find_runs(args):
     return runs
 
 
+# One model and its test images: rows are (file, class name), runs are Runs.
+Model = collections.namedtuple("Model", "file name info rows runs")
+# One UAP on it. info: what predictions.json is to say. uap: (SHA-256 of the file, v). pending: for
+# each rows file that is not up to date, its inputs, and the perturbations for its columns.
+Run = collections.namedtuple("Run", "folder info uap pending")
+Pending = collections.namedtuple("Pending", "inputs perturbations")
+
+
 def main():
     args = parse_arguments()
-    from utils import splits, table
-    from utils.classifier import model_name, read_description, read_split_side
-    from utils.files import sha256_of_file, sha256_of_lines, write_json, write_text
-    from utils.perturbation_file import load_perturbation
+    from utils import report, table
+    from utils.files import write_text
 
     published = table.read_published(
         os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "published.csv"))
+    for model in plan(args):
+        if any(run.pending for run in model.runs):
+            predict(args, model)
 
-    by_model = collections.OrderedDict()
-    for folder, uap_path, run, model_file in find_runs(args):
-        by_model.setdefault(model_file, []).append((folder, uap_path, run))
-    todo = []
-    for model_file, runs in by_model.items():
-        model_info = read_description(model_file)
-        rows = splits.limit_rows(read_split_side(model_file, model_info, "test"), args.limit, 0)
-        pending = []
-        for folder, uap_path, run in runs:
-            if run["model"]["sha256"] not in (None, model_info["weights"]["sha256"]):
-                raise UserError("{}: made for other weights than those in {}; make it again with "
-                                "make_uap.py".format(uap_path, model_file))
-            v = load_perturbation(uap_path, model_info["image_size"], run["uap"]["sha256"],
-                                  float(run["norm"]["p"]), run["norm"]["bound"])
-            info = {
-                "model": model_name(model_file), "made_for": run["model"]["name"],
-                "model_sha256": model_info["weights"]["sha256"],
-                "uap_sha256": sha256_of_file(uap_path), "source": run["source"],
-                "attack": run["attack"], "norm": run["norm"]["p"], "target": run["target"],
-                "run": os.path.basename(folder), "images": run["images"]["used"],
-                "passes": run["passes"], "norm_bound": run["norm"]["bound"],
-                "test_sha256": sha256_of_lines(",".join(row) for row in rows), "seed": args.seed}
-            if args.again or not up_to_date(folder, info):
-                pending.append((folder, v, info))
-        if pending:
-            todo.append((model_file, model_info, rows, pending))
-
-    for model_file, model_info, rows, pending in todo:
-        for folder, info, table_rows in predict(args, model_file, model_info, rows, pending):
-            rows_path = os.path.join(folder, "predictions.csv")
-            table.write_rows(rows_path, table_rows)
-            write_json(os.path.join(folder, "predictions.json"),
-                       dict(info, rows_sha256=sha256_of_file(rows_path)))
-
-    rows = table.arrange(read_summaries(args.results_dir), published)
-    markdown = table.to_markdown(rows, args.note)
-    write_text(os.path.join(args.results_dir, "table.csv"), table.to_csv(rows))
+    evaluated = [rows.read_evaluated(os.path.dirname(path)) for path in sorted(glob.glob(
+        os.path.join(glob.escape(args.results_dir), "*", "*", "predictions.json")))]
+    found = table.arrange([table.summarise(e.rows, e.info) for e in evaluated], published)
+    markdown = table.to_markdown(found, args.note)
+    write_text(os.path.join(args.results_dir, "table.csv"), table.to_csv(found))
     write_text(os.path.join(args.results_dir, "table.md"), markdown)
+    path = report.write_report(
+        args.results_dir, args.models_dir, evaluated, published, args.note,
+        lambda info, files: read_examples(args.data_dir, info, files))
     print(markdown)
+    print("wrote {}".format(path))
 
 
-def up_to_date(folder, info):
-    """Whether the rows in `folder` were computed from exactly this."""
-    from utils.files import read_json, sha256_of_file
-
-    path = os.path.join(folder, "predictions.json")
-    rows_path = os.path.join(folder, "predictions.csv")
-    if not (os.path.exists(path) and os.path.exists(rows_path)):
-        return False
-    return read_json(path, "delete it") == dict(info, rows_sha256=sha256_of_file(rows_path))
-
-
-def read_summaries(results_dir):
-    """The numbers of every evaluated run below `results_dir`."""
-    from utils import table
-    from utils.files import read_json
-
-    return [table.summarise(table.read_rows(os.path.join(os.path.dirname(path), "predictions.csv")),
-                            read_json(path, "run evaluate.py --again"))
-            for path in sorted(glob.glob(
-                os.path.join(glob.escape(results_dir), "*", "*", "predictions.json")))]
-
-
-def predict(args, model_file, model_info, rows, runs):
-    """Yield (folder, info, rows of predictions.csv) for each run; draw its examples.png.
-
-    rows: (file, class name) of the test images. runs: list of (folder, v, info). The model is
-    loaded, and the clean images are predicted, once.
-    """
+def read_examples(data_dir, info, files):
+    """Test images for the report: uint8, (n, h, w, 3), or None when they are not at hand."""
     import numpy as np
+
+    from utils.images import BrokenImage, read_image
+
+    folder = os.path.join(data_dir, info["image_folder"])
+    try:
+        return np.stack([read_image(os.path.join(folder, file), info["image_size"])
+                         for file in files])
+    except BrokenImage:
+        return None
+
+
+def plan(args):
+    """Check everything that will be read, and find the rows that are not up to date.
+
+    Returns a list of Models. Raises UserError before anything is written.
+    """
+    from utils import splits
+    from utils.classifier import model_name, read_description, read_split_side
+    from utils.files import sha256_of_file, sha256_of_lines
+    from utils.perturbation_file import load_perturbation
+
+    models = collections.OrderedDict()
+    for folder, uap_path, run, model_file in find_runs(args):
+        if model_file not in models:
+            model_info = read_description(model_file)
+            models[model_file] = Model(
+                model_file, model_name(model_file), model_info, splits.limit_rows(
+                    read_split_side(model_file, model_info, "test"), args.limit, 0), [])
+        model = models[model_file]
+        if run["model"]["sha256"] not in (None, model.info["weights"]["sha256"]):
+            raise UserError("{}: made for other weights than those in {}; make it again with "
+                            "make_uap.py".format(uap_path, model_file))
+        p, bound = float(run["norm"]["p"]), run["norm"]["bound"]
+
+        def load(path, expected_sha256=None):
+            return sha256_of_file(path), load_perturbation(
+                path, model.info["image_size"], expected_sha256, p, bound)
+
+        uap = load(uap_path, run["uap"]["sha256"])
+        of_rows = {"model_sha256": model.info["weights"]["sha256"],
+                   "test_sha256": sha256_of_lines(",".join(row) for row in model.rows)}
+        info = dict(of_rows, **{
+            "model": model.name, "made_for": run["model"]["name"], "uap_sha256": uap[0],
+            "source": run["source"], "attack": run["attack"], "norm": run["norm"]["p"],
+            "target": run["target"], "run": os.path.basename(folder),
+            "images": run["images"]["used"], "passes": run["passes"], "norm_bound": bound,
+            "class_names": model.info["class_names"], "image_size": model.info["image_size"],
+            "image_folder": model.info["image_folder"], "seed": args.seed})
+        pending = collections.OrderedDict()
+        if args.again or rows.read_inputs(folder, "predictions") != info:
+            pending["predictions"] = Pending(info, {})
+        add_pending(args, pending, folder, "curve", of_rows, collections.OrderedDict(
+            (str(shown), load(path)) for shown, path in rows.find_snapshots(folder).items()))
+        model.runs.append(Run(folder, info, uap, pending))
+    if not args.uap:
+        add_transfers(args, list(models.values()))
+    return list(models.values())
+
+
+def add_pending(args, pending, folder, kind, of_rows, perturbations):
+    """Note in `pending` what a rows file needs that has one column for each perturbation."""
+    inputs = dict(of_rows, columns={name: sha256 for name, (sha256, _) in perturbations.items()})
+    if perturbations and (args.again or rows.read_inputs(folder, kind) != inputs):
+        pending[kind] = Pending(inputs, perturbations)
+
+
+def add_transfers(args, models):
+    """Let each model meet the untargeted UAPs of the same run for the others like it."""
+    def like(model, other):
+        return other is not model and all(
+            other.info[key] == model.info[key] for key in ("image_size", "class_names"))
+
+    for model in models:
+        for run in model.runs:
+            perturbations = collections.OrderedDict(
+                (other.name, its.uap) for other in models if like(model, other)
+                for its in other.runs
+                if its.info["run"] == run.info["run"] and its.info["target"] is None)
+            add_pending(args, run.pending, run.folder, "transfer",
+                        {key: run.info[key] for key in ("model_sha256", "test_sha256")},
+                        perturbations)
+
+
+def predict(args, model):
+    """Write the rows that are pending for one model, which is loaded once."""
     from tqdm import tqdm
 
-    from utils import classifier, figures
+    from utils import classifier, prediction
     from utils.attack_graph import AttackGraph
-    from utils.images import read_images, to_model_input, to_pixels
-    from utils.norms import norm, permuted, random_of_norm
-    from utils.table import ROW_COLUMNS
+    from utils.images import read_images
+    from utils.provenance import environment, now
 
     classifier.start_session(args.seed, inference=True)
-    graph = AttackGraph(classifier.load_classifier(model_file, model_info))
-    image_folder = os.path.join(args.data_dir, model_info["image_folder"])
-    images = read_images([os.path.join(image_folder, file) for file, _ in rows],
-                         model_info["image_size"], "reading test images")
-    labels = [label for _, label in rows]
-    firsts = [labels.index(name) for name in model_info["class_names"] if name in labels]
-
-    def classes(change):
-        """Predicted class names of all test images after `change`, a function of model inputs."""
-        predicted = classifier.predict_in_batches(
-            lambda batch: graph.logits(change(to_model_input(batch))).argmax(axis=1), images,
-            args.batch_size)
-        return [model_info["class_names"][k] for k in predicted]
-
-    clean = classes(lambda x: x)
-    name = classifier.model_name(model_file)
-    for folder, v, info in tqdm(runs, desc="evaluating " + name, unit="UAP"):
-        p = float(info["norm"])
-        r = random_of_norm(v.shape, p, norm(v, p), args.seed)
-        shuffled = permuted(v, args.seed)
-        attacked = classes(lambda x: x + v)
-        columns = ([file for file, _ in rows], labels, clean, attacked,
-                   classes(lambda x: to_model_input(to_pixels(x + v))),
-                   classes(lambda x: x + r), classes(lambda x: x + shuffled))
-        figures.examples(
-            os.path.join(folder, "examples.png"), v, images[firsts],
-            *(np.array(column)[firsts] for column in (labels, clean, attacked)),
-            title="{}, UAP {}: the first test image of each class".format(name, info["run"]))
-        yield folder, info, [dict(zip(ROW_COLUMNS, cells)) for cells in zip(*columns)]
+    graph = AttackGraph(classifier.load_classifier(model.file, model.info))
+    image_folder = os.path.join(args.data_dir, model.info["image_folder"])
+    images = read_images([os.path.join(image_folder, file) for file, _ in model.rows],
+                         model.info["image_size"], "reading test images")
+    pending = [(kind, its) for run in model.runs for kind, its in run.pending.items()]
+    passes = sum(prediction.ATTACK_PASSES if kind == "predictions" else len(its.perturbations)
+                 for kind, its in pending)
+    if "predictions" in dict(pending):
+        passes += prediction.CLEAN_PASSES
+    bar = tqdm(total=passes * len(images), desc="evaluating " + model.name, unit="image")
+    predictor = prediction.Predictor(graph.logits, images, model.info["class_names"],
+                                     args.batch_size, bar.update)
+    files, labels = zip(*model.rows)
+    for run in model.runs:
+        predictor.known = {}
+        if not args.again:
+            for kind in rows.COLUMNS:
+                predictor.known.update(rows.known_columns(run.folder, kind, run.info))
+        for kind, (inputs, perturbations) in run.pending.items():
+            columns = collections.OrderedDict([("file", files)])
+            if kind == "predictions":
+                columns["label"] = labels
+                columns.update(prediction.attack_columns(
+                    predictor, *run.uap, float(run.info["norm"]), args.seed))
+            for name, (sha256, v) in perturbations.items():
+                columns[name] = predictor.under(sha256, v)
+            rows.write(run.folder, kind, columns, inputs, dict(environment(), finished=now()))
+    bar.close()
 
 
 if __name__ == "__main__":

@@ -87,3 +87,23 @@ def test_recall_is_per_true_class_and_unknown_for_a_class_without_images():
         labels=[0, 0, 0, 0, 1, 3], predictions=[0, 0, 1, 2, 1, 0], num_classes=4)
     assert [(r.count, r.total) for r in recalls] == [(2, 4), (1, 1), (0, 0), (0, 1)]
     assert np.isnan(recalls[2].value)
+
+
+def test_holms_correction_multiplies_the_smallest_by_all_the_next_by_one_less_and_never_falls():
+    assert metrics.holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx([0.06, 0.03, 0.06, 0.02])
+    assert metrics.holm([0.6, 0.9]) == [1, 1]
+    assert metrics.holm([0.01]) == [0.01]
+    assert metrics.holm([]) == []
+
+
+def test_a_family_is_rejected_by_holm_as_step_by_step():
+    """Against the procedure as Holm states it: go on rejecting while p <= alpha / (m - k)."""
+    random = np.random.RandomState(0)
+    for _ in range(200):
+        p = random.uniform(0, 0.05, 5)
+        rejected = set()
+        for k, i in enumerate(np.argsort(p)):
+            if p[i] > 0.05 / (5 - k):
+                break
+            rejected.add(i)
+        assert {i for i, c in enumerate(metrics.holm(list(p))) if c <= 0.05} == rejected

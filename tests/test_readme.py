@@ -1,6 +1,7 @@
 """Every command that the README shows, run from the README's own text, and what it leaves."""
 
 import csv
+import io
 import json
 import os
 import re
@@ -114,21 +115,42 @@ def test_step_3_rows_hold_the_predictions_of_the_saved_model(study, model):
 
     folder = study[0]
     description = read_json(folder, "models", model + ".json")
-    rows = read_csv(folder, "results", model, "ilsvrc2012", "predictions.csv")
-    assert len(rows) == 14
+    run = os.path.join(folder, "results", model, "ilsvrc2012")
+    rows, curve, transfer = (read_csv(run, kind + ".csv")
+                             for kind in ("predictions", "curve", "transfer"))
+    assert len(rows) == len(curve) == len(transfer) == 14
     pixels = np.stack([np.asarray(Image.open(os.path.join(
         folder, "data", description["image_folder"], row["file"])).resize(
             (75, 75), Image.BILINEAR), np.float32) for row in rows])
-    v = np.load(os.path.join(folder, "results", model, "ilsvrc2012", "uap.npy"))
+
+    def attacked(*path):
+        return pixels + 128 * np.load(os.path.join(folder, "results", *path))
+
+    rounded = np.rint(np.clip(attacked(model, "ilsvrc2012", "uap.npy"), 0, 255)).astype(np.uint8)
+    expected = [(rows, "clean", pixels), (rows, "uap", attacked(model, "ilsvrc2012", "uap.npy")),
+                (rows, "uap_8bit", rounded.astype(np.float32)),
+                (rows, "jpeg75", np.stack([saved_as_jpeg(image, 75) for image in rounded])),
+                (curve, "3", attacked(model, "ilsvrc2012", "snapshots", "pass_001.npy"))]
+    others = sorted(set(MODELS) - {model})
+    assert sorted(transfer[0]) == sorted(["file"] + others)
+    expected += [(transfer, other, attacked(other, "ilsvrc2012", "uap.npy")) for other in others]
+
     keras.backend.clear_session()
     keras.backend.set_learning_phase(0)
     loaded = keras.models.load_model(os.path.join(folder, "models", model + ".h5"), compile=False)
-    rounded = np.rint(np.clip(pixels + 128 * v, 0, 255))
-    for column, inputs in (("clean", pixels), ("uap", pixels + 128 * v), ("uap_8bit", rounded)):
+    for found, column, inputs in expected:
         probabilities = loaded.predict((inputs - 128) / 128)
-        for row, p in zip(rows, probabilities):
+        for row, p in zip(found, probabilities):
             # Equal up to a tie within float32 rounding.
             assert p[checkout.CLASSES.index(row[column])] == pytest.approx(p.max(), abs=1e-5)
+            if column in ("clean", "uap"):
+                assert float(row[column + "_confidence"]) == pytest.approx(p.max(), abs=2e-4)
+
+
+def saved_as_jpeg(image, quality):
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file), np.float32)
 
 
 def test_the_table_holds_every_cell_with_the_published_rate(study):
@@ -165,11 +187,31 @@ def test_the_lesion_split_parts_no_lesion(study):
     assert sides[0] and sides[1] and not sides[0] & sides[1]
 
 
-def test_evaluating_again_predicts_nothing_and_gives_the_same_table(study):
-    folder = study[0]
-    before = open(os.path.join(folder, "results", "table.csv")).read()
-    for name in ("table.csv", "table.md"):
-        os.remove(os.path.join(folder, "results", name))
-    code, _, errors = checkout.script(folder, "evaluate.py", "--limit", "14")
+def test_the_report_has_a_section_for_everything_that_was_run(study):
+    with open(os.path.join(study[0], "results", "report.md"), encoding="utf-8") as file:
+        text = file.read()
+    for heading in ("## Transfer", "### Sensitivity: UAPs by FGSM, Linf norm",
+                    "### The table: UAPs by DeepFool, L2 norm", "## Targeted UAPs",
+                    "## Other UAPs", "## Provenance"):
+        assert "\n" + heading + "\n" in text
+    assert "python train_model.py --model ResNet50" in text
+    for picture in re.findall(r"\]\((report/.*?)\)", text):
+        assert Image.open(os.path.join(study[0], "results", picture)).size[0] > 300
+
+
+def test_table_report_and_pictures_are_made_again_from_the_rows_without_a_model(study):
+    results = os.path.join(study[0], "results")
+
+    def made():
+        found = [os.path.join(results, name) for name in ("table.csv", "table.md", "report.md")]
+        found += [os.path.join(results, "report", name)
+                  for name in os.listdir(os.path.join(results, "report"))]
+        return {path: open(path, "rb").read() for path in found}
+
+    before = made()
+    assert len(before) > 15
+    for path in before:
+        os.remove(path)
+    code, _, errors = checkout.script(study[0], "evaluate.py", "--limit", "14")
     assert code == 0 and "TensorFlow" not in errors
-    assert open(os.path.join(folder, "results", "table.csv")).read() == before
+    assert made() == before

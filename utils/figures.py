@@ -1,4 +1,4 @@
-"""Every picture the scripts draw. Each function writes one file."""
+"""Pictures of a training and of a UAP, and how every picture is saved. Each writes one file."""
 
 import matplotlib
 
@@ -8,13 +8,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from utils.files import replacing
-from utils.images import PIXEL_SCALE, to_model_input, to_pixels
+from utils.images import PIXEL_SCALE
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by lightness in grey print.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
 
 
-def _save(figure, path):
+def save(figure, path):
+    """Write a figure to a file, whole or not at all, and forget it."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150, bbox_inches="tight")
     plt.close(figure)
@@ -43,7 +44,7 @@ def learning_curve(path, history, title):
     axes[0].legend(fontsize=8)
     figure.suptitle(title)
     figure.tight_layout()
-    _save(figure, path)
+    save(figure, path)
 
 
 def confusion_matrix(path, counts, class_names, title, ylabel, xlabel):
@@ -67,10 +68,10 @@ def confusion_matrix(path, counts, class_names, title, ylabel, xlabel):
     axis.set_ylabel(ylabel)
     axis.set_title(title, fontsize=10)
     figure.colorbar(picture, ax=axis, label="share of the row", fraction=0.046)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _magnified(v):
+def magnified(v):
     """v about mid-grey, its largest entry spanning the grey levels, and the factor."""
     largest = max(float(np.abs(v).max()), 1e-12)
     return 0.5 + 0.5 * v / largest, 127.5 / (largest * PIXEL_SCALE)
@@ -81,36 +82,10 @@ def uap_picture(path, v, title):
 
     v: float32, (h, w, 3), model-input units.
     """
-    picture, factor = _magnified(v)
+    picture, factor = magnified(v)
     figure, axis = plt.subplots(figsize=(4, 4.4))
     axis.imshow(picture)
     axis.set_axis_off()
     axis.set_title("{}\nlargest change {:.1f} of 255 grey levels, shown x {:.1f}".format(
         title, 127.5 / factor, factor), fontsize=8)
-    _save(figure, path)
-
-
-def examples(path, v, images, labels, clean, attacked, title):
-    """Clean images above, the same under the UAP below, each with its predicted class.
-
-    v: float32, (h, w, 3), model-input units. images: uint8, (n, h, w, 3). labels, clean,
-    attacked: class names, n of each. The attacked images are drawn as 8-bit images.
-    """
-    n = len(images)
-    figure, axes = plt.subplots(2, n + 1, figsize=(1.25 * (n + 1), 3.5))
-    for axis in axes.ravel():
-        axis.set_xticks([])
-        axis.set_yticks([])
-    picture, factor = _magnified(v)
-    axes[0, 0].set_axis_off()
-    axes[1, 0].imshow(picture)
-    axes[1, 0].set_title("UAP x {:.0f}".format(factor), fontsize=9)
-    for i in range(n):
-        axes[0, i + 1].imshow(images[i])
-        axes[0, i + 1].set_title("true {}\npredicted {}".format(labels[i], clean[i]), fontsize=8)
-        axes[1, i + 1].imshow(to_pixels(to_model_input(images[i]) + v))
-        axes[1, i + 1].set_title("predicted {}".format(attacked[i]), fontsize=8,
-                                 fontweight="bold" if attacked[i] != clean[i] else "normal")
-    figure.suptitle(title, fontsize=10)
-    figure.tight_layout()
-    _save(figure, path)
+    save(figure, path)

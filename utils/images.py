@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import io
 import os
 
 import numpy as np
@@ -52,24 +53,27 @@ def to_pixels(x):
     return np.rint(np.clip(x * PIXEL_SCALE + PIXEL_OFFSET, 0, 255)).astype(np.uint8)
 
 
-def read_ahead(paths, size, workers=2, ahead=64):
-    """Decode `paths` in background threads and yield, in order, a uint8 image or its BrokenImage.
+def as_jpeg(image, quality):
+    """What is left of an image that is saved as a JPEG file and read again.
 
-    paths: iterable of paths. size: as in read_image. At most `ahead` decoded images wait at a
-    time, so memory does not depend on the number of paths.
+    image: uint8, (h, w, 3). quality: 1..95, as Pillow counts; chroma is subsampled 2 x 2, Pillow's
+    default. Returns uint8, same shape.
     """
-    def load(path):
-        try:
-            return read_image(path, size)
-        except BrokenImage as error:
-            return error
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
 
-    paths = iter(paths)
+
+def in_background(function, items, workers, ahead):
+    """Apply `function` to `items` in background threads and yield the results in order.
+
+    At most `ahead` results wait at a time, so memory does not depend on the number of items.
+    """
     pool = concurrent.futures.ThreadPoolExecutor(workers)
     pending = collections.deque()
     try:
-        for path in paths:
-            pending.append(pool.submit(load, path))
+        for item in items:
+            pending.append(pool.submit(function, item))
             if len(pending) >= ahead:
                 yield pending.popleft().result()
         while pending:
@@ -78,6 +82,20 @@ def read_ahead(paths, size, workers=2, ahead=64):
         for future in pending:
             future.cancel()
         pool.shutdown()
+
+
+def read_ahead(paths, size, workers=2, ahead=64):
+    """Decode `paths` in background threads and yield, in order, a uint8 image or its BrokenImage.
+
+    paths: iterable of paths. size: as in read_image. workers, ahead: as in in_background.
+    """
+    def load(path):
+        try:
+            return read_image(path, size)
+        except BrokenImage as error:
+            return error
+
+    return in_background(load, paths, workers, ahead)
 
 
 def read_images(paths, size, description):

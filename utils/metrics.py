@@ -1,6 +1,7 @@
 """Rates that are computed from predictions, with their uncertainty.
 
-Every argument named labels, clean, attacked or control is an int array (n,) of class indices.
+Every argument named labels, clean, attacked or predictions is an array (n,) of class indices or
+class names.
 """
 
 import collections
@@ -58,6 +59,19 @@ def mcnemar_p(by_attack, by_control):
     if only_attack + only_control == 0:
         return 1.0
     return float(stats.binomtest(only_attack, only_attack + only_control).pvalue)
+
+
+def holm(p_values):
+    """p-values corrected for having made so many tests (Holm 1979): a list in the same order.
+
+    A test that is called significant where its corrected value is at most 0.05 is wrong, together
+    with all others of the list, with a probability of at most 0.05.
+    """
+    corrected, largest = [0.0] * len(p_values), 0.0
+    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
+        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
+        corrected[i] = largest
+    return corrected
 
 
 def accuracy(labels, predictions):

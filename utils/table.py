@@ -8,29 +8,27 @@ import numpy as np
 
 from utils import metrics
 from utils.classifier import ARCHITECTURES
-from utils.datasets import SOURCES, read_csv
-from utils.files import write_text
+from utils.datasets import ISIC2018_CLASSES, SOURCES, read_csv
+from utils.rows import CLASS_COLUMNS
 
-ROW_COLUMNS = ("file", "label", "clean", "uap", "uap_8bit", "random", "permuted")
 SOURCE_TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012",
                  "isic2018": "ISIC2018"}
 COLUMNS = (
-    "model", "made_for", "source", "attack", "norm", "target", "run", "published", "rate", "low",
-    "high", "rate_8bit", "random", "permuted", "mcnemar_p", "accuracy_clean", "accuracy_uap",
+    "cell", "model", "made_for", "source", "attack", "norm", "target", "run", "published", "rate",
+    "low", "high", "rate_8bit", "random", "permuted", "mcnemar_p", "accuracy_clean", "accuracy_uap",
     "target_share", "test_images", "images", "passes", "norm_bound")
 
 
 def summarise(rows, info):
     """All numbers of one run.
 
-    rows: list of dicts with ROW_COLUMNS, class names as values. info: what predictions.json says.
+    rows: rows of predictions.csv, as dicts. info: what predictions.json says.
     Returns a dict with COLUMNS; rates are shares 0..1. For a targeted run `rate`, `rate_8bit`,
     `random` and `permuted` are success rates on the images not already predicted as the target.
     """
-    names = sorted({row[c] for row in rows for c in ROW_COLUMNS[1:]} | {info["target"]} - {None})
-    labels = {c: np.array([names.index(row[c]) for row in rows]) for c in ROW_COLUMNS[1:]}
+    labels = {c: np.array([row[c] for row in rows]) for c in CLASS_COLUMNS}
     clean = labels["clean"]
-    target = None if info["target"] is None else names.index(info["target"])
+    target = info["target"]
 
     def hits(column):
         return (metrics.fooled(clean, labels[column]) if target is None
@@ -40,7 +38,7 @@ def summarise(rows, info):
     return dict(
         {c: info[c] for c in ("model", "made_for", "source", "attack", "norm", "target", "run",
                               "images", "passes", "norm_bound")},
-        published=None,
+        cell=is_cell(info), published=None,
         rate=rate.value, low=rate.low, high=rate.high, test_images=len(rows),
         rate_8bit=metrics.rate(hits("uap_8bit")).value,
         random=metrics.rate(hits("random")).value,
@@ -65,24 +63,28 @@ def arrange(summaries, published):
     Returns a list of dicts with COLUMNS. Cells that were not run have rate None.
     """
     settings = collections.OrderedDict(
-        ((s["attack"], s["norm"]), None) for s in summaries if _is_cell(s))
+        ((s["attack"], s["norm"]), None) for s in summaries if s["cell"])
     rows = []
     for attack, norm in settings or [("deepfool", "inf")]:
         for source in SOURCES:
             for model in ARCHITECTURES:
-                found = [s for s in summaries if _is_cell(s) and
+                found = [s for s in summaries if s["cell"] and
                          (s["source"], s["model"], s["attack"], s["norm"]) ==
                          (source, model, attack, norm)]
                 empty = dict.fromkeys(COLUMNS)
-                empty.update(source=source, model=model, attack=attack, norm=norm)
+                empty.update(cell=True, source=source, model=model, attack=attack, norm=norm)
                 rows += [dict(s, published=published[source, model]) for s in found or [empty]]
-    return rows + [s for s in summaries if not _is_cell(s)]
+    return rows + [s for s in summaries if not s["cell"]]
 
 
-def _is_cell(summary):
-    return (summary["target"] is None and summary["model"] in ARCHITECTURES
-            and summary["made_for"] == summary["model"]
-            and summary["source"] in SOURCES)
+def is_cell(info):
+    """Whether a run is one of the study's table: its classifiers, its classes, its sources.
+
+    info: what predictions.json says.
+    """
+    return (info["target"] is None and info["model"] in ARCHITECTURES
+            and info["made_for"] == info["model"] and info["source"] in SOURCES
+            and tuple(info["class_names"]) == ISIC2018_CLASSES)
 
 
 def to_csv(rows):
@@ -160,17 +162,3 @@ def _full_table(title, rows):
                    for key in ("model", "run", "images", "passes", "test_images")})
             + (" {} |".format(percent["target_share"]) if targeted else ""))
     return lines + [""]
-
-
-def write_rows(path, rows):
-    """Write predictions.csv. rows: list of dicts with ROW_COLUMNS."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, ROW_COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def read_rows(path):
-    """Read predictions.csv. Raises UserError."""
-    return read_csv(path, ROW_COLUMNS, "run evaluate.py --again")

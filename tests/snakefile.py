@@ -1,0 +1,165 @@
+"""The Snakefile, run by a real Snakemake: `make test-snakefile`, in an environment of its own.
+
+Not part of `make test`, whose Python 3.7 has no Snakemake. The scripts are replaced by one that
+only writes their outputs, so the whole grid takes seconds.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MODELS = ("VGG16", "ResNet50", "InceptionV3")
+SOURCES = ("open_images_v5", "ilsvrc2012", "isic2018")
+
+FAKE_PYTHON = """#!{python}
+import os, sys
+
+def option(name):
+    return sys.argv[sys.argv.index(name) + 1]
+
+def touch(*paths):
+    for path in paths:
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        open(path, "w").close()
+
+words = " ".join(sys.argv[1:])
+with open("commands", "a") as file:
+    print(words, file=file)
+if os.path.exists("interrupt") and open("interrupt").read() in words:
+    touch("results/VGG16/.isic2018.partial/checkpoint.npz")
+    sys.exit(130)
+if words.startswith("train_model.py"):
+    stem = os.path.join(option("--models-dir"), option("--model"))
+    touch(stem + ".h5", stem + ".json")
+elif words.startswith("make_uap.py"):
+    run = option("--source")
+    run += "" if option("--attack") == "deepfool" else "-" + option("--attack")
+    run += "" if option("--norm") == "inf" else "-l" + option("--norm")
+    model = os.path.splitext(os.path.basename(option("--model-file")))[0]
+    folder = os.path.join(option("--results-dir"), model, run)
+    touch(os.path.join(folder, "uap.npy"), os.path.join(folder, "run.json"))
+elif words.startswith("evaluate.py"):
+    for name in ("table.csv", "table.md", "report.md"):
+        touch(os.path.join(option("--results-dir"), name))
+"""
+
+
+@pytest.fixture
+def project(tmp_path):
+    for name in ("Snakefile", "requirements.txt", "tests/requirements.txt", "data/demo.yaml",
+                 "utils/environment.sh"):
+        os.makedirs(str(tmp_path / os.path.dirname(name)), exist_ok=True)
+        shutil.copy(os.path.join(ROOT, name), str(tmp_path / name))
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(FAKE_PYTHON.format(python=sys.executable))
+    python.chmod(0o755)
+    (tmp_path / ".venv" / "pins").write_bytes(subprocess.check_output(
+        "cat requirements.txt tests/requirements.txt | cksum", shell=True, cwd=str(tmp_path)))
+    return tmp_path
+
+
+def snakemake(project, *words):
+    done = subprocess.run([os.path.join(os.path.dirname(sys.executable), "snakemake")]
+                          + list(words), cwd=str(project), stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True)
+    return done.returncode, done.stdout
+
+
+def planned(project, *words):
+    """What a dry run lists: the outputs of its train and uap jobs, without their extension."""
+    code, output = snakemake(project, "-n", *words, "table")
+    assert code == 0, output
+    return {os.path.dirname(path) if path.endswith("uap.npy") else os.path.splitext(path)[0]
+            for path in re.findall(r"^    output: (\S+?),? ", output, re.MULTILINE)
+            if path.endswith((".h5", "uap.npy"))}
+
+
+def commands(project):
+    with open(str(project / "commands")) as file:
+        return file.read().splitlines()
+
+
+def test_every_command_that_the_snakefile_prints_works(project):
+    text = (project / "Snakefile").read_text() + (project / "data" / "demo.yaml").read_text()
+    found = re.findall(r"^#? +snakemake (.*?table)", text, re.MULTILINE)
+    assert len(found) == 5
+    for words in found:
+        code, output = snakemake(project, "-n", *words.split())
+        assert code == 0 and re.search("^uap +9$", output, re.MULTILINE), words
+
+
+def test_the_grid_trains_three_models_makes_nine_uaps_and_evaluates_once(project):
+    assert snakemake(project, "--cores", "2", "table")[0] == 0
+    scripts = [command.split()[0] for command in commands(project)]
+    assert [scripts.count(name) for name in ("train_model.py", "make_uap.py", "evaluate.py")] == [
+        3, 9, 1]
+    assert scripts[-1] == "evaluate.py"
+    assert planned(project, "--cores", "2") == set()
+
+
+def test_a_dry_run_lists_exactly_what_is_missing(project):
+    everything = {"models/" + m for m in MODELS} | {
+        "results/{}/{}".format(m, s) for m in MODELS for s in SOURCES}
+    assert planned(project, "--cores", "1") == everything
+    assert snakemake(project, "--cores", "2", "table")[0] == 0
+    missing = {"results/VGG16/isic2018", "results/ResNet50/ilsvrc2012"}
+    for folder in missing:
+        shutil.rmtree(str(project / folder))
+    assert planned(project, "--cores", "1") == missing
+    assert planned(project, "--cores", "1", "--config", "attack=[deepfool,fgsm]", "--") == (
+        missing | {"results/{}/{}-fgsm".format(m, s) for m in MODELS for s in SOURCES})
+
+
+def test_a_model_that_was_trained_again_makes_its_uaps_out_of_date(project):
+    assert snakemake(project, "--cores", "2", "table")[0] == 0
+    os.remove(str(project / "models" / "ResNet50.h5"))
+    assert planned(project, "--cores", "1") == {"models/ResNet50"} | {
+        "results/ResNet50/" + s for s in SOURCES}
+
+
+def test_an_interrupted_grid_continues_and_its_checkpoint_is_kept(project):
+    (project / "interrupt").write_text("make_uap.py --model-file models/VGG16.h5 --data-dir data "
+                                       "--results-dir results --source isic2018")
+    assert snakemake(project, "--cores", "1", "--keep-going", "table")[0] != 0
+    checkpoint = project / "results" / "VGG16" / ".isic2018.partial" / "checkpoint.npz"
+    assert checkpoint.exists()
+    assert planned(project, "--cores", "1") == {"results/VGG16/isic2018"}
+    (project / "interrupt").unlink()
+    before = len(commands(project))
+    assert snakemake(project, "--cores", "1", "table")[0] == 0
+    assert [command.split()[0] for command in commands(project)[before:]] == [
+        "make_uap.py", "evaluate.py"]
+    assert checkpoint.exists()
+
+
+def test_the_slurm_executor_lists_the_jobs_without_a_change(project):
+    code, output = snakemake(project, "-n", "--executor", "slurm", "--jobs", "12", "table")
+    assert code == 0, output
+    for line in ("train +3", "uap +9", "evaluate +1"):
+        assert re.search("^" + line + "$", output, re.MULTILINE)
+    assert "runtime=4320" in output and "mem_mb=12000" in output
+
+
+def test_the_configuration_reaches_the_scripts(project):
+    assert snakemake(project, "--cores", "2", "--configfile", "data/demo.yaml", "--config",
+                     "natural_images=7", "norm=2", "data_dir=my data", "--", "table")[0] == 0
+    found = commands(project)
+    assert sum("--num-images 7 " in command for command in found) == 6
+    assert sum("--source isic2018" in command and "--num-images 40" in command
+               for command in found) == 3
+    assert all("--norm 2" in command for command in found if command.startswith("make_uap"))
+    assert all("--data-dir my data" in command for command in found)
+    (resnet,) = [c for c in found if "--model ResNet50" in c]
+    assert "--image-size 64" in resnet and "--epochs 5" in resnet
+    assert (project / "demo" / "results" / "ResNet50" / "ilsvrc2012-l2" / "uap.npy").exists()
+
+
+def test_a_misspelt_configuration_is_an_error(project):
+    code, output = snakemake(project, "-n", "--cores", "1", "--config", "datadir=x", "--", "table")
+    assert code != 0 and "unknown in --config: datadir" in output

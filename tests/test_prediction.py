@@ -1,0 +1,119 @@
+"""Predictions under perturbations, against one image at a time and against Pillow's own files."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.special import softmax
+
+from utils import prediction
+from utils.images import as_jpeg, to_pixels
+from utils.norms import norm, permuted as shuffled, random_of_norm
+
+NAMES = ("a", "b", "c", "d")
+SHAPE = (16, 24, 3)
+
+
+@pytest.fixture
+def classifier():
+    """Logits that depend on every pixel, images of all four classes, and a count of batches."""
+    random = np.random.RandomState(0)
+    A = random.normal(size=(4, np.prod(SHAPE))) / 20
+    images = random.randint(0, 256, (201,) + SHAPE).astype(np.uint8)
+    images[::2] //= 4
+    batches = []
+
+    def logits(x):
+        assert x.dtype == np.float32
+        batches.append(len(x))
+        return x.reshape(len(x), -1).dot(A.T)
+    return logits, images, batches
+
+
+def one_by_one(logits, inputs):
+    f = [logits(x[np.newaxis].astype(np.float32))[0] for x in inputs]
+    return [NAMES[row.argmax()] for row in f], [softmax(row).max() for row in f]
+
+
+def file_of(image, *words, **options):
+    """The pixels of an image file that Pillow wrote."""
+    file = io.BytesIO()
+    Image.fromarray(image).save(file, *words, **options)
+    return np.asarray(Image.open(file))
+
+
+def perturbation(p):
+    v = np.random.RandomState(1).normal(0, 0.1, SHAPE).astype(np.float32)
+    return (v * ({2: 12, np.inf: 0.9}[p] / norm(v, p))).astype(np.float32)
+
+
+def test_classes_and_confidences_are_those_of_each_image_alone_in_order(classifier):
+    logits, images, batches = classifier
+    found = prediction.Predictor(logits, images, NAMES, 50).predict(
+        lambda pixels: (pixels.astype(np.float32) - 128) / 128)
+    assert batches == [50, 50, 50, 50, 1]
+    classes, confidences = one_by_one(logits, (images.astype(float) - 128) / 128)
+    assert found.classes == classes and len(set(classes)) == 4
+    np.testing.assert_allclose(found.confidences, confidences, rtol=1e-5)
+
+
+@pytest.mark.parametrize("p", [2, np.inf])
+def test_each_column_is_predicted_from_what_it_names(classifier, p):
+    logits, images, _ = classifier
+    v = perturbation(p)
+    found = prediction.attack_columns(
+        prediction.Predictor(logits, images, NAMES, 64), "hash", v, p, seed=3)
+    attacked = images + 128.0 * v
+    rounded = np.rint(np.clip(attacked, 0, 255)).astype(np.uint8)
+    random, permuted = random_of_norm(v.shape, p, norm(v, p), 3), shuffled(v, 3)
+    pixels = {
+        "clean": images, "uap": attacked, "uap_8bit": rounded,
+        "jpeg95": [file_of(image, "JPEG", quality=95) for image in rounded],
+        "jpeg75": [file_of(image, "JPEG", quality=75) for image in rounded],
+        "clean_jpeg75": [file_of(image, "JPEG", quality=75) for image in images],
+        "random": images + 128.0 * random, "permuted": images + 128.0 * permuted}
+    for name, values in pixels.items():
+        classes, confidences = one_by_one(logits, (np.asarray(values, float) - 128) / 128)
+        assert found[name] == classes, name
+        if name in ("clean", "uap"):
+            np.testing.assert_allclose([float(c) for c in found[name + "_confidence"]],
+                                       confidences, atol=6e-5)
+    assert len({tuple(column) for column in found.values()}) == len(found)
+
+
+def test_an_attacked_image_saved_as_png_keeps_every_pixel():
+    attacked = to_pixels(np.random.RandomState(0).uniform(-1.2, 1.2, SHAPE))
+    np.testing.assert_array_equal(file_of(attacked, "PNG"), attacked)
+    assert (as_jpeg(attacked, 95) != attacked).any()
+
+
+def test_each_perturbation_and_the_clean_images_are_predicted_once(classifier):
+    logits, images, batches = classifier
+    predictor = prediction.Predictor(logits, images, NAMES, len(images))
+    passes = prediction.CLEAN_PASSES + prediction.ATTACK_PASSES
+    v = perturbation(2)
+    columns = prediction.attack_columns(predictor, "v", v, 2, seed=0)
+    assert len(batches) == passes
+    assert predictor.under("v", v) == columns["uap"]
+    assert len(batches) == passes
+    other = predictor.under("other", -v)
+    assert predictor.under("other", -v) == other
+    assert len(batches) == passes + 1
+    prediction.attack_columns(predictor, "third", 2 * v, 2, seed=0)
+    assert len(batches) == passes + 1 + prediction.ATTACK_PASSES  # the clean ones are known
+
+
+def test_what_is_known_of_a_perturbation_is_not_predicted(classifier):
+    counts = []
+    predictor = prediction.Predictor(None, classifier[1], NAMES, 64, counts.append)
+    predictor.known["v"] = ["a"] * 201
+    assert predictor.under("v", perturbation(2)) == ["a"] * 201
+    assert counts == [201]
+
+
+def test_every_batch_is_reported_as_it_is_done(classifier):
+    logits, images, batches = classifier
+    counts = []
+    prediction.Predictor(logits, images, NAMES, 50, counts.append).clean()
+    assert counts == batches == [50, 50, 50, 50, 1]
