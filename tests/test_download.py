@@ -228,7 +228,7 @@ def test_a_server_that_falls_silent_is_asked_again(tmp_path, monkeypatch):
     site = fetch(tmp_path, lambda path, number: {"delay": 0.8} if number == 0 else {},
                  content=FILE[:8192])
     assert_whole(tmp_path, FILE[:8192])
-    assert len(site.asked) == 2
+    assert len(site.asked) >= 2
 
 
 def test_no_server_at_all_is_a_message(tmp_path):
@@ -329,10 +329,10 @@ def test_a_download_killed_at_20_random_moments_ends_with_the_same_bytes(tmp_pat
                "download(sys.argv[1], sys.argv[2], md5={!r})".format(checkout.ROOT, MD5))
     random.seed(1)
     kills = 0
-    with serving(Site({"/file": FILE}, lambda path, number: {"delay": 0.0005})) as site:
+    with serving(Site({"/file": FILE}, lambda path, number: {"delay": 0.001})) as site:
         words = [sys.executable, "-c", command, site.address + "/file", str(tmp_path / "file")]
         while kills < 20:
-            until = site.sent + random.randint(0, len(FILE) // 25)
+            until = site.sent + random.randint(0, len(FILE) // 40)
             asked = len(site.asked)
             process = subprocess.Popen(words, stderr=subprocess.DEVNULL)
             while process.poll() is None and (len(site.asked) == asked or site.sent < until):
