@@ -40,6 +40,8 @@ def parse_arguments():
     add("--batch-size", type=arguments.count, default=32, help="(default: %(default)s)")
     add("--seed", type=arguments.seed, default=0,
         help="of the random controls (default: %(default)s)")
+    add("--allow-mismatch", action="store_true",
+        help="evaluate a UAP on another model than the one it was made for: a transfer experiment")
     add("--again", action="store_true", help="predict again even where the rows are up to date")
     add("--note", help="a sentence to print above the table and the report")
     args = parser.parse_args()
@@ -65,8 +67,11 @@ def find_runs(args):
             run = read_json(beside, mend, RUN_KEYS)
             if run["model"]["name"] == target:
                 return [(folder, args.uap, run, args.model_file)]
+            if not args.allow_mismatch:
+                raise UserError("{}: made for the model {}, not for {}; give --allow-mismatch to "
+                                "see whether it transfers".format(
+                                    args.uap, run["model"]["name"], target))
             name = "{}-of-{}".format(os.path.basename(folder), run["model"]["name"])
-            run["model"]["sha256"] = None  # on purpose: does the UAP transfer?
         else:
             name = os.path.splitext(os.path.basename(args.uap))[0]
             run = {"model": {"name": None, "sha256": None}, "source": name, "attack": "unknown",
@@ -97,11 +102,13 @@ Pending = collections.namedtuple("Pending", "inputs perturbations")
 def main():
     args = parse_arguments()
     from utils import report, table
-    from utils.files import write_text
+    from utils.files import hold_for_writing, write_text
 
     published = table.read_published(
         os.path.join(os.path.dirname(os.path.abspath(__file__)), "results", "published.csv"))
-    for model in plan(args):
+    models = plan(args)
+    hold_for_writing(args.results_dir, "evaluation")
+    for model in models:
         if any(run.pending for run in model.runs):
             predict(args, model)
 
@@ -138,7 +145,7 @@ def plan(args):
     Returns a list of Models. Raises UserError before anything is written.
     """
     from utils import splits
-    from utils.classifier import model_name, read_description, read_split_side
+    from utils.classifier import SCALING, model_name, read_description, read_split_side
     from utils.files import sha256_of_file, sha256_of_lines
     from utils.perturbation_file import load_perturbation
 
@@ -150,14 +157,19 @@ def plan(args):
                 model_file, model_name(model_file), model_info, splits.limit_rows(
                     read_split_side(model_file, model_info, "test"), args.limit, 0), [])
         model = models[model_file]
-        if run["model"]["sha256"] not in (None, model.info["weights"]["sha256"]):
+        made_for = run["model"]
+        if not args.allow_mismatch and made_for["sha256"] not in (
+                None, model.info["weights"]["sha256"]):
             raise UserError("{}: made for other weights than those in {}; make it again with "
-                            "make_uap.py".format(uap_path, model_file))
+                            "make_uap.py, or give --allow-mismatch".format(uap_path, model_file))
+        if made_for.get("scaling", SCALING) != SCALING:
+            raise UserError("{}: made for inputs scaled as {}, this code scales as {}; make it "
+                            "again with make_uap.py".format(uap_path, made_for["scaling"], SCALING))
         p, bound = float(run["norm"]["p"]), run["norm"]["bound"]
 
         def load(path, expected_sha256=None):
-            return sha256_of_file(path), load_perturbation(
-                path, model.info["image_size"], expected_sha256, p, bound)
+            v = load_perturbation(path, model.info["image_size"], expected_sha256, p, bound)
+            return sha256_of_file(path), v
 
         uap = load(uap_path, run["uap"]["sha256"])
         of_rows = {"model_sha256": model.info["weights"]["sha256"],

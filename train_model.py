@@ -167,6 +167,7 @@ def main():
     from sklearn.metrics import confusion_matrix
 
     from utils import classifier, figures
+    from utils.checkpoint import remove_checkpoint
     from utils.files import (hold_for_writing, require_space, sha256_of_file, sha256_of_lines,
                              write_text)
     from utils.images import read_images, to_model_input
@@ -251,7 +252,7 @@ def main():
         started=started,
         finished=now(),
     ))
-    os.remove(checkpoint_path)
+    remove_checkpoint(checkpoint_path)
     print("wrote {}, {} and {}{}".format(weights_path, classifier.description_path(weights_path),
                                          details, os.sep))
 

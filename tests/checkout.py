@@ -4,11 +4,14 @@ The copy's `python` is the real one, but makes every job small: it appends optio
 `--epochs 1`, of which argparse takes the last. Everything else is what a user has.
 """
 
+import functools
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
@@ -67,8 +70,45 @@ def shell(folder, text):
     return done.returncode, done.stdout
 
 
+class ForkServer:
+    """Starts scripts, one at a time, in forks of one process; see fork_server.py."""
+
+    def __init__(self):
+        self._files = tempfile.mkdtemp()
+        self._server = subprocess.Popen(
+            [sys.executable, os.path.join(ROOT, "tests", "fork_server.py")],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            universal_newlines=True)
+
+    def start(self, folder, words):
+        """Start a script in `folder`; returns its process id."""
+        output, errors = (os.path.join(self._files, name) for name in ("stdout", "stderr"))
+        self._server.stdin.write(json.dumps(
+            [folder, output, errors, [str(word) for word in words]]) + "\n")
+        self._server.stdin.flush()
+        return int(self._server.stdout.readline())
+
+    def wait(self):
+        """The exit code, or minus the number of the signal that ended it; stdout; stderr."""
+        code = int(self._server.stdout.readline())
+        texts = []
+        for name in ("stdout", "stderr"):
+            with open(os.path.join(self._files, name), encoding="utf-8") as file:
+                texts.append(file.read())
+        return (code,) + tuple(texts)
+
+
+@functools.lru_cache(None)
+def fork_server():
+    """The one server of this process."""
+    return ForkServer()
+
+
 def script(folder, *words, **environment):
     """Run one of the scripts as it is, without options for small jobs: (code, stdout, stderr)."""
+    if not environment:
+        fork_server().start(folder, words)
+        return fork_server().wait()
     done = subprocess.run([sys.executable] + [str(word) for word in words], cwd=folder,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                           universal_newlines=True, env=dict(os.environ, **environment))

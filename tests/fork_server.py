@@ -1,7 +1,8 @@
-"""Runs the scripts in forks of one process that has imported TensorFlow already.
+"""Runs the scripts in forks of one process that has imported TensorFlow already: tests wait less.
 
-Each line of its input is a JSON list, the words of a command. For each it prints the process id,
-then, when that process has ended, how: the exit code, or minus the signal's number.
+Each line of its input is a JSON list: the folder to run in, two files for stdout and stderr, and
+the words of the command. For each it prints the process id, then, when that process has ended,
+how: the exit code, or minus the number of a signal.
 """
 
 import importlib
@@ -9,7 +10,7 @@ import json
 import os
 import sys
 
-sys.path.insert(0, os.getcwd())
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import keras.applications  # noqa: F401  (what takes the scripts longest to import)
 import matplotlib.pyplot   # noqa: F401
@@ -17,24 +18,22 @@ import sklearn.metrics     # noqa: F401
 import tensorflow          # noqa: F401
 
 
-def run(words):
+def run(folder, output, errors, words):
+    """Become the script."""
     from utils.errors import run_script
 
-    with open("fork.log", "a") as log:
-        os.dup2(log.fileno(), 1)
-        os.dup2(log.fileno(), 2)
+    for number, path in ((1, output), (2, errors)):
+        os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.chdir(folder)
     sys.argv = words
-    try:
-        run_script(importlib.import_module(words[0][:-len(".py")]).main)
-    except SystemExit as end:
-        os._exit(end.code or 0)
-    os._exit(0)
+    run_script(importlib.import_module(words[0][:-len(".py")]).main)
+    sys.exit()
 
 
 for line in sys.stdin:
     process = os.fork()
     if process == 0:
-        run(json.loads(line))
+        run(*json.loads(line))
     print(process, flush=True)
     status = os.waitpid(process, 0)[1]
     print(-os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status), flush=True)

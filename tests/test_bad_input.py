@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -39,6 +41,33 @@ def write(path, text):
         file.write(text)
 
 
+def write_bytes(path, content):
+    with open(path, "wb") as file:
+        file.write(content)
+
+
+def write_png_header(path, width, height):
+    """The beginning of a gray PNG of that size, without its pixels."""
+    header = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    write_bytes(path, b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header
+                + struct.pack(">I", zlib.crc32(header)))
+
+
+def read_text(path):
+    with open(path) as file:
+        return file.read()
+
+
+def read_json(path):
+    return json.loads(read_text(path))
+
+
+def save_checkpoint(path, **identity):
+    from utils import checkpoint
+
+    checkpoint.save_checkpoint(path, identity, {}, [])
+
+
 def replace_uap(array, **options):
     return lambda: np.save("results/VGG16/ilsvrc2012/uap.npy", array, **options)
 
@@ -57,11 +86,15 @@ def save_another_model():
 
 GROUND_TRUTH = ("data/isic2018/ISIC2018_Task3_Training_GroundTruth/"
                 "ISIC2018_Task3_Training_GroundTruth.csv")
+HEADER = "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC\n"
 INPUT = "data/isic2018/ISIC2018_Task3_Training_Input/"
 
 # Words of the command, what is done to the files before, words of the message.
 CASES = {
     "no model": (("train_model.py",), None, "--model"),
+    "a batch size that is no number": (TRAIN + ("--batch-size", "many"), None, "whole number"),
+    "a limit of nothing": (TRAIN + ("--limit", "0"), None, "1 or more"),
+    "a learning rate that is none": (TRAIN + ("--learning-rate", "nan"), None, "above 0"),
     "unknown model": (("train_model.py", "--model", "VGG19"), None, "VGG16"),
     "no epochs": (TRAIN + ("--epochs", "0"), None, "1 or more"),
     "negative learning rate": (TRAIN + ("--learning-rate", "-1"), None, "above 0"),
@@ -76,6 +109,29 @@ CASES = {
                        "ISIC_9000003.jpg cannot be read"),
     "ground truth with another header": (TRAIN, lambda: write(GROUND_TRUTH, "image,MEL\n"),
                                          "column NV"),
+    "an empty image": (TRAIN, lambda: write(INPUT + "ISIC_9000003.jpg", ""),
+                       "ISIC_9000003.jpg cannot be read"),
+    "a text file among the images": (TRAIN, lambda: write(INPUT + "ISIC_9000003.jpg", "text"),
+                                     "ISIC_9000003.jpg cannot be read"),
+    "a folder among the images": (TRAIN, lambda: (
+        os.remove(INPUT + "ISIC_9000003.jpg"), os.mkdir(INPUT + "ISIC_9000003.jpg")),
+        "ISIC_9000003.jpg cannot be read"),
+    "an image too large to decode": (TRAIN, lambda: write_png_header(
+        INPUT + "ISIC_9000003.jpg", 20000, 20000), "ISIC_9000003.jpg cannot be read"),
+    "a link to itself among the images": (TRAIN, lambda: (
+        os.remove(INPUT + "ISIC_9000003.jpg"),
+        os.symlink("ISIC_9000003.jpg", INPUT + "ISIC_9000003.jpg")),
+        "ISIC_9000003.jpg cannot be read"),
+    "no ground truth": (TRAIN, lambda: os.remove(GROUND_TRUTH), "GroundTruth.csv not found"),
+    "ground truth that is no text": (TRAIN, lambda: write_bytes(GROUND_TRUTH, b"\xff\xfe\x00"),
+                                     "GroundTruth.csv"),
+    "ground truth without rows": (TRAIN, lambda: write(GROUND_TRUTH, HEADER), "GroundTruth.csv"),
+    "ground truth with two classes": (TRAIN, lambda: write(
+        GROUND_TRUTH, HEADER + "ISIC_9000000,1,1,0,0,0,0,0\n"), "ISIC_9000000 2 classes"),
+    "ground truth with no class": (TRAIN, lambda: write(
+        GROUND_TRUTH, HEADER + "ISIC_9000000,0,0,0,0,0,0,0\n"), "ISIC_9000000"),
+    "ground truth with an image twice": (TRAIN, lambda: write(
+        GROUND_TRUTH, HEADER + 2 * "ISIC_9000000,1,0,0,0,0,0,0\n"), "ISIC_9000000 twice"),
     "unknown split": (TRAIN + ("--split", "patient"), None, "lesion"),
     "split without test.csv": (TRAIN + ("--split", "split"),
                                lambda: write("split/train.csv", "ISIC_9000000.jpg,MEL\n"),
@@ -83,6 +139,31 @@ CASES = {
     "split of another label": (TRAIN + ("--split", "split"), lambda: (
         write("split/train.csv", "ISIC_9000000.jpg,NV\n"),
         write("split/test.csv", "ISIC_9000001.jpg,NV\n")), "ground truth MEL"),
+    "split of an unknown class": (TRAIN + ("--split", "split"), lambda: (
+        write("split/train.csv", "ISIC_9000000.jpg,CAT\n"),
+        write("split/test.csv", "ISIC_9000001.jpg,NV\n")), "train.csv CAT"),
+    "split of an unknown image": (TRAIN + ("--split", "split"), lambda: (
+        write("split/train.csv", "ISIC_1.jpg,MEL\n"),
+        write("split/test.csv", "ISIC_9000001.jpg,NV\n")), "train.csv ISIC_1.jpg"),
+    "split with an image on both sides": (TRAIN + ("--split", "split"), lambda: (
+        write("split/train.csv", "ISIC_9000000.jpg,MEL\n"),
+        write("split/test.csv", "ISIC_9000000.jpg,MEL\n")), "ISIC_9000000.jpg one side"),
+    "split of rows without a label": (TRAIN + ("--split", "split"), lambda: (
+        write("split/train.csv", "ISIC_9000000.jpg\n"),
+        write("split/test.csv", "ISIC_9000001.jpg,NV\n")), "train.csv file,label"),
+    "split without images to train on": (TRAIN + ("--split", "split"), lambda: (
+        write("split/train.csv", ""), write("split/test.csv", "ISIC_9000001.jpg,NV\n")),
+        "train.csv"),
+    "no such data set": (TRAIN + ("--dataset", "chest_xray"), None, "data/chest_xray no such"),
+    "a file for a models folder": (TRAIN + ("--models-dir", "README.md/models"), None,
+                                   "README.md/models cannot be written"),
+    "weights that are text": (TRAIN + ("--weights", "README.md"), None, "README.md not an h5 file"),
+    "empty weights": (TRAIN + ("--weights", "w.h5"), lambda: write("w.h5", ""),
+                      "w.h5 not an h5 file"),
+    "a damaged checkpoint": (TRAIN, lambda: write("models/VGG16/checkpoint.npz", "PK"),
+                             "checkpoint.npz --restart"),
+    "a checkpoint of another training": (TRAIN, lambda: save_checkpoint(
+        "models/VGG16/checkpoint.npz", seed=5), "checkpoint.npz seed 5 --restart"),
     "no lesion groupings": (TRAIN + ("--split", "lesion"), lambda: os.remove(
         "data/isic2018/ISIC2018_Task3_Training_LesionGroupings.csv"), "LesionGroupings.csv"),
     "missing weights": (TRAIN + ("--weights", "w.h5"), None, "w.h5 no such file"),
@@ -93,6 +174,26 @@ CASES = {
     "no source": (UAP, None, "--source"),
     "two sources": (ILSVRC + ("--source-dir", "data"), None, "not allowed"),
     "unknown source": (UAP + ("--source", "cifar10"), None, "ilsvrc2012"),
+    "no passes": (ILSVRC + ("--passes", "0"), None, "1 or more"),
+    "a bound of nothing": (ILSVRC + ("--norm-ratio", "0"), None, "above 0"),
+    "an endless bound": (ILSVRC + ("--norm-ratio", "inf"), None, "above 0"),
+    "a checkpoint before the last": (ILSVRC + ("--checkpoint-seconds", "-1"), None, "above 0"),
+    "a file for a results folder": (ILSVRC + ("--results-dir", "README.md/results"), None,
+                                    "README.md/results cannot be written"),
+    "a source folder that is a file": (UAP + ("--source-dir", "README.md"), None,
+                                       "README.md no such folder"),
+    "a damaged checkpoint of a UAP": (
+        ILSVRC, lambda: write("results/VGG16/.ilsvrc2012.partial/checkpoint.npz", "PK"),
+        "checkpoint.npz --restart"),
+    "a checkpoint of another UAP": (ILSVRC, lambda: save_checkpoint(
+        "results/VGG16/.ilsvrc2012.partial/checkpoint.npz", norm_ratio=0.5),
+        "checkpoint.npz norm_ratio 0.5 --restart"),
+    "a folder for a model": (("make_uap.py", "--model-file", "models/VGG16", "--source",
+                              "ilsvrc2012"), None, "models/VGG16 no such model file"),
+    "description that is no text": (
+        ILSVRC, lambda: write_bytes("models/VGG16.json", b"\xff\xfe\x00"), "VGG16.json JSON"),
+    "description of an unknown architecture": (ILSVRC, lambda: edit_json(
+        "models/VGG16.json", architecture="VGG19"), "VGG19 VGG16"),
     "norm 3": (ILSVRC + ("--norm", "3"), None, "inf"),
     "fooling rate above 1": (ILSVRC + ("--target-fooling-rate", "1.5"), None, "up to 1"),
     "unknown target": (ILSVRC + ("--target", "CAT"), None, "MEL NV"),
@@ -127,6 +228,32 @@ CASES = {
                        "NaN"),
     "a pickled UAP": (("evaluate.py",), replace_uap(np.array([{}]), allow_pickle=True),
                       "not a .npy file of numbers"),
+    "a truncated UAP": (("evaluate.py",), lambda: truncate("results/VGG16/ilsvrc2012/uap.npy"),
+                        "not a .npy file of numbers"),
+    "an empty UAP": (("evaluate.py",), lambda: write("results/VGG16/ilsvrc2012/uap.npy", ""),
+                     "not a .npy file of numbers"),
+    "a UAP that is gone": (("evaluate.py",), lambda: os.remove("results/VGG16/ilsvrc2012/uap.npy"),
+                           "uap.npy no such file"),
+    "a UAP over its bound": (("evaluate.py",), lambda: edit_json(
+        "results/VGG16/ilsvrc2012/run.json", norm={"p": "inf", "bound": 1e-6}), "bound 1e-06"),
+    "a UAP for other inputs": (("evaluate.py",), lambda: edit_json(
+        "results/VGG16/ilsvrc2012/run.json", model=dict(
+            read_json("results/VGG16/ilsvrc2012/run.json")["model"],
+            scaling={"offset": 0, "scale": 255})), "scaled"),
+    "a UAP for another model": (
+        ("evaluate.py", "--uap", "results/VGG16/ilsvrc2012/uap.npy", "--model-file",
+         "models/VGG16-other.h5"), None, "VGG16 VGG16-other --allow-mismatch"),
+    "a damaged run.json": (("evaluate.py",), lambda: truncate(
+        "results/VGG16/ilsvrc2012/run.json"), "run.json not a JSON file"),
+    "an empty run.json": (("evaluate.py",), lambda: write(
+        "results/VGG16/ilsvrc2012/run.json", "{}"), "run.json lacks"),
+    "a run of a model that is gone": (("evaluate.py",), lambda: os.remove("models/VGG16.h5"),
+                                      "models/VGG16.h5 no such model file"),
+    "test images changed since training": (("evaluate.py",), lambda: write(
+        "models/VGG16/test.csv", "a.jpg,MEL\n"), "test.csv not the test images"),
+    "a broken test image": (("evaluate.py",), lambda: truncate(
+        INPUT + read_text("models/VGG16/test.csv").split(",")[0]), "cannot be read"),
+    "no test images": (("evaluate.py", "--limit", "0"), None, "1 or more"),
     "a UAP that changed": (("evaluate.py",), replace_uap(np.zeros((32, 32, 3), np.float32)),
                            "changed"),
     "a UAP for other weights": (("evaluate.py",), lambda: (

@@ -1,14 +1,11 @@
 """A run that is killed is continued by the same command, and ends with the same files."""
 
-import json
 import os
 import random
 import signal
 import subprocess
 import sys
 import time
-
-import pytest
 
 import checkout
 
@@ -83,56 +80,26 @@ def written(path):
     return os.stat(path).st_mtime_ns if os.path.exists(path) else None
 
 
-class Scripts:
-    """Starts scripts in `folder`, one at a time; see fork_server.py."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self._server = subprocess.Popen(
-            [sys.executable, os.path.join(checkout.ROOT, "tests", "fork_server.py")], cwd=folder,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
-
-    def start(self, words):
-        """Returns the process id."""
-        self._server.stdin.write(json.dumps(words) + "\n")
-        self._server.stdin.flush()
-        return int(self._server.stdout.readline())
-
-    def wait(self):
-        """The exit code, or minus the number of the signal that ended it."""
-        return int(self._server.stdout.readline())
-
-    def close(self):
-        self._server.stdin.close()
-        self._server.wait()
-
-
-@pytest.fixture
-def scripts(trained):
-    scripts = Scripts(trained)
-    yield scripts
-    scripts.close()
-
-
-def kill_over_and_over(scripts, words, option, checkpoint, kills):
+def kill_over_and_over(folder, words, option, checkpoint, kills):
     """Run `words` whole, then, into another folder, killed `kills` times: both folders.
 
     option: that names the folder to write. checkpoint: its path in that folder. Each kill comes at
     a random moment while the script sets up, or while it works on, after its first checkpoint.
     """
+    server = checkout.fork_server()
     began = time.time()
-    scripts.start(words + (option, "never-killed"))
-    path = os.path.join(scripts.folder, "never-killed", checkpoint)
+    server.start(folder, words + (option, "never-killed"))
+    path = os.path.join(folder, "never-killed", checkpoint)
     while not os.path.exists(path):
         time.sleep(0.001)
     set_up = time.time() - began
-    assert scripts.wait() == 0
+    assert server.wait()[0] == 0
     work = time.time() - began - set_up
 
     moments = random.Random(0)
-    path = os.path.join(scripts.folder, "often-killed", checkpoint)
+    path = os.path.join(folder, "often-killed", checkpoint)
     for _ in range(kills):
-        process = scripts.start(words + (option, "often-killed"))
+        process = server.start(folder, words + (option, "often-killed"))
         if moments.random() < 0.5:
             time.sleep(moments.uniform(0, set_up / 2))
         else:
@@ -141,25 +108,26 @@ def kill_over_and_over(scripts, words, option, checkpoint, kills):
                 time.sleep(0.001)
             time.sleep(moments.uniform(0, work / kills / 4))
         os.kill(process, signal.SIGKILL)
-        assert scripts.wait() == -signal.SIGKILL
+        assert server.wait()[0] == -signal.SIGKILL
     assert os.path.exists(path)
-    scripts.start(words + (option, "often-killed"))
-    assert scripts.wait() == 0
-    return [files(os.path.join(scripts.folder, name)) for name in ("never-killed", "often-killed")]
+    code, output, errors = checkout.script(folder, *words, option, "often-killed")
+    assert code == 0, errors
+    assert "continuing after" in output
+    return [files(os.path.join(folder, name)) for name in ("never-killed", "often-killed")]
 
 
-def test_a_uap_run_killed_at_50_moments_ends_with_the_same_files(scripts):
+def test_a_uap_run_killed_at_50_moments_ends_with_the_same_files(trained):
     words = UAP + ("--attack", "fgsm", "--passes", "60", "--norm-ratio", "0.004",
                    "--checkpoint-images", "1")
     whole, broken = kill_over_and_over(
-        scripts, words, "--results-dir", "VGG16/.ilsvrc2012-fgsm.partial/checkpoint.npz", 50)
+        trained, words, "--results-dir", "VGG16/.ilsvrc2012-fgsm.partial/checkpoint.npz", 50)
     assert "VGG16/ilsvrc2012-fgsm/uap.npy" in whole
     assert broken == whole
 
 
-def test_a_training_killed_at_10_moments_ends_with_the_same_files(scripts):
+def test_a_training_killed_at_10_moments_ends_with_the_same_files(trained):
     words = TRAIN + ("--epochs", "6", "--checkpoint-batches", "1")
-    whole, broken = kill_over_and_over(scripts, words, "--models-dir", "VGG16/checkpoint.npz", 10)
+    whole, broken = kill_over_and_over(trained, words, "--models-dir", "VGG16/checkpoint.npz", 10)
     assert "VGG16.h5" in whole and "VGG16/history.csv" in whole
     assert broken == whole
 

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import replacing, unfinished
 
 
 def save_checkpoint(path, identity, progress, arrays):
@@ -47,6 +47,13 @@ def load_checkpoint(path, identity, restart):
                         .format(path, ", ".join("{} {} then, {} now".format(
                             key, there.get(key), here.get(key)) for key in differing), mend))
     return header["progress"], arrays
+
+
+def remove_checkpoint(path):
+    """Remove a checkpoint, if there is one, and what a killed process had written of the next."""
+    for each in (path, unfinished(path)):
+        if os.path.exists(each):
+            os.remove(each)
 
 
 class Schedule:

@@ -82,6 +82,8 @@ def isic2018_labels(data_dir):
         labels[file] = classes[0]
     if not os.path.exists(os.path.join(data_dir, ISIC2018_IMAGES, ISIC2018_MISSING)):
         labels.pop(ISIC2018_MISSING, None)
+    if not labels:
+        raise UserError("{}: no images; {}".format(path, HOW_TO_GET))
     check_images_exist(data_dir, ISIC2018_IMAGES, labels, path)
     return labels
 

@@ -16,14 +16,11 @@ from utils.errors import UserError
 def replacing(path):
     """Give a temporary path beside `path`; when the block ends well, it takes the place of `path`.
 
-    The temporary file keeps the extension, because writers choose the format by it. Raises
-    UserError when it cannot be written; what was at `path` is then still there.
+    Raises UserError when it cannot be written; what was at `path` is then still there.
     """
-    folder, name = os.path.split(os.path.abspath(path))
-    stem, extension = os.path.splitext(name)
-    temporary = os.path.join(folder, ".{}.{}{}".format(stem, os.getpid(), extension))
+    temporary = unfinished(path)
     with writing(path):
-        os.makedirs(folder, exist_ok=True)
+        os.makedirs(os.path.dirname(temporary), exist_ok=True)
         try:
             yield temporary
             with open(temporary, "rb+") as file:
@@ -32,6 +29,16 @@ def replacing(path):
         finally:
             if os.path.exists(temporary):
                 os.remove(temporary)
+
+
+def unfinished(path):
+    """Where a file is written before it takes its place: what a killed process may leave.
+
+    The name keeps the extension, because writers choose the format by it.
+    """
+    folder, name = os.path.split(os.path.abspath(path))
+    stem, extension = os.path.splitext(name)
+    return os.path.join(folder, ".{}.partial{}".format(stem, extension))
 
 
 @contextlib.contextmanager

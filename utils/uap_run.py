@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 
-from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from utils.files import replacing, write_text, writing
 from utils.norms import norm
 from utils.uap import State
@@ -105,9 +105,7 @@ class UapRun:
             os.rename(self.folder, earlier)
         os.rename(self.work, self.folder)
         shutil.rmtree(earlier, ignore_errors=True)
-        checkpoint = os.path.join(self.folder, "checkpoint.npz")
-        if os.path.exists(checkpoint):
-            os.remove(checkpoint)
+        remove_checkpoint(os.path.join(self.folder, "checkpoint.npz"))
 
 
 def save_perturbation(path, v):
