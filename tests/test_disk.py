@@ -1,0 +1,128 @@
+"""Full disks, folders that cannot be written, and two runs that want the same folder."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import checkout
+from utils import files
+from utils.checkpoint import load_checkpoint, save_checkpoint
+from utils.errors import UserError
+
+UAP = ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012",
+       "--num-images", "6", "--passes", "4", "--checkpoint-images", "1")
+
+# Runs a command with 256 kB of disk below the folder results/, in a mount namespace of its own.
+SMALL_DISK = "mount -t tmpfs -o size=256k tmpfs results && exec \"$0\" \"$@\""
+
+
+def limit_file_size():
+    """The kernel refuses what is written to a file beyond 20 kB, as it would on a full disk."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+
+
+def run(folder, words, **options):
+    done = subprocess.run([sys.executable] + list(words), cwd=folder, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, universal_newlines=True, **options)
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_a_full_disk_ends_with_a_message_and_keeps_what_was_there(trained, tmp_path):
+    folder = str(tmp_path / "checkout")
+    shutil.copytree(trained, folder)
+    with open(os.path.join(folder, "results", "VGG16", "ilsvrc2012", "uap.npy"), "rb") as file:
+        before = file.read()
+    code, _, errors = run(folder, UAP, preexec_fn=limit_file_size)
+    assert code == 2 and "Traceback" not in errors
+    for word in ("uap.png: cannot be written (File too large)", "make room"):
+        assert word in errors.splitlines()[-1]
+    with open(os.path.join(folder, "results", "VGG16", "ilsvrc2012", "uap.npy"), "rb") as file:
+        assert file.read() == before
+    code, output, errors = checkout.script(folder, *UAP)  # now there is room
+    assert code == 0, errors
+    assert "continuing after image 24 of at most 24" in output
+
+
+def test_too_little_space_is_said_before_the_run(trained):
+    """On a real file system of 256 kB where the machine allows to mount one, else on /dev."""
+    folder = trained
+    os.makedirs(os.path.join(folder, "results"), exist_ok=True)
+    in_namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK]
+    allowed = subprocess.call(in_namespace + ["true"], cwd=folder,
+                              stderr=subprocess.DEVNULL) == 0
+    if allowed:
+        done = subprocess.run(in_namespace + [sys.executable] + list(UAP + ("--passes", "50")),
+                              cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              universal_newlines=True)
+        code, errors = done.returncode, done.stderr
+        assert code == 2 and "Traceback" not in errors
+        assert "results: 0 MB free, this run may need" in errors
+    with pytest.raises(UserError, match="MB free, this run may need"):
+        files.require_space(os.path.join(folder, "not", "there", "yet"), 2 ** 62)
+
+
+@pytest.mark.parametrize("errno_of", ["ENOSPC", "EROFS", "EACCES", "EMFILE"])
+def test_a_failed_write_keeps_the_checkpoint_before(errno_of, tmp_path, monkeypatch):
+    import errno
+
+    path = str(tmp_path / "checkpoint.npz")
+    save_checkpoint(path, {"seed": 1}, {"done": 3}, [np.arange(5)])
+
+    def fail(file, **arrays):
+        with open(file, "wb") as half:
+            half.write(b"half of it")
+        raise OSError(getattr(errno, errno_of), os.strerror(getattr(errno, errno_of)))
+
+    monkeypatch.setattr(np, "savez", fail)
+    with pytest.raises(UserError, match="checkpoint.npz: cannot be written.*" + os.strerror(
+            getattr(errno, errno_of))):
+        save_checkpoint(path, {"seed": 1}, {"done": 4}, [np.arange(5) + 1])
+    assert os.listdir(str(tmp_path)) == ["checkpoint.npz"]
+    progress, arrays = load_checkpoint(path, {"seed": 1}, False)
+    assert progress == {"done": 3} and np.array_equal(arrays[0], np.arange(5))
+
+
+def test_a_second_run_is_refused_while_the_first_lives_and_not_after(trained):
+    folder = trained
+    words = UAP + ("--passes", "60", "--norm-ratio", "0.004", "--attack", "fgsm",
+                   "--results-dir", "shared")
+    lock = os.path.join(folder, "shared", "VGG16", ".ilsvrc2012-fgsm.lock")
+    first = subprocess.Popen([sys.executable] + list(words), cwd=folder,
+                             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while not os.path.exists(lock) or not os.path.getsize(lock):
+        assert first.poll() is None
+        time.sleep(0.01)
+    first.send_signal(signal.SIGSTOP)  # it lives, but does not end before the second has looked
+    code, _, errors = checkout.script(folder, *words)
+    assert code == 2 and "process {}".format(first.pid) in errors
+    assert "being written by another run" in errors
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    assert os.path.exists(lock)        # left by the dead process; it does not block
+    code, _, errors = checkout.script(folder, *words)
+    assert code == 0, errors
+    assert not os.path.exists(lock)
+
+
+def test_a_second_training_is_refused_while_the_first_lives(tmp_path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1])\n"
+         "from utils.files import hold_for_writing\nhold_for_writing(sys.argv[2], 'VGG16')\n"
+         "print('held', flush=True); sys.stdin.read()", checkout.ROOT, str(tmp_path)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
+    assert holder.stdout.readline() == "held\n"
+    with pytest.raises(UserError, match="VGG16 is being written by another run, process {}".format(
+            holder.pid)):
+        files.hold_for_writing(str(tmp_path), "VGG16")
+    files.hold_for_writing(str(tmp_path), "ResNet50")  # another name is free
+    holder.stdin.close()
+    holder.wait()
+    files.hold_for_writing(str(tmp_path), "VGG16")
