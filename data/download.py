@@ -1,11 +1,9 @@
 """Downloads that end whole or with a message: https only, resumed where they were cut, checked."""
 
-import hashlib
 import http.client
 import json
 import os
 import re
-import shutil
 import ssl
 import sys
 import threading
@@ -14,6 +12,7 @@ import urllib.parse
 import urllib.request
 
 from utils.errors import UserError
+from utils.files import md5_of_file, require_space
 
 TIMEOUT = 30  # seconds without a byte
 TRIES = 6  # connections in a row that bring nothing new
@@ -59,14 +58,6 @@ class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
 
 
 _opener = urllib.request.build_opener(_CheckedRedirects)
-
-
-def require_space(folder, size):
-    """Raise UserError when the disk of `folder`, which exists, has less than `size` bytes free."""
-    free = shutil.disk_usage(folder).free
-    if free < size:
-        raise UserError("{}: {:.1f} GB free, {:.1f} GB needed; free some, or give another "
-                        "--data-dir".format(folder, free / 1e9, size / 1e9))
 
 
 def begun(path):
@@ -294,12 +285,3 @@ def _continued_total(answer, part, done):
     first, last, total = map(int, found.groups())
     fits = (first, last) == (done, total - 1) and part.version["total"] in (None, total)
     return total if fits else None
-
-
-def md5_of_file(path):
-    """MD5 of a file's bytes, in hexadecimal."""
-    digest = hashlib.md5()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()

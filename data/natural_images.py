@@ -9,10 +9,11 @@ import re
 import threading
 
 from data.archives import Member, link_or_copy, open_images
-from data.download import Absent, download, md5_of_file, require_space
+from data.download import Absent, download
 from data.place import Place
 from utils.datasets import read_csv
 from utils.errors import UserError
+from utils.files import md5_of_file, require_space
 
 NUM_IMAGES = 100000  # of each source, as many as the study used
 

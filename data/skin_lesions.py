@@ -5,11 +5,11 @@ import os
 import re
 
 from data.archives import Zip, bad_archive
-from data.download import begun, download, md5_of_file, require_space
+from data.download import begun, download
 from data.place import Place
 from utils import datasets
 from utils.errors import UserError
-from utils.files import replacing
+from utils.files import md5_of_file, replacing, require_space
 
 # A file of the challenge. size: in bytes. md5: None where none is known; a zip has a checksum for
 # each member.

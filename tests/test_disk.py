@@ -64,8 +64,8 @@ def test_too_little_space_is_said_before_the_run(trained):
                               universal_newlines=True)
         code, errors = done.returncode, done.stderr
         assert code == 2 and "Traceback" not in errors
-        assert "results: 0 MB free, this run may need" in errors
-    with pytest.raises(UserError, match="MB free, this run may need"):
+        assert "results: 0.0 GB free" in errors
+    with pytest.raises(UserError, match="GB needed"):
         files.require_space(os.path.join(folder, "not", "there", "yet"), 2 ** 62)
 
 

@@ -5,6 +5,7 @@ import errno
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import pytest
 
 import checkout
 from data import download as module
-from data.download import Absent, check_address, download, require_space
+from data.download import Absent, check_address, download
+from utils import files
 from utils.errors import UserError
 from web import Site, serving
 
@@ -280,12 +282,12 @@ def test_a_redirect_keeps_the_range(tmp_path):
 
 
 def test_a_disk_without_space_is_found_before_the_bytes_come(tmp_path, monkeypatch):
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda path: Usage(0, 0, len(FILE) - 1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: Usage(0, 0, len(FILE) - 1))
     with pytest.raises(UserError, match="GB free, .* GB needed"):
         fetch(tmp_path)
     assert_nothing(tmp_path)
     with pytest.raises(UserError, match="2.0 GB needed"):
-        require_space(str(tmp_path), 2e9)
+        files.require_space(str(tmp_path), 2e9)
 
 
 def test_a_disk_that_fills_up_keeps_what_it_has(tmp_path, monkeypatch):

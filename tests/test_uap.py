@@ -74,12 +74,13 @@ def plain_step(classifier, x, attack, label, target):
 
 
 def plain_algorithm(classifier, images, attack="deepfool", p=np.inf, target=None, passes=3,
-                    goal=1.0, seed=0):
+                    goal=1.0, seed=0, xi=None):
     """Algorithm 1, one image at a time, everything computed again: (v, visits, rates)."""
     def is_fooled(x, v):
         under_v = classifier.top(x + v)
         return under_v != classifier.top(x) if target is None else under_v == target
 
+    xi = xi or XI[p]
     v, visits, rates = np.zeros(classifier.shape), [], []
     while len(rates) < passes and (not rates or rates[-1] < goal):
         for i in np.random.RandomState([seed, len(rates)]).permutation(len(images)):
@@ -89,8 +90,8 @@ def plain_algorithm(classifier, images, attack="deepfool", p=np.inf, target=None
             if not is_fooled(x, v):
                 dv, path = plain_step(classifier, x + v, attack, classifier.top(x), target)
                 v = v + dv
-                v = (np.clip(v, -XI[p], XI[p]) if p == np.inf else
-                     v * min(1, XI[p] / np.sqrt((v ** 2).sum())))
+                v = (np.clip(v, -xi, xi) if p == np.inf else
+                     v * min(1, xi / np.sqrt((v ** 2).sum())))
             visits.append((len(visits) + 1, len(rates) + 1, i, classifier.top(x), under_v, path))
         rates.append(np.mean([is_fooled(x, v) for x in images if x is not None]))
     return v, visits, rates

@@ -58,8 +58,8 @@ def require_space(folder, needed):
         existing = os.path.dirname(existing)
     free = shutil.disk_usage(existing).free
     if free < needed:
-        raise UserError("{}: {:.0f} MB free, this run may need {:.0f} MB; make room or give "
-                        "another folder".format(folder, free / 1e6, needed / 1e6))
+        raise UserError("{}: {:.1f} GB free, {:.1f} GB needed; make room or give another folder"
+                        .format(folder, free / 1e9, needed / 1e9))
 
 
 def hold_for_writing(folder, name):
@@ -128,7 +128,15 @@ def read_json(path, mend, required=()):
 
 def sha256_of_file(path):
     """SHA-256 of a file's bytes, in hexadecimal."""
-    digest = hashlib.sha256()
+    return _digest_of_file(hashlib.sha256(), path)
+
+
+def md5_of_file(path):
+    """MD5 of a file's bytes, in hexadecimal: what some publishers give."""
+    return _digest_of_file(hashlib.md5(), path)
+
+
+def _digest_of_file(digest, path):
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
