@@ -22,10 +22,10 @@ from utils.errors import UserError, run_script
 NOTE = ("DEMO on generated images, from random weights: not a reproduction of the published "
         "rates that stand beside")
 Size = collections.namedtuple("Size", "models isic_images natural_images epochs passes")
-FULL = Size(ARCHITECTURES, 224, 40, 4, 1)
+FULL = Size(ARCHITECTURES, 280, 40, 5, 1)
 TINY = Size(ARCHITECTURES[:1], 28, 4, 1, 1)  # for the tests
 
-IMAGE_SIZE = {"VGG16": 48, "ResNet50": 64, "InceptionV3": 75}  # what 2 cores manage in the time
+IMAGE_SIZE = {"VGG16": 40, "ResNet50": 48, "InceptionV3": 75}  # what 2 cores manage in the time
 LEARNING_RATE = 0.003
 NORM_RATIO = 0.1  # classifiers from random weights, trained for minutes, need more than 0.04
 

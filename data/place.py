@@ -88,7 +88,8 @@ class Place:
     def record(self):
         """What prepared.json says; None when the data set was not prepared here. UserError."""
         path = os.path.join(self.final, "prepared.json")
-        return read_json(path, "delete it", ("images", "seed", "entries")) if os.path.exists(path) else None
+        return (read_json(path, "delete it", ("images", "seed", "entries"))
+                if os.path.exists(path) else None)
 
     def print_ready(self, count):
         print("ready: {} images in {}".format(count, self.final))

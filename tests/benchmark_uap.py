@@ -4,11 +4,14 @@
 
 Measures, in one process and interleaved, on the same trained model, images, order and settings:
 
-- our loop with DeepFool against UniversalPerturbation(attacker="deepfool") of the Adversarial
-  Robustness Toolbox (ART) 1.1.1, and against the floor of the exact algorithm, which is one forward
-  and six backward passes an iteration, each at the cost of one forward pass of the Keras model,
+- our loop with DeepFool, which reads its images from files, against
+  UniversalPerturbation(attacker="deepfool") of the Adversarial Robustness Toolbox (ART) 1.1.1 on
+  arrays, and against the floor of the exact algorithm, which is one forward and six backward passes
+  an iteration, each at the cost of one forward pass of the unmodified Keras model,
 - predictions for evaluation against Keras' model.predict at the same batch size,
 - reading images ahead against one thread of Pillow.
+
+With --memory instead: the peak memory of make_uap.py for 1,000 and for 20,000 generated images.
 
 Every ratio is the median, over the repetitions, of the ratio within one repetition.
 """
@@ -17,7 +20,9 @@ import argparse
 import collections
 import os
 import random
+import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -45,6 +50,7 @@ def parse_arguments():
     add("--num-images", type=arguments.count, default=3,
         help="in each run of the loop (default: %(default)s)")
     add("--repetitions", type=arguments.count, default=5, help="(default: %(default)s)")
+    add("--memory", action="store_true", help="measure memory, not time")
     add("--norm-ratio", type=arguments.positive, default=0.04, help="(default: %(default)s)")
     return parser.parse_args()
 
@@ -64,26 +70,38 @@ class Stopwatch:
         return result
 
 
-# One run of a loop over n images. in_deepfool: the seconds of `seconds` spent there. iterations: of
-# DeepFool, all images. fooled: images that v fooled already when they were shown. rate: fooling
-# rate on the images after the pass.
-Run = collections.namedtuple("Run", "seconds in_deepfool iterations fooled rate")
+# One run of a loop over n images. in_deepfool, waiting: the seconds of `seconds` spent in DeepFool,
+# and waiting for images. iterations: of DeepFool, all images. fooled: images that v fooled already
+# when they were shown. rate: fooling rate on the images after the pass.
+Run = collections.namedtuple("Run", "seconds in_deepfool waiting iterations fooled rate")
 
 
-def our_run(graph, images, p, xi):
-    """One pass of utils.uap over `images`, clean predictions and final rate included."""
+def our_run(graph, paths, shape, p, xi):
+    """One pass of utils.uap over image files, clean predictions and final rate included."""
     from utils.deepfool import deepfool
+    from utils.images import read_ahead, to_model_input
     from utils.uap import State, universal_perturbation
 
-    state = State(images.shape[1:], len(images))
+    waiting = []
+
+    def read(indices):
+        stream = read_ahead([paths[i] for i in indices], shape[0])
+        for _ in indices:
+            take = Stopwatch(lambda: next(stream))
+            image = take()
+            waiting.append(take.seconds)
+            yield to_model_input(image)
+
+    state = State(shape, len(paths))
     step = Stopwatch(lambda x, label: deepfool(x, graph.differences, label, OVERSHOOT,
                                                MAX_ITERATIONS))
     visits = []
     began = time.perf_counter()
-    for found in universal_perturbation(state, lambda indices: iter(images[indices]), graph.logits,
-                                        step, p, xi, passes=1, goal=1.0, seed=0):
+    for found in universal_perturbation(state, read, graph.logits, step, p, xi, passes=1, goal=1.0,
+                                        seed=0):
         visits += found
-    return Run(time.perf_counter() - began, step.seconds, sum(len(visit.path) for visit in visits),
+    return Run(time.perf_counter() - began, step.seconds, sum(waiting),
+               sum(len(visit.path) for visit in visits),
                sum(not visit.path for visit in visits), state.rates[-1])
 
 
@@ -112,8 +130,8 @@ def art_run(classifier, images, p, xi):
     attack.generate(images[order][place])
     # ART makes all gradients once before the first iteration, and once more after each.
     iterations = classifier.class_gradient.calls - attack.step.calls
-    return Run(time.perf_counter() - began, attack.step.seconds, iterations, n - attack.step.calls,
-               attack.fooling_rate)
+    return Run(time.perf_counter() - began, attack.step.seconds, 0.0, iterations,
+               n - attack.step.calls, attack.fooling_rate)
 
 
 def timed(function):
@@ -132,7 +150,7 @@ def benchmark_model(args, name, size):
     import keras.backend as K
     from art.classifiers import KerasClassifier
 
-    from utils import classifier
+    from utils import classifier, prediction
     from utils.attack_graph import AttackGraph
     from utils.images import PIXEL_SCALE, list_images, read_ahead, read_image, to_model_input
     from utils.norms import mean_norm
@@ -154,21 +172,24 @@ def benchmark_model(args, name, size):
     p, xi = np.inf, args.norm_ratio * mean_norm(pixels, np.inf) / PIXEL_SCALE
     batches = np.resize(pixels, (2 * BATCH,) + pixels.shape[1:])
 
+    v = xi * np.sign(np.random.RandomState(0).uniform(-1, 1, images.shape[1:])).astype(np.float32)
+
     def evaluate_ours():
-        classifier.predict_in_batches(
-            lambda batch: graph.logits(to_model_input(batch)).argmax(axis=1), batches, BATCH)
+        prediction.Predictor(graph.logits, batches, description["class_names"], BATCH).predict(
+            lambda batch: to_model_input(batch) + v)
 
     def evaluate_keras():
-        logits.predict(to_model_input(batches), batch_size=BATCH).argmax(axis=1)
+        logits.predict(to_model_input(batches) + v, batch_size=BATCH).argmax(axis=1)
 
-    for warm_up in (lambda: our_run(graph, images[:1], p, xi), lambda: art_run(art, images[:1], p, xi),
-                    lambda: forward([images[:1]]), evaluate_ours, evaluate_keras):
+    our_run(graph, paths[:1], images.shape[1:], p, xi)  # the first run of anything prepares it
+    art_run(art, images[:1], p, xi)
+    for warm_up in (lambda: forward([images[:1]]), evaluate_ours, evaluate_keras):
         warm_up()
 
     ours, arts, floors, evaluations, readings = [], [], [], [], []
     for _ in range(args.repetitions):
         floor = [timed(lambda: forward([images[:1]])) for _ in range(5)]
-        ours.append(our_run(graph, images, p, xi))
+        ours.append(our_run(graph, paths[:args.num_images], images.shape[1:], p, xi))
         floor += [timed(lambda: forward([images[:1]])) for _ in range(5)]
         arts.append(art_run(art, images, p, xi))
         floors.append(7 * median(floor))
@@ -180,8 +201,8 @@ def benchmark_model(args, name, size):
     print("\n{} at {} x {}, {} images a run, {} repetitions; seven forward passes take {:.3f} s"
           .format(name, size, size, n, args.repetitions, median(floors)))
     print("{:5s}{:>9s}{:>12s}{:>14s}{:>20s}{:>26s}{:>18s}{:>14s}".format(
-        "", "s/image", "iterations", "s/iteration", "over seven forwards", "the same, DeepFool alone",
-        "fooled when shown", "fooling rate"))
+        "", "s/image", "iterations", "s/iteration", "over seven forwards",
+        "the same, DeepFool alone", "fooled when shown", "fooling rate"))
     for title, runs in (("ours", ours), ("ART", arts)):
         print("{:5s}{:9.3f}{:12.2f}{:14.3f}{:20.2f}{:26.2f}{:18.0%}{:14.0%}".format(
             title, median(run.seconds / n for run in runs),
@@ -194,15 +215,53 @@ def benchmark_model(args, name, size):
           .format(median(a.seconds / o.seconds for o, a in zip(ours, arts)),
                   median(a.seconds / a.iterations * o.iterations / o.seconds
                          for o, a in zip(ours, arts))))
+    print("waiting for images: {:.1%} of our loop's time".format(
+        median(run.waiting / run.seconds for run in ours)))
     print("evaluation: {:.1f} images/s, {:.0%} of model.predict's (batch size {})".format(
         len(batches) / median(o for o, _ in evaluations), median(k / o for o, k in evaluations),
         BATCH))
     print("reading: {:.0f} images/s, {:.2f} x one thread of Pillow".format(
-        len(paths) / median(o for o, _ in readings), median(s / o for o, s in readings)), flush=True)
+        len(paths) / median(ours for ours, _ in readings),
+        median(pillow / ours for ours, pillow in readings)), flush=True)
+
+
+def peak_memory(command):
+    """Run a command; the largest resident set of its process, in MB."""
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit("{} failed".format(" ".join(command)))
+    return usage.ru_maxrss / 1024
+
+
+def benchmark_memory(args):
+    """Print the peak memory of make_uap.py (FGSM, one pass) for few and for many images."""
+    from PIL import Image
+
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "images")
+        os.makedirs(source)
+        random_state = np.random.RandomState(0)
+        for i in range(20000):
+            pixels = random_state.randint(0, 256, (6, 6, 3), np.uint8)
+            Image.fromarray(pixels).resize((96, 96), Image.BICUBIC).save(
+                os.path.join(source, "{:05d}.jpg".format(i)))
+        peaks = [peak_memory(
+            [sys.executable, os.path.join(root, "make_uap.py"), "--model-file",
+             os.path.join(args.models_dir, args.models[0] + ".h5"), "--source-dir", source,
+             "--num-images", str(n), "--passes", "1", "--attack", "fgsm", "--step-size", "0.05",
+             "--norm-ratio", "1", "--results-dir", os.path.join(folder, str(n))])
+            for n in (1000, 20000)]
+    print("peak memory of make_uap.py with {}, FGSM: {:.0f} MB for 1,000 images, {:.0f} MB for "
+          "20,000, {:+.1%}".format(args.models[0], *peaks, peaks[1] / peaks[0] - 1))
 
 
 def main():
     args = parse_arguments()
+    if args.memory:
+        benchmark_memory(args)
+        return
     for size in args.sizes:
         for name in args.models:
             benchmark_model(args, name, size)

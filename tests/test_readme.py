@@ -29,7 +29,8 @@ def read_csv(*parts):
 def test_make_targets_are_the_commands_that_the_readme_prints():
     commands = "".join(checkout.readme_commands())
     for target in ("demo", "test"):
-        code, output = checkout.shell(checkout.ROOT, "make --no-print-directory --dry-run " + target)
+        code, output = checkout.shell(checkout.ROOT,
+                                      "make --no-print-directory --dry-run " + target)
         assert code == 0 and output.strip() in commands
 
 
