@@ -12,7 +12,8 @@ The defaults are those of the scripts, and the study's. Change them with --confi
 
     snakemake --config data_dir=/data natural_images=10000 norm=2 image_size=128 --cores 2 table
 
-attack and norm can be lists, '[deepfool,fgsm]'; image_size can be one for each model.
+attack and norm can be lists, '[deepfool,fgsm]'; image_size and train_options can be given for each
+model.
 """
 
 CONFIG = {
@@ -61,9 +62,10 @@ def uap_options(wildcards):
         CONFIG["uap_options"])
 
 
-def image_size(wildcards):
-    sizes = CONFIG["image_size"]
-    return sizes[wildcards.model] if isinstance(sizes, dict) else sizes
+def for_model(key):
+    """What the configuration gives for all models, or for each."""
+    given = CONFIG[key]
+    return lambda wildcards: given[wildcards.model] if isinstance(given, dict) else given
 
 
 wildcard_constraints:
@@ -121,13 +123,12 @@ rule train:
     output:
         MODELS + "/{model}.h5",
         MODELS + "/{model}.json",
-    params: image_size
+    params: size=for_model("image_size"), options=for_model("train_options")
     threads: 8
     resources: mem_mb=24000, runtime=4320
     shell:
-        PYTHON + " train_model.py --model {wildcards.model} --image-size {params}"
-        " --data-dir {DATA:q} --models-dir {MODELS:q}"
-        " {CONFIG[train_options]}"
+        PYTHON + " train_model.py --model {wildcards.model} --image-size {params.size}"
+        " --data-dir {DATA:q} --models-dir {MODELS:q} {params.options}"
 
 
 rule environment:

@@ -26,7 +26,7 @@ FULL = Size(ARCHITECTURES, 280, 40, 5, 1)
 TINY = Size(ARCHITECTURES[:1], 28, 4, 1, 1)  # for the tests
 
 IMAGE_SIZE = {"VGG16": 40, "ResNet50": 48, "InceptionV3": 75}  # what 2 cores manage in the time
-LEARNING_RATE = 0.003
+LEARNING_RATE = {"VGG16": 0.003, "ResNet50": 0.003, "InceptionV3": 0.0015}
 NORM_RATIO = 0.1  # classifiers from random weights, trained for minutes, need more than 0.04
 
 
@@ -58,7 +58,7 @@ def main():
     generate(folders["data"], size.isic_images, size.natural_images)
     for model in size.models:
         run("train_model.py", model=model, weights="none", image_size=IMAGE_SIZE[model],
-            epochs=size.epochs, learning_rate=LEARNING_RATE, batch_size=8,
+            epochs=size.epochs, learning_rate=LEARNING_RATE[model], batch_size=8,
             data_dir=folders["data"], models_dir=folders["models"])
     for model in size.models:
         for source in SOURCES:

@@ -11,6 +11,10 @@ Measures, in one process and interleaved, on the same trained model, images, ord
 - predictions for evaluation against Keras' model.predict at the same batch size,
 - reading images ahead against one thread of Pillow.
 
+ART runs as its users run it: in a session of its own with TensorFlow's default settings, and with
+the C library's usual treatment of freed memory, which is set back before each of its runs. The
+floor and model.predict have the settings of our session, as we have.
+
 With --memory instead: the peak memory of make_uap.py for 1,000 and for 20,000 generated images.
 
 Every ratio is the median, over the repetitions, of the ratio within one repetition.
@@ -18,6 +22,8 @@ Every ratio is the median, over the repetitions, of the ratio within one repetit
 
 import argparse
 import collections
+import contextlib
+import ctypes
 import os
 import random
 import subprocess
@@ -134,6 +140,20 @@ def art_run(classifier, images, p, xi):
                n - attack.step.calls, attack.fooling_rate)
 
 
+@contextlib.contextmanager
+def usual_memory():
+    """Undo classifier.keep_freed_memory() for a while.
+
+    glibc raises its threshold for large blocks by itself, up to 32 MB; these are given back.
+    """
+    from utils import classifier
+
+    for parameter, value in ((-3, 2 ** 25), (-4, 65536), (-1, 2 ** 26)):
+        ctypes.CDLL(None).mallopt(parameter, value)  # M_MMAP_THRESHOLD, M_MMAP_MAX, M_TRIM_...
+    yield
+    classifier.keep_freed_memory()
+
+
 def timed(function):
     began = time.perf_counter()
     function()
@@ -148,6 +168,7 @@ def benchmark_model(args, name, size):
     """Print everything about one model at one image size."""
     import keras
     import keras.backend as K
+    import tensorflow as tf
     from art.classifiers import KerasClassifier
 
     from utils import classifier, prediction
@@ -160,10 +181,20 @@ def benchmark_model(args, name, size):
     classifier.start_session(0, inference=True)
     model = classifier.load_classifier(weights, description)
     logits = keras.Model(model.input, model.get_layer("logits").output)
-    logits.compile("sgd", "categorical_crossentropy")  # ART asks for a compiled model; never used
     forward = K.function([model.input], [model.get_layer("logits").output])
     graph = AttackGraph(model)
-    art = KerasClassifier(logits, use_logits=True)
+    art_session = tf.Session(graph=tf.Graph())
+
+    def art_run_on(images):
+        with art_session.graph.as_default(), art_session.as_default(), usual_memory():
+            return art_run(art, images, p, xi)
+
+    with art_session.graph.as_default(), art_session.as_default():
+        K.set_learning_phase(0)
+        its = classifier.load_classifier(weights, description)
+        its = keras.Model(its.input, its.get_layer("logits").output)
+        its.compile("sgd", "categorical_crossentropy")  # ART asks for it, and never uses it
+        art = KerasClassifier(its, use_logits=True)
 
     paths = [os.path.join(args.images, file) for file in list_images(args.images)]
     paths = paths[:max(args.num_images, 2 * BATCH)]
@@ -182,7 +213,7 @@ def benchmark_model(args, name, size):
         logits.predict(to_model_input(batches) + v, batch_size=BATCH).argmax(axis=1)
 
     our_run(graph, paths[:1], images.shape[1:], p, xi)  # the first run of anything prepares it
-    art_run(art, images[:1], p, xi)
+    art_run_on(images[:1])
     for warm_up in (lambda: forward([images[:1]]), evaluate_ours, evaluate_keras):
         warm_up()
 
@@ -191,7 +222,7 @@ def benchmark_model(args, name, size):
         floor = [timed(lambda: forward([images[:1]])) for _ in range(5)]
         ours.append(our_run(graph, paths[:args.num_images], images.shape[1:], p, xi))
         floor += [timed(lambda: forward([images[:1]])) for _ in range(5)]
-        arts.append(art_run(art, images, p, xi))
+        arts.append(art_run_on(images))
         floors.append(7 * median(floor))
         evaluations.append((timed(evaluate_ours), timed(evaluate_keras)))
         readings.append((timed(lambda: list(read_ahead(paths, size))),

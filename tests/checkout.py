@@ -5,6 +5,7 @@ The copy's `python` is the real one, but makes every job small: it appends optio
 """
 
 import functools
+import glob
 import json
 import os
 import re
@@ -32,14 +33,16 @@ exec "{}" "$@"
 def make(folder):
     """Copy the project's files into `folder`, give it an environment, and generate its data."""
     for name in ("train_model.py", "make_uap.py", "evaluate.py", "README.md", "Makefile",
-                 "requirements.txt"):
+                 "Snakefile", "requirements.txt"):
         shutil.copy(os.path.join(ROOT, name), folder)
     for name in ("utils", "tests"):
         shutil.copytree(os.path.join(ROOT, name), os.path.join(folder, name),
                         ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("data/__init__.py", "data/generate.py", "data/demo.py", "results/published.csv"):
-        os.makedirs(os.path.join(folder, os.path.dirname(name)), exist_ok=True)
-        shutil.copy(os.path.join(ROOT, name), os.path.join(folder, name))
+    for name in ("data", "results"):
+        os.makedirs(os.path.join(folder, name))
+    for path in glob.glob(os.path.join(ROOT, "data", "*.*")) + [
+            os.path.join(ROOT, "results", "published.csv")]:
+        shutil.copy(path, os.path.join(folder, os.path.relpath(path, ROOT)))
     commands = os.path.join(folder, ".venv", "bin")
     os.makedirs(commands)
     python = os.path.join(commands, "python")

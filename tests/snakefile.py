@@ -156,7 +156,9 @@ def test_the_configuration_reaches_the_scripts(project):
     assert all("--norm 2" in command for command in found if command.startswith("make_uap"))
     assert all("--data-dir my data" in command for command in found)
     (resnet,) = [c for c in found if "--model ResNet50" in c]
-    assert "--image-size 64" in resnet and "--epochs 5" in resnet
+    assert "--image-size 48" in resnet and "--learning-rate 0.003" in resnet
+    (inception,) = [c for c in found if "--model InceptionV3" in c]
+    assert "--learning-rate 0.0015" in inception
     assert (project / "demo" / "results" / "ResNet50" / "ilsvrc2012-l2" / "uap.npy").exists()
 
 

@@ -17,7 +17,7 @@ from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError
 
 UAP = ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012",
-       "--num-images", "6", "--passes", "4", "--checkpoint-images", "1")
+       "--num-images", "6", "--passes", "2", "--checkpoint-images", "1")
 
 # Runs a command with 256 kB of disk below the folder results/, in a mount namespace of its own.
 SMALL_DISK = "mount -t tmpfs -o size=256k tmpfs results && exec \"$0\" \"$@\""
@@ -48,7 +48,7 @@ def test_a_full_disk_ends_with_a_message_and_keeps_what_was_there(trained, tmp_p
         assert file.read() == before
     code, output, errors = checkout.script(folder, *UAP)  # now there is room
     assert code == 0, errors
-    assert "continuing after image 24 of at most 24" in output
+    assert "continuing after image 12 of at most 12" in output
 
 
 def test_too_little_space_is_said_before_the_run(trained):
@@ -92,8 +92,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(errno_of, tmp_path, monkeypa
 
 def test_a_second_run_is_refused_while_the_first_lives_and_not_after(trained):
     folder = trained
-    words = UAP + ("--passes", "60", "--norm-ratio", "0.004", "--attack", "fgsm",
-                   "--results-dir", "shared")
+    words = UAP + ("--attack", "fgsm", "--results-dir", "shared")
     lock = os.path.join(folder, "shared", "VGG16", ".ilsvrc2012-fgsm.lock")
     first = subprocess.Popen([sys.executable] + list(words), cwd=folder,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

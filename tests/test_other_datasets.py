@@ -115,7 +115,8 @@ def test_the_three_steps_run_on_grey_images_in_class_folders(finished):
         assert {row["clean"] for row in predictions} <= {"NORMAL", "PNEUMONIA"}
         assert not {row["file"] for row in predictions} & {row.split(",")[0] for row in train}
         assert np.load(os.path.join(results, source, "uap.npy")).shape == (32, 32, 3)
-        assert os.path.exists(os.path.join(results, source, "examples.png"))
+    assert os.path.exists(os.path.join(folder, "results", "report",
+                                       "examples-VGG16-chest_xray.png"))
 
 
 def test_the_table_shows_its_runs_and_not_as_cells_of_the_study(finished):

@@ -3,8 +3,6 @@
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import checkout
@@ -13,23 +11,6 @@ UAP = ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012
        "--num-images", "6", "--passes", "2", "--checkpoint-images", "1")
 TRAIN = ("train_model.py", "--model", "VGG16", "--weights", "none", "--image-size", "32",
          "--limit", "14", "--batch-size", "7", "--epochs", "3", "--checkpoint-batches", "1")
-
-
-def stop_at_checkpoint(folder, words, checkpoint, number):
-    """Start the command and send it a signal as soon as it has written a new checkpoint."""
-    path = os.path.join(folder, checkpoint)
-    before = written(path)
-    process = subprocess.Popen([sys.executable] + list(words), cwd=folder,
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                               universal_newlines=True)
-    while process.poll() is None:
-        if written(path) != before:
-            process.send_signal(number)
-            break
-        time.sleep(0.005)
-    output = process.communicate()[0]
-    assert process.returncode == (130 if number == signal.SIGTERM else -number), output
-    return output
 
 
 def files(folder):
@@ -42,49 +23,17 @@ def files(folder):
     return found
 
 
-def test_a_killed_uap_run_is_continued_to_the_same_files(trained):
-    folder = trained
-    assert checkout.script(folder, *UAP, "--results-dir", "whole")[0] == 0
-    broken = UAP + ("--results-dir", "broken")
-    checkpoint = "broken/VGG16/.ilsvrc2012.partial/checkpoint.npz"
-    stop_at_checkpoint(folder, broken, checkpoint, signal.SIGKILL)
-    stop_at_checkpoint(folder, broken, checkpoint, signal.SIGKILL)
-    output = stop_at_checkpoint(folder, broken, checkpoint, signal.SIGTERM)
-    assert "continuing after image" in output and "the same command continues" in output
-
-    code, _, errors = checkout.script(folder, *broken, "--norm-ratio", "0.05")
-    assert code == 2 and "norm_ratio 0.04 then, 0.05 now" in errors and "--restart" in errors
-
-    assert checkout.script(folder, *broken)[0] == 0
-    assert os.listdir(os.path.join(folder, "broken", "VGG16")) == ["ilsvrc2012"]
-    whole = files(os.path.join(folder, "whole"))
-    assert "VGG16/ilsvrc2012/uap.npy" in whole
-    assert files(os.path.join(folder, "broken")) == whole
-
-
-def test_a_killed_training_is_continued_to_the_same_weights(trained):
-    folder = trained
-    assert checkout.script(folder, *TRAIN, "--models-dir", "whole-models")[0] == 0
-    broken = TRAIN + ("--models-dir", "broken-models")
-    stop_at_checkpoint(folder, broken, "broken-models/VGG16/checkpoint.npz", signal.SIGKILL)
-    code, output, _ = checkout.script(folder, *broken)
-    assert code == 0 and "continuing after" in output
-
-    whole = files(os.path.join(folder, "whole-models"))
-    assert "VGG16.h5" in whole
-    assert files(os.path.join(folder, "broken-models")) == whole
-
-
 def written(path):
     """When the file was last written, or None."""
     return os.stat(path).st_mtime_ns if os.path.exists(path) else None
 
 
 def kill_over_and_over(folder, words, option, checkpoint, kills):
-    """Run `words` whole, then, into another folder, killed `kills` times: both folders.
+    """Run `words` whole, then, into another folder, killed `kills` times: the files of both.
 
     option: that names the folder to write. checkpoint: its path in that folder. Each kill comes at
-    a random moment while the script sets up, or while it works on, after its first checkpoint.
+    a random moment while the script sets up, or while it works on, after its first checkpoint. A
+    polite SIGTERM follows, and a try with another seed.
     """
     server = checkout.fork_server()
     began = time.time()
@@ -98,21 +47,33 @@ def kill_over_and_over(folder, words, option, checkpoint, kills):
 
     moments = random.Random(0)
     path = os.path.join(folder, "often-killed", checkpoint)
-    for _ in range(kills):
+
+    def start_and_wait_for_checkpoint():
+        before = written(path)
         process = server.start(folder, words + (option, "often-killed"))
+        while written(path) == before:
+            time.sleep(0.001)
+        return process
+
+    for _ in range(kills):
         if moments.random() < 0.5:
+            process = server.start(folder, words + (option, "often-killed"))
             time.sleep(moments.uniform(0, set_up / 2))
         else:
-            before = written(path)
-            while written(path) == before:
-                time.sleep(0.001)
+            process = start_and_wait_for_checkpoint()
             time.sleep(moments.uniform(0, work / kills / 4))
         os.kill(process, signal.SIGKILL)
         assert server.wait()[0] == -signal.SIGKILL
-    assert os.path.exists(path)
+    os.kill(start_and_wait_for_checkpoint(), signal.SIGTERM)
+    code, output, errors = server.wait()
+    assert code == 130 and "the same command continues" in errors
+    assert "continuing after" in output
+
+    other = words + ("--seed", "1", option, "often-killed")
+    code, output, errors = checkout.script(folder, *other)
+    assert code == 2 and "seed 0 then, 1 now" in errors and "--restart" in errors
     code, output, errors = checkout.script(folder, *words, option, "often-killed")
     assert code == 0, errors
-    assert "continuing after" in output
     return [files(os.path.join(folder, name)) for name in ("never-killed", "often-killed")]
 
 

@@ -15,9 +15,9 @@ def test_the_small_configuration_is_the_demos():
         found = yaml.safe_load(file)
     assert found["image_size"] == demo.IMAGE_SIZE
     assert found["natural_images"] == found["isic_images"] == demo.FULL.natural_images
-    assert found["train_options"] == (
-        "--weights none --epochs {} --learning-rate {} --batch-size 8".format(
-            demo.FULL.epochs, demo.LEARNING_RATE))
+    assert found["train_options"] == {
+        model: "--weights none --epochs {} --learning-rate {} --batch-size 8".format(
+            demo.FULL.epochs, rate) for model, rate in demo.LEARNING_RATE.items()}
     assert found["uap_options"] == "--passes {} --norm-ratio {}".format(
         demo.FULL.passes, demo.NORM_RATIO)
 

@@ -40,7 +40,7 @@ def start_session(seed, inference):
     # Keras 2.2.4 calls names that TensorFlow 1.14 announces as deprecated, once for each name; on
     # pinned versions that announcement asks nothing of anybody.
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
-    _keep_freed_memory()
+    keep_freed_memory()
     K.clear_session()
     random.seed(seed)
     tf.set_random_seed(seed)
@@ -52,7 +52,7 @@ def start_session(seed, inference):
         K.set_learning_phase(0)
 
 
-def _keep_freed_memory():
+def keep_freed_memory():
     """Make glibc keep the large blocks that TensorFlow frees after each operation.
 
     It gives them back to the system by default, and gets them again page by page: up to half the
