@@ -83,7 +83,7 @@ def test_the_studys_architectures(architecture):
 
 @pytest.mark.parametrize("size", [12, 13])
 @pytest.mark.parametrize("padding", ["same", "valid"])
-@pytest.mark.parametrize("strides", [(1, 1), (2, 1), (3, 2)])
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2), (3, 3), (2, 1), (3, 2)])
 @pytest.mark.parametrize("kernel", [(1, 1), (3, 3), (2, 3), (5, 4)])
 def test_convolutions(kernel, strides, padding, size):
     classifier.start_session(0, inference=True)
@@ -104,6 +104,14 @@ def test_poolings(pooling, pool, strides, padding, size):
     x = layers.Conv2D(5, 3, activation="relu")(image_input)
     x = pooling(pool, strides=strides, padding=padding)(x)
     assert_same(classifier_of(image_input, layers.Conv2D(4, 1, activation="relu")(x)), image(size))
+
+
+def test_a_pooling_of_two_users():
+    classifier.start_session(0, inference=True)
+    image_input = keras.Input((9, 9, 3))
+    x = layers.AveragePooling2D(3, strides=1, padding="same")(image_input)
+    x = layers.Concatenate()([layers.Conv2D(2, 1)(x), layers.Conv2D(2, 1, activation="relu")(x)])
+    assert_same(classifier_of(image_input, x), image(9))
 
 
 def test_the_first_of_equal_maxima_gets_the_gradient_as_in_tensorflow():
