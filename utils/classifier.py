@@ -175,10 +175,13 @@ def save_classifier(arrays, path, description):
     """
     import h5py
 
-    start_session(0, inference=False)
+    start_session(0, inference=True)
     model = build_classifier(description["architecture"], description["image_size"],
                              len(description["class_names"]))
     model.set_weights(arrays)
+    for layer in model.layers:
+        for node in layer._inbound_nodes:
+            node.arguments = {}  # training=False, which the file would pass on
     with replacing(path) as temporary:
         with h5py.File("in memory", "w", driver="core", backing_store=False) as with_times:
             model.save(with_times, include_optimizer=False)
