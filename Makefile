@@ -1,7 +1,7 @@
 # What demo and test run, README.md also prints, for people without make.
 .PHONY: demo test test-snakefile benchmark
 
-demo:  ## the whole study on generated images, about 10 minutes
+demo:  ## the whole study on generated images, about 9 minutes
 	sh utils/environment.sh python -m data.demo
 
 test:  ## the test suite
