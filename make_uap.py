@@ -121,54 +121,12 @@ def attack_step(args, graph, target):
     return lambda x, label: attack(x, gradients, label, **options)
 
 
-def main():
-    args = parse_arguments()
-    from utils.classifier import read_description
+def image_reader(args, folder, files, size, run):
+    """The function `read` of the UAP loop, over `files` below `folder`.
 
-    model_info = read_description(args.model_file)
-    class_names = model_info["class_names"]
-    if args.target is not None and args.target not in class_names:
-        raise UserError("--target {}: {} knows the classes {}".format(
-            args.target, args.model_file, " ".join(class_names)))
-    target = None if args.target is None else class_names.index(args.target)
-    folder, files = source_images(args, model_info)
-
-    import numpy as np
-    from tqdm import tqdm
-
-    from utils import classifier, figures
-    from utils.attack_graph import AttackGraph
-    from utils.checkpoint import Schedule, StopRequest
-    from utils.files import (hold_for_writing, replacing, require_space, sha256_of_file,
-                             sha256_of_lines, write_json)
-    from utils.images import PIXEL_SCALE, BrokenImage, read_ahead, to_model_input
-    from utils.norms import norm
-    from utils.provenance import environment, now
-    from utils.uap import universal_perturbation
-    from utils.uap_run import UapRun, disk_space, save_perturbation
-
-    started = now()
-    chosen = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
-    files = [files[i] for i in chosen]
-
-    classifier.start_session(args.seed, inference=True)
-    graph = AttackGraph(classifier.load_classifier(args.model_file, model_info))
-    name = classifier.model_name(args.model_file)
-    size = model_info["image_size"]
-    p = np.inf if args.norm == "inf" else 2
-    xi = args.norm_ratio * model_info["mean_norms"][args.norm] / PIXEL_SCALE
-    hold_for_writing(os.path.join(args.results_dir, name), run_name(args))
-    require_space(args.results_dir, disk_space(len(files), args.passes, size))
-    identity = dict(vars(args), restart=None, checkpoint_seconds=None, checkpoint_images=None,
-                    max_broken_share=None,
-                    model_sha256=model_info["weights"]["sha256"],
-                    images_sha256=sha256_of_lines(files))
-    run = UapRun(os.path.join(args.results_dir, name, run_name(args)), identity, files,
-                 class_names, (size, size, 3), p, args.restart)
-    state = run.state
-    if run.resumed:
-        print("continuing after image {} of at most {}".format(
-            state.visits, len(files) * args.passes))
+    Files that cannot be read are noted in run.broken; too many of them raise UserError.
+    """
+    from utils.images import BrokenImage, read_ahead, to_model_input
 
     def read(indices):
         stream = read_ahead((os.path.join(folder, files[i]) for i in indices), size)
@@ -176,7 +134,7 @@ def main():
             if isinstance(image, BrokenImage):
                 run.broken[files[index]] = str(image)
                 if len(run.broken) > args.max_broken_share * len(files):
-                    if not state.visits:  # nothing that another start could continue
+                    if not run.state.visits:  # nothing that another start could continue
                         run.discard()
                     raise UserError(
                         "{}: {} of {} images cannot be read, the last is {} ({}); get them again"
@@ -185,30 +143,51 @@ def main():
             else:
                 yield to_model_input(image)
 
-    stop = StopRequest()
+    return read
+
+
+def follow(loop, args, run, bar, p):
+    """Run the UAP loop to its end: log and snapshots, checkpoints, and the progress bar.
+
+    Raises KeyboardInterrupt, after a checkpoint, at SIGINT and SIGTERM.
+    """
+    from utils.checkpoint import Schedule, StopRequest
+    from utils.norms import norm
+
+    state, stop = run.state, StopRequest()
     due = Schedule(args.checkpoint_seconds, args.checkpoint_images)
     fooled = shown = 0  # in this pass, since this start
-    with tqdm(total=len(files) * args.passes, initial=state.visits, unit="image",
-              desc="{} {}".format(name, run_name(args))) as bar:
-        for visits in universal_perturbation(
-                state, read, graph.logits, attack_step(args, graph, target), p, xi, args.passes,
-                args.target_fooling_rate, args.seed, target):
-            run.record(visits)
-            shown += len(visits)
-            fooled += sum(not visit.path for visit in visits)
-            bar.update(len(visits))
-            bar.set_postfix(fooled="{:.1%}".format(fooled / max(1, shown)),
-                            norm="{:.4f}".format(norm(state.v, p)), refresh=False)
-            if not visits:
-                fooled = shown = 0
-                bar.write("after pass {}: {:.1%} of the images {}".format(
-                    state.pass_number, state.rates[-1],
-                    "fooled" if target is None else "predicted as " + args.target))
-            if stop.received or due(len(visits)):
-                run.save_checkpoint()
-            if stop.received:
-                raise KeyboardInterrupt
+    for visits in loop:
+        run.record(visits)
+        shown += len(visits)
+        fooled += sum(not visit.path for visit in visits)
+        bar.update(len(visits))
+        bar.set_postfix(fooled="{:.1%}".format(fooled / max(1, shown)),
+                        norm="{:.4f}".format(norm(state.v, p)), refresh=False)
+        if state.checked:
+            bar.set_postfix_str("looking at all images again: {:.0%}".format(
+                state.checked / len(state.clean)))
+        elif not visits:
+            fooled = shown = 0
+            bar.write("after pass {}: {:.1%} of the images {}".format(
+                state.pass_number, state.rates[-1],
+                "fooled" if args.target is None else "predicted as " + args.target))
+        if stop.received or due(len(visits)):
+            run.save_checkpoint()
+        if stop.received:
+            raise KeyboardInterrupt
 
+
+def write_results(args, run, model_name, model, files, p, xi, started):
+    """Write what is written once the UAP is made: images.csv, uap.npy, uap.png, run.json."""
+    from utils import figures
+    from utils.files import replacing, sha256_of_file, sha256_of_lines, write_json
+    from utils.norms import norm
+    from utils.provenance import environment, now
+    from utils.uap_run import save_perturbation
+
+    state = run.state
+    source = args.source or os.path.join(args.source_dir, "")
     used = len(files) - len(run.broken)
     with replacing(os.path.join(run.work, "images.csv")) as temporary:
         with open(temporary, "w", encoding="utf-8", newline="") as file:
@@ -217,14 +196,15 @@ def main():
     uap_path = os.path.join(run.work, "uap.npy")
     save_perturbation(uap_path, state.v)
     figures.uap_picture(os.path.join(run.work, "uap.png"), state.v,
-                        "UAP for {} from {} images of {}".format(name, used, args.source or folder))
+                        "UAP for {} from {} images of {}".format(
+                            model_name, used, args.source or args.source_dir))
     write_json(os.path.join(run.work, "run.json"), dict(
         environment(),
         arguments=vars(args),
-        model={"name": name, "architecture": model_info["architecture"],
-               "file": args.model_file, "sha256": model_info["weights"]["sha256"],
-               "image_size": size, "scaling": model_info["scaling"]},
-        source=args.source or os.path.join(args.source_dir, ""),
+        model={"name": model_name, "architecture": model["architecture"],
+               "file": args.model_file, "sha256": model["weights"]["sha256"],
+               "image_size": model["image_size"], "scaling": model["scaling"]},
+        source=source,
         attack=args.attack,
         target=args.target,
         norm={"p": args.norm, "bound": xi, "value": norm(state.v, p)},
@@ -238,10 +218,67 @@ def main():
         started=started,
         finished=now(),
     ))
+
+
+def main():
+    args = parse_arguments()
+    from utils.classifier import read_description
+
+    model = read_description(args.model_file)
+    class_names = model["class_names"]
+    if args.target is not None and args.target not in class_names:
+        raise UserError("--target {}: {} knows the classes {}".format(
+            args.target, args.model_file, " ".join(class_names)))
+    target = None if args.target is None else class_names.index(args.target)
+    folder, files = source_images(args, model)
+
+    import numpy as np
+    from tqdm import tqdm
+
+    from utils import classifier
+    from utils.attack_graph import AttackGraph
+    from utils.files import hold_for_writing, require_space, sha256_of_lines
+    from utils.images import PIXEL_SCALE
+    from utils.norms import norm
+    from utils.provenance import now
+    from utils.uap import universal_perturbation
+    from utils.uap_run import UapRun, disk_space
+
+    started = now()
+    chosen = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
+    files = [files[i] for i in chosen]
+
+    classifier.start_session(args.seed, inference=True)
+    graph = AttackGraph(classifier.load_classifier(args.model_file, model))
+    name = classifier.model_name(args.model_file)
+    size = model["image_size"]
+    p = np.inf if args.norm == "inf" else 2
+    xi = args.norm_ratio * model["mean_norms"][args.norm] / PIXEL_SCALE
+    hold_for_writing(os.path.join(args.results_dir, name), run_name(args))
+    require_space(args.results_dir, disk_space(len(files), args.passes, size))
+    identity = dict(vars(args), restart=None, checkpoint_seconds=None, checkpoint_images=None,
+                    max_broken_share=None,
+                    model_sha256=model["weights"]["sha256"],
+                    images_sha256=sha256_of_lines(files))
+    run = UapRun(os.path.join(args.results_dir, name, run_name(args)), identity, files,
+                 class_names, (size, size, 3), p, args.restart)
+    state = run.state
+    if run.resumed:
+        print("continuing after image {} of at most {}".format(
+            state.visits, len(files) * args.passes))
+
+    with tqdm(total=len(files) * args.passes, initial=state.visits, unit="image",
+              desc="{} {}".format(name, run_name(args))) as bar:
+        follow(universal_perturbation(
+            state, image_reader(args, folder, files, size, run), graph.logits,
+            attack_step(args, graph, target), p, xi, args.passes, args.target_fooling_rate,
+            args.seed, target), args, run, bar, p)
+    write_results(args, run, name, model, files, p, xi, started)
     run.publish()
     print("{} images, {} broken; {} shown in {} passes, {} changed the UAP; norm {:.4f}, allowed "
-          "{:.4f}; wrote {}{}".format(used, len(run.broken), state.visits, state.pass_number,
-                                      state.updates, norm(state.v, p), xi, run.folder, os.sep))
+          "{:.4f}; wrote {}{}".format(
+              len(files) - len(run.broken), len(run.broken), state.visits, state.pass_number,
+              state.updates, norm(state.v, p), xi, run.folder, os.sep))
 
 
 if __name__ == "__main__":

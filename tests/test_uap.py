@@ -208,6 +208,14 @@ def test_only_the_last_visit_of_a_list_changes_v(toy):
     assert lengths[-1] == 0 and max(lengths) > 1
 
 
+def test_after_a_pass_the_loop_yields_after_each_block_that_it_looks_at_again(toy):
+    classifier = toy(0)
+    state, loop = start(classifier, list(classifier.images(3 * BLOCK - 1)), passes=2)
+    checked = [(state.pass_number, state.checked) for visits in loop if not visits]
+    assert checked == [(0, BLOCK), (0, 2 * BLOCK), (0, 3 * BLOCK - 1), (1, 0),
+                       (1, BLOCK), (1, 2 * BLOCK), (1, 3 * BLOCK - 1), (2, 0)]
+
+
 def by_checkpoint(state):
     """What makes a State again, from what a checkpoint file holds: JSON and arrays."""
     values, arrays = state.as_checkpoint()

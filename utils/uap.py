@@ -26,7 +26,8 @@ class State:
     v: float32, (h, w, c). clean: int, (n,), the classifier's labels of the clean images.
     pass_number: passes completed. position: place in the current pass's order. visits, updates:
     images shown and images that changed v, so far. ahead: how many images to check next in one
-    batch. rates: fooling rate on the images after each completed pass.
+    batch. checked, hits: after the images of a pass were shown, how many were looked at again for
+    the fooling rate, and how many of these are fooled. rates: that rate of each completed pass.
     """
 
     def __init__(self, shape, n):
@@ -37,6 +38,8 @@ class State:
         self.visits = 0
         self.updates = 0
         self.ahead = 1
+        self.checked = 0
+        self.hits = 0
         self.rates = []
 
     def as_checkpoint(self):
@@ -63,8 +66,9 @@ def universal_perturbation(state, read, logits, step, p, xi, passes, goal, seed,
     passes: at most so many over all images, each in a new order drawn from `seed`.
     goal: stop after a pass with at least this fooling rate on the images: 1 - delta in the paper.
     target: class to reach; None to leave the clean class.
-    Yields lists of Visits, and an empty list after each pass; each time `state` is complete, and
-    only the last visit of the list can have changed v.
+    Yields lists of Visits, and empty lists, with state.checked above 0, while the images are looked
+    at again after a pass, and with 0 when that is done. Each time `state` is complete, and only the
+    last visit of the list can have changed v.
 
     Each run of fooled images is checked in growing batches under the current v. Answers behind the
     first image that is not fooled are dropped, so every image meets the v that it would meet alone.
@@ -123,11 +127,12 @@ def universal_perturbation(state, read, logits, step, p, xi, passes, goal, seed,
                     state.clean[indices[unknown]] = logits(x[unknown]).argmax(axis=1)
                 yield from visit(places, indices, x)
             state.position = end
-        hits = 0
-        for _, places, indices, x in blocks(np.arange(n), 0):
+        for end, places, indices, x in blocks(np.arange(n), state.checked):
             if len(places):
-                hits += int(fooled(logits(x + state.v).argmax(axis=1), indices).sum())
-        state.rates.append(hits / max(1, int((state.clean != BROKEN).sum())))
+                state.hits += int(fooled(logits(x + state.v).argmax(axis=1), indices).sum())
+            state.checked = end
+            yield []
+        state.rates.append(state.hits / max(1, int((state.clean != BROKEN).sum())))
         state.pass_number += 1
-        state.position = 0
+        state.position = state.checked = state.hits = 0
         yield []

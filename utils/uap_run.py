@@ -75,7 +75,7 @@ class UapRun:
                     " ".join(names[l] for l in visit.path), "{:.6g}".format(size)))
             if visit.visit in self._snapshot_counts:
                 self._save_snapshot("images_{:07d}".format(visit.visit))
-        if not visits:
+        if not visits and not self.state.checked:
             self._save_snapshot("pass_{:03d}".format(self.state.pass_number))
 
     def _save_snapshot(self, name):
