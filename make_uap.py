@@ -162,12 +162,13 @@ def follow(loop, args, run, bar, p):
         shown += len(visits)
         fooled += sum(not visit.path for visit in visits)
         bar.update(len(visits))
-        bar.set_postfix(fooled="{:.1%}".format(fooled / max(1, shown)),
-                        norm="{:.4f}".format(norm(state.v, p)), refresh=False)
         if state.checked:
             bar.set_postfix_str("looking at all images again: {:.0%}".format(
                 state.checked / len(state.clean)))
-        elif not visits:
+        elif shown:
+            bar.set_postfix(fooled="{:.1%}".format(fooled / shown),
+                            norm="{:.4f}".format(norm(state.v, p)), refresh=False)
+        if not visits and not state.checked:
             fooled = shown = 0
             bar.write("after pass {}: {:.1%} of the images {}".format(
                 state.pass_number, state.rates[-1],
