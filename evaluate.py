@@ -101,7 +101,7 @@ Pending = collections.namedtuple("Pending", "inputs perturbations")
 
 def main():
     args = parse_arguments()
-    from utils import report, table
+    from utils.report import report, table
     from utils.files import hold_for_writing, write_text
 
     published = table.read_published(
@@ -221,7 +221,7 @@ def predict(args, model):
     from tqdm import tqdm
 
     from utils import classifier, prediction
-    from utils.attack_graph import AttackGraph
+    from utils.attack.graph import AttackGraph
     from utils.images import read_images
     from utils.provenance import environment, now
 

@@ -107,8 +107,8 @@ def run_name(args):
 
 def attack_step(args, graph, target):
     """The step for one image: function (x, label) -> Step, where label is the target if any."""
-    from utils.deepfool import deepfool, targeted_deepfool
-    from utils.fgsm import fgsm, targeted_fgsm
+    from utils.attack.deepfool import deepfool, targeted_deepfool
+    from utils.attack.fgsm import fgsm, targeted_fgsm
 
     if args.attack == "deepfool":
         attack, gradients, options = (
@@ -152,7 +152,7 @@ def follow(loop, args, run, bar, p):
     Raises KeyboardInterrupt, after a checkpoint, at SIGINT and SIGTERM.
     """
     from utils.checkpoint import Schedule, StopRequest
-    from utils.norms import norm
+    from utils.attack.norms import norm
 
     state, stop = run.state, StopRequest()
     due = Schedule(args.checkpoint_seconds, args.checkpoint_images)
@@ -168,7 +168,7 @@ def follow(loop, args, run, bar, p):
         elif shown:
             bar.set_postfix(fooled="{:.1%}".format(fooled / shown),
                             norm="{:.4f}".format(norm(state.v, p)), refresh=False)
-        if not visits and not state.checked:
+        if state.between_passes:
             fooled = shown = 0
             bar.write("after pass {}: {:.1%} of the images {}".format(
                 state.pass_number, state.rates[-1],
@@ -179,16 +179,15 @@ def follow(loop, args, run, bar, p):
             raise KeyboardInterrupt
 
 
-def write_results(args, run, model_name, model, files, p, xi, started):
-    """Write what is written once the UAP is made: images.csv, uap.npy, uap.png, run.json."""
+def finish(args, run, model_name, model, files, p, xi, started):
+    """Write images.csv, uap.npy, uap.png and run.json, publish the run, and say what was done."""
     from utils import figures
     from utils.files import replacing, sha256_of_file, sha256_of_lines, write_json
-    from utils.norms import norm
+    from utils.attack.norms import norm
     from utils.provenance import environment, now
     from utils.uap_run import save_perturbation
 
     state = run.state
-    source = args.source or os.path.join(args.source_dir, "")
     used = len(files) - len(run.broken)
     with replacing(os.path.join(run.work, "images.csv")) as temporary:
         with open(temporary, "w", encoding="utf-8", newline="") as file:
@@ -205,7 +204,7 @@ def write_results(args, run, model_name, model, files, p, xi, started):
         model={"name": model_name, "architecture": model["architecture"],
                "file": args.model_file, "sha256": model["weights"]["sha256"],
                "image_size": model["image_size"], "scaling": model["scaling"]},
-        source=source,
+        source=args.source or os.path.join(args.source_dir, ""),
         attack=args.attack,
         target=args.target,
         norm={"p": args.norm, "bound": xi, "value": norm(state.v, p)},
@@ -219,6 +218,10 @@ def write_results(args, run, model_name, model, files, p, xi, started):
         started=started,
         finished=now(),
     ))
+    run.publish()
+    print("{} images, {} broken; {} shown in {} passes, {} changed the UAP; norm {:.4f}, allowed "
+          "{:.4f}; wrote {}{}".format(used, len(run.broken), state.visits, state.pass_number,
+                                      state.updates, norm(state.v, p), xi, run.folder, os.sep))
 
 
 def main():
@@ -237,12 +240,11 @@ def main():
     from tqdm import tqdm
 
     from utils import classifier
-    from utils.attack_graph import AttackGraph
+    from utils.attack.graph import AttackGraph
     from utils.files import hold_for_writing, require_space, sha256_of_lines
     from utils.images import PIXEL_SCALE
-    from utils.norms import norm
     from utils.provenance import now
-    from utils.uap import universal_perturbation
+    from utils.attack.uap import universal_perturbation
     from utils.uap_run import UapRun, disk_space
 
     started = now()
@@ -274,12 +276,7 @@ def main():
             state, image_reader(args, folder, files, size, run), graph.logits,
             attack_step(args, graph, target), p, xi, args.passes, args.target_fooling_rate,
             args.seed, target), args, run, bar, p)
-    write_results(args, run, name, model, files, p, xi, started)
-    run.publish()
-    print("{} images, {} broken; {} shown in {} passes, {} changed the UAP; norm {:.4f}, allowed "
-          "{:.4f}; wrote {}{}".format(
-              len(files) - len(run.broken), len(run.broken), state.visits, state.pass_number,
-              state.updates, norm(state.v, p), xi, run.folder, os.sep))
+    finish(args, run, name, model, files, p, xi, started)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def main():
                              write_text)
     from utils.images import read_images, to_model_input
     from utils.metrics import accuracy, recall_per_class
-    from utils.norms import mean_norm
+    from utils.attack.norms import mean_norm
     from utils.provenance import environment, now
 
     started = now()

@@ -178,7 +178,7 @@ def _mean_norm(data_dir):
     from tqdm import tqdm
 
     from utils.images import BrokenImage, list_images, read_ahead
-    from utils.norms import norm
+    from utils.attack.norms import norm
 
     folder = os.path.join(data_dir, datasets.ISIC2018_IMAGES)
     names = list_images(folder)

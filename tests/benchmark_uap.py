@@ -87,9 +87,9 @@ Run = collections.namedtuple("Run", "seconds in_deepfool waiting iterations fool
 
 def our_run(graph, paths, shape, p, xi):
     """One pass of utils.uap over image files, clean predictions and final rate included."""
-    from utils.deepfool import deepfool
+    from utils.attack.deepfool import deepfool
     from utils.images import read_ahead, to_model_input
-    from utils.uap import State, universal_perturbation
+    from utils.attack.uap import State, universal_perturbation
 
     waiting = []
 
@@ -175,9 +175,9 @@ def benchmark_model(args, name, size):
     from art.classifiers import KerasClassifier
 
     from utils import classifier, prediction
-    from utils.attack_graph import AttackGraph
+    from utils.attack.graph import AttackGraph
     from utils.images import PIXEL_SCALE, list_images, read_ahead, read_image, to_model_input
-    from utils.norms import mean_norm
+    from utils.attack.norms import mean_norm
 
     weights = os.path.join(args.models_dir, name + ".h5")
     description = dict(classifier.read_description(weights), image_size=size)

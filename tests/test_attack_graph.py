@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from utils import classifier
-from utils.attack_graph import AttackGraph
+from utils.attack.graph import AttackGraph
 
 CLASSES = 4
 SIZE = 8

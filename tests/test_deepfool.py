@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from utils.deepfool import OVERSHOOT, deepfool, targeted_deepfool
-from utils.fgsm import fgsm, targeted_fgsm
+from utils.attack.deepfool import OVERSHOOT, deepfool, targeted_deepfool
+from utils.attack.fgsm import fgsm, targeted_fgsm
 
 CLASSES = 4
 

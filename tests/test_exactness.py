@@ -17,10 +17,10 @@ from keras import layers
 from data.generate import generate
 from test_uap import plain_algorithm
 from utils import classifier
-from utils.attack_graph import AttackGraph
-from utils.deepfool import deepfool
+from utils.attack.graph import AttackGraph
+from utils.attack.deepfool import deepfool
 from utils.images import list_images, read_ahead, to_model_input
-from utils.uap import State, universal_perturbation
+from utils.attack.uap import State, universal_perturbation
 
 N = 60     # images
 SIZE = 24  # height and width

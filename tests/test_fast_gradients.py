@@ -8,8 +8,8 @@ import tensorflow as tf
 from keras import layers
 
 from utils import classifier
-from utils.attack_graph import AttackGraph
-from utils.fast_gradients import FastGradients, UnsupportedLayer
+from utils.attack.graph import AttackGraph
+from utils.attack.fast_gradients import FastGradients, UnsupportedLayer
 
 CLASSES = 4
 SIZES = {"VGG16": 33, "ResNet50": 64, "InceptionV3": 75}

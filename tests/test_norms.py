@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from utils.norms import mean_norm, norm, permuted, project, random_of_norm
+from utils.attack.norms import mean_norm, norm, permuted, project, random_of_norm
 
 SHAPE = (5, 4, 3)
 NORMS = [2, np.inf]

@@ -9,7 +9,7 @@ from scipy.special import softmax
 
 from utils import prediction
 from utils.images import as_jpeg, to_pixels
-from utils.norms import norm, permuted as shuffled, random_of_norm
+from utils.attack.norms import norm, permuted as shuffled, random_of_norm
 
 NAMES = ("a", "b", "c", "d")
 SHAPE = (16, 24, 3)

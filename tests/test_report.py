@@ -13,7 +13,8 @@ from PIL import Image
 from scipy import stats
 
 import checkout
-from utils import report, report_figures, rows
+from utils import rows
+from utils.report import pictures, report
 from utils.files import sha256_of_file
 
 N = 120
@@ -125,7 +126,7 @@ def undrawn():
     drawn = {}
     with pytest.MonkeyPatch.context() as patch:
         for name in ("rate_table", "curves", "example_grid", "confusions", "class_rates"):
-            patch.setattr(report_figures, name, lambda path, *arguments: drawn.update(
+            patch.setattr(pictures, name, lambda path, *arguments: drawn.update(
                 {os.path.basename(path): arguments}))
         yield drawn
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from utils import table
+from utils.report import table
 
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
 PUBLISHED = {(source, model): 80.0 + i for i, (source, model) in enumerate(
@@ -210,7 +210,7 @@ def test_the_csv_holds_every_row_in_full_precision():
 
 
 def test_the_published_rates_are_the_papers():
-    path = os.path.join(os.path.dirname(os.path.abspath(table.__file__)), "..", "results",
+    path = os.path.join(os.path.dirname(os.path.abspath(table.__file__)), "..", "..", "results",
                         "published.csv")
     published = table.read_published(path)
     assert [published[source, model] for source, model in PUBLISHED] == [

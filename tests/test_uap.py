@@ -6,9 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from utils.deepfool import deepfool, targeted_deepfool
-from utils.fgsm import fgsm, targeted_fgsm
-from utils.uap import BLOCK, State, universal_perturbation
+from utils.attack.deepfool import deepfool, targeted_deepfool
+from utils.attack.fgsm import fgsm, targeted_fgsm
+from utils.attack.uap import BLOCK, State, universal_perturbation
 
 STEP_SIZE = 0.03  # of the sign step; large, so that the toy is fooled within three passes
 MAX_ITER = 10

@@ -4,7 +4,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import sha256_of_file
-from utils.norms import norm
+from utils.attack.norms import norm
 
 TOLERANCE = 1e-5  # relative; float32 rounding of a projection
 

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 
 from utils.images import as_jpeg, in_background, to_model_input, to_pixels
-from utils.norms import norm, permuted, random_of_norm
+from utils.attack.norms import norm, permuted, random_of_norm
 
 JPEG_QUALITIES = (95, 75)
 CLEAN_PASSES, ATTACK_PASSES = 2, 6  # over the images, for the columns of predictions.csv

@@ -9,8 +9,8 @@ import numpy as np
 
 from utils.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from utils.files import replacing, write_text, writing
-from utils.norms import norm
-from utils.uap import State
+from utils.attack.norms import norm
+from utils.attack.uap import State
 
 LOG_BYTES = 120  # of a row of log.csv, about
 LOG_COLUMNS = ("visit", "pass", "file", "clean", "under_v", "iterations", "path", "norm")
@@ -75,7 +75,7 @@ class UapRun:
                     " ".join(names[l] for l in visit.path), "{:.6g}".format(size)))
             if visit.visit in self._snapshot_counts:
                 self._save_snapshot("images_{:07d}".format(visit.visit))
-        if not visits and not self.state.checked:
+        if self.state.between_passes:
             self._save_snapshot("pass_{:03d}".format(self.state.pass_number))
 
     def _save_snapshot(self, name):

@@ -9,7 +9,7 @@ import keras.backend as K
 import numpy as np
 import tensorflow as tf
 
-from utils.fast_gradients import FastGradients
+from utils.attack.fast_gradients import FastGradients
 
 
 class AttackGraph:

@@ -5,7 +5,7 @@ The study's published code and the follow-up paper take this step inside the UAP
 
 import numpy as np
 
-from utils.deepfool import Step
+from utils.attack.deepfool import Step
 
 STEP_SIZE = 0.001  # L-infinity, model-input units, as in the study's code; 0.0005 in the follow-up
 

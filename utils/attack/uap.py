@@ -8,7 +8,7 @@ import collections
 
 import numpy as np
 
-from utils.norms import project
+from utils.attack.norms import project
 
 BLOCK = 32  # images held at a time; also the largest batch given to the classifier
 
@@ -42,6 +42,11 @@ class State:
         self.hits = 0
         self.rates = []
 
+    @property
+    def between_passes(self):
+        """Whether no image of the next pass was shown yet."""
+        return self.position == 0
+
     def as_checkpoint(self):
         """(dict of JSON values, list of arrays) from which from_checkpoint makes the same State."""
         values = {key: value for key, value in vars(self).items() if key not in ("v", "clean")}
@@ -66,9 +71,9 @@ def universal_perturbation(state, read, logits, step, p, xi, passes, goal, seed,
     passes: at most so many over all images, each in a new order drawn from `seed`.
     goal: stop after a pass with at least this fooling rate on the images: 1 - delta in the paper.
     target: class to reach; None to leave the clean class.
-    Yields lists of Visits, and empty lists, with state.checked above 0, while the images are looked
-    at again after a pass, and with 0 when that is done. Each time `state` is complete, and only the
-    last visit of the list can have changed v.
+    Yields lists of Visits, and after a pass empty lists: with state.checked above 0 while the
+    images are looked at again, then one with state.between_passes. Each time `state` is complete,
+    and only the last visit of the list can have changed v.
 
     Each run of fooled images is checked in growing batches under the current v. Answers behind the
     first image that is not fooled are dropped, so every image meets the v that it would meet alone.

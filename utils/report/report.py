@@ -3,9 +3,9 @@
 import os
 import urllib.parse
 
-from utils import report_sections as sections
+from utils.report import sections
 from utils.files import write_text
-from utils.report_provenance import provenance
+from utils.report.provenance import provenance
 
 TABLE = "The table"
 INTRODUCTION = (

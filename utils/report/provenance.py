@@ -4,7 +4,7 @@ import collections
 import os
 import shlex
 
-from utils import markdown
+from utils.report import markdown
 from utils.files import read_json
 
 DIGITS = 16  # of a hash; the JSON files hold all 64

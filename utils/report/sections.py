@@ -5,12 +5,13 @@ import os
 
 import numpy as np
 
-from utils import markdown, metrics, report_figures
+from utils import metrics
+from utils.report import markdown, pictures
 from utils.classifier import ARCHITECTURES
-from utils.curve import images_needed
+from utils.report.curve import images_needed
 from utils.datasets import SOURCES
 from utils.files import sha256_of_file
-from utils.table import SOURCE_TITLES, is_cell
+from utils.report.table import SOURCE_TITLES, is_cell
 
 RATES = tuple(k / 10 for k in range(1, 10))  # at which the curves are compared
 DOMAIN = "isic2018"  # the source of the classifier's own domain; the others are natural images
@@ -103,7 +104,7 @@ def table(setting, published, draw):
                 rate.value)
     titles = collections.OrderedDict((s, source_title(s)) for s in setting.sources)
     return draw("table{}.png".format(setting.suffix), "The table as a picture",
-                report_figures.rate_table, cells, setting.sources, setting.models, titles,
+                pictures.rate_table, cells, setting.sources, setting.models, titles,
                 "Fooling rate on the test images, %; {}\ncontrols: a random vector of the same "
                 "norm, the UAP's own values at random places".format(
                     setting.title)) + markdown.table(
@@ -170,7 +171,7 @@ def curve(setting, draw):
         return ["No run has snapshots.", ""]
     titles = collections.OrderedDict((s, source_title(s)) for s in setting.sources)
     lines = draw("curve{}.png".format(setting.suffix), "Fooling rate against images shown",
-                 report_figures.curves, panels, titles, setting.title)
+                 pictures.curves, panels, titles, setting.title)
     lines += [
         "Images shown count every pass: an image shown in two passes counts twice. The control is "
         "that of the finished UAP. Below: the images shown when a curve first reaches a rate, "
@@ -248,7 +249,7 @@ def _examples(runs, title, read_images, name, draw):
             chosen = [e.rows[i] for i in places]
             panels.append((uap_title, v, [caption(row, "uap") for row in chosen],
                            [row["uap"] != row["clean"] for row in chosen]))
-    return draw(name, title, report_figures.example_grid, images, [
+    return draw(name, title, pictures.example_grid, images, [
         "true {}\n{}".format(first.rows[i]["label"], caption(first.rows[i], "clean"))
         for i in places], panels, title)
 
@@ -292,7 +293,7 @@ def classes(setting, draw):
                 for name, part in zip(dominant, (clean, attacked, attacked[hits]))])
         lines += draw("confusion-{}{}.png".format(model, setting.suffix),
                       "Predictions of {}, clean and under the UAPs".format(model),
-                      report_figures.confusions, panels, names,
+                      pictures.confusions, panels, names,
                       "{}: predictions of the test images, clean and under the UAP".format(model))
     lines += ["The dominant label: the class that is predicted most often, and its share.", ""]
     return lines + markdown.table(["model", "UAP from", "clean images", "attacked images",
@@ -374,7 +375,7 @@ def sensitivity(setting, draw):
                             "fooling rate where the model was right", "where it was wrong"], body)
     if panels:
         lines += draw("classes{}.png".format(setting.suffix), "Fooling rate of each true class",
-                      report_figures.class_rates, panels, titles,
+                      pictures.class_rates, panels, titles,
                       "Fooling rate of each true class; bars: Wilson 95 %")
         lines += ["Fooling rate of each true class:", ""] + markdown.table(
             ["model", "true class", "images"] + list(titles.values()), per_class)
