@@ -13,6 +13,7 @@ import signal
 import sys
 import tarfile
 import tracemalloc
+import types
 import zipfile
 
 import numpy as np
@@ -23,6 +24,7 @@ import checkout
 from data import archives, natural_images, prepare, skin_lesions
 from utils import classifier, datasets
 from utils.images import list_images, read_image
+import web
 from web import Site, serving
 
 KILLED = 9
@@ -53,9 +55,10 @@ def run(tmp_path, capsys, monkeypatch):
 
     killed_at: end the process, as SIGKILL does, before it renames or removes a file for that time.
     """
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    monkeypatch.setattr("data.download.FIRST_WAIT", 0.001)
-    monkeypatch.setattr(os, "sync", lambda: None)  # of the whole machine: slow
+    web.allow(monkeypatch)
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+    releases = []  # what the process would do at its end
+    monkeypatch.setattr("utils.files.atexit", types.SimpleNamespace(register=releases.append))
 
     def command(words):
         monkeypatch.setattr(sys, "argv", ["prepare.py"] + [str(word) for word in words]
@@ -64,6 +67,9 @@ def run(tmp_path, capsys, monkeypatch):
             prepare.run_script(prepare.main)
         except SystemExit as error:
             return error.code
+        finally:
+            while releases:
+                releases.pop()()
         return 0
 
     def killed(words, killed_at):

@@ -93,6 +93,23 @@ def hold_for_writing(folder, name):
     atexit.register(release)
 
 
+def publish(work, folder):
+    """Put the finished folder `work` in the place of `folder`, of which nothing stays.
+
+    A process killed in between leaves `work` whole: call it again. Once all is moved, that does
+    nothing. Both are on one disk. Raises UserError.
+    """
+    earlier = work + ".earlier"
+    with writing(folder):
+        if os.path.exists(work):
+            os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
+            shutil.rmtree(earlier, ignore_errors=True)
+            if os.path.exists(folder):
+                os.rename(folder, earlier)
+            os.rename(work, folder)
+    shutil.rmtree(earlier, ignore_errors=True)
+
+
 def write_text(path, text):
     """Write `text` to `path` as UTF-8."""
     with replacing(path) as temporary:
