@@ -1,7 +1,4 @@
-"""Images out of archives that nobody vouches for: what tarfile, gzip and zipfile check, counts.
-
-A name in an archive becomes part of a path only where a regular expression matched its base name.
-"""
+"""Files out of archives that nobody vouches for: what tarfile, gzip and zipfile check, counts."""
 
 import collections
 import contextlib
@@ -32,7 +29,7 @@ def checked(path):
     try:
         yield
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, OverflowError,
-            RuntimeError, OSError) as error:  # RuntimeError: of zipfile, for what it cannot unpack
+            RuntimeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk; gzip's own have no number
         raise BadArchive("{}: cut, damaged or no such archive ({}); get it again from its "
@@ -57,8 +54,8 @@ class _Header(tarfile.TarInfo):
 
 def _open(path):
     with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if packed else open(path, "rb")
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    return gzip.open(path) if is_gzip else open(path, "rb")
 
 
 def _walk(file, begin=0):
@@ -76,9 +73,9 @@ def _walk(file, begin=0):
 
 
 def members(path):
-    """Yield the Member of each plain file in a tar (gzip or not), or of each image in a folder.
+    """Yield the Member of each plain file in a tar, gzip or not, or of each image in a folder.
 
-    Raises UserError, after what came before the fault was given.
+    A fault raises UserError only when all that comes before it was given.
     """
     if os.path.isdir(path):
         for name in list_images(path):

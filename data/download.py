@@ -64,9 +64,8 @@ def download(url, path, size=None, md5=None, bar=True):
 def _receive(url, path, size, md5, bar):
     """Add what one connection brings to the unfinished file.
 
-    The length of the whole and its version at the server, an ETag or date, are kept beside it, so
-    that bytes of two versions are never joined.
-    Returns (whether it is whole, its bytes). Raises as download() does.
+    The length of the whole and its version, an ETag or date, are kept beside it: bytes of two
+    versions are never joined. Returns (whether it is whole, its bytes). Raises Absent, UserError.
     """
     part, name = unfinished(path), os.path.basename(path) if bar else None
     total = version = None
@@ -99,10 +98,7 @@ def _receive(url, path, size, md5, bar):
 
 
 def _append(answer, file, total, name):
-    """Copy an answer's body. total: bytes of the whole file, or None. name: to show, or None.
-
-    Returns as _receive() does.
-    """
+    """Copy an answer's body. total: bytes of the whole file, or None. Returns as _receive()."""
     require_space(os.path.dirname(file.name), (total or 0) - file.tell())
     with tqdm(desc=name, initial=file.tell(), total=total, unit="B", unit_scale=True,
               disable=not name) as progress:
@@ -118,18 +114,17 @@ def _append(answer, file, total, name):
 
 
 def _get(url, headers):
-    """The server's answer, of status 200, 206 or 416, whose body is still to be read."""
+    """The server's answer, whose body is still to be read. Raises Absent, UserError."""
     try:
         answer = SESSION.get(url, headers=headers, stream=True, timeout=TIMEOUT)
-    except (requests.exceptions.InvalidSchema, requests.exceptions.MissingSchema) as error:
-        raise UserError("{}: {}; downloads are made over https only".format(url, error))
-    except requests.RequestException as error:
-        raise UserError("{}: {}; gave up, the same command continues".format(url, error))
-    if answer.status_code in (200, 206, 416):  # 416: the file is shorter than what we have
+        if answer.status_code in ABSENT:
+            raise Absent("{}: the server answers {}".format(url, answer.status_code))
+        if answer.status_code != 416:  # the file is shorter than what we have of it
+            answer.raise_for_status()
         return answer
-    answer.close()
-    raise (Absent if answer.status_code in ABSENT else UserError)(
-        "{}: the server answers {} {}".format(url, answer.status_code, answer.reason))
+    except requests.RequestException as error:
+        raise UserError("{}: {}; {}".format(url, error, "downloads are made over https only" if (
+            isinstance(error, ValueError)) else "gave up, the same command continues"))
 
 
 def require_rest(folder, size):

@@ -36,9 +36,9 @@ PLACES = {"open_images_v5": ((r"[0-9a-f]{16}\.jpg", "test"),),
 
 
 def ready(args, record):
-    """How many images are there, 0 when they are to be prepared.
+    """The number of images, 0 when they are to be prepared. UserError: others are there.
 
-    record: of prepared.json, or None. Raises UserError when others are there than are asked for.
+    record: what prepared.json says, or None.
     """
     folder, fault = os.path.join(args.data_dir, args.dataset), None
     count = sum(name.lower().endswith(EXTENSIONS) and not name.startswith(".")
@@ -57,14 +57,13 @@ def ready(args, record):
 
 def make(args, work):
     """Bring the sample below the folder `work`. Returns the record. Raises UserError."""
-    if args.archive:
-        return _take(args, work)
-    if args.dataset == "open_images_v5":
-        return _download(args, work)
-    raise UserError(
-        "ILSVRC2012 cannot be downloaded without an account: register at image-net.org, download "
-        "ILSVRC2012_img_train.tar (138 GB) or ILSVRC2012_img_val.tar (6.3 GB), and give it with "
-        "--archive")
+    if not args.archive and args.dataset == "ilsvrc2012":
+        raise UserError(
+            "ILSVRC2012 cannot be downloaded without an account: register at image-net.org, "
+            "download ILSVRC2012_img_train.tar (138 GB) or ILSVRC2012_img_val.tar (6.3 GB), and "
+            "give it with --archive")
+    paths, origin = (_take if args.archive else _download)(args, work)
+    return _record(args, work, paths, **origin)
 
 
 def place_of(dataset, name):
@@ -108,7 +107,7 @@ def draw(classes, n, seed):
 
 
 def _take(args, work):
-    """Draw the sample from args.archive and write it. Returns the record. Raises UserError."""
+    """Write the sample of args.archive. Returns (its paths, the origin). Raises UserError."""
     if args.dataset == "ilsvrc2012" and args.check_md5:
         found = md5_of_file(args.archive)
         if found not in [md5 for md5, _, _ in ILSVRC_ARCHIVES.values()]:
@@ -134,8 +133,7 @@ def _take(args, work):
     targets = [(_reuse(args, work, path), member) for path, member in sample.items()]
     require_space(work, sum(member.size for path, member in targets if not os.path.exists(path)))
     extract(args.archive, tqdm(targets, desc="writing", unit="image"))
-    return _record(args, work, sample, archive=os.path.abspath(args.archive),
-                   classes=len(classes), of=total)
+    return sample, {"archive": os.path.abspath(args.archive), "classes": len(classes), "of": total}
 
 
 def _reuse(args, work, path):
@@ -168,7 +166,7 @@ def _record(args, work, paths, **origin):
 
 
 def _download(args, work):
-    """Download the sample of Open Images, one by one. Returns the record. Raises UserError."""
+    """Download the sample of Open Images. Returns (its paths, the origin). Raises UserError."""
     names = _open_images_names(os.path.join(work, "test-images-with-rotation.csv"))
     if args.num_images > len(names):
         raise UserError("--num-images {}: the test set has {} images".format(
@@ -193,7 +191,7 @@ def _download(args, work):
     if absent:
         print("{} images are not at the address any more, others were drawn instead".format(
             len(absent)))
-    return _record(args, work, kept, address=OPEN_IMAGES_ADDRESS, absent=list(absent))
+    return kept, {"address": OPEN_IMAGES_ADDRESS, "absent": list(absent)}
 
 
 def _open_images_names(path):
