@@ -22,12 +22,18 @@ from utils.errors import UserError, run_script
 from utils.training import RECIPES
 
 
+# The choices that make a training another training.
+CHOICES = ("model", "dataset", "weights", "recipe", "epochs", "learning_rate", "batch_size",
+           "image_size", "seed")
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--model", required=True, choices=ARCHITECTURES, help="architecture")
-    add("--name", help="name of the model's files (default: the architecture)")
+    add("--name", type=arguments.folder_name,
+        help="name of the model's files (default: the architecture)")
     add("--dataset", default="isic2018", metavar="NAME",
         help="isic2018, or a folder below --data-dir with a folder of images for each class, or "
              "with images and labels.csv of rows file,label (default: %(default)s)")
@@ -36,10 +42,11 @@ def parse_arguments():
     add("--models-dir", default="models", help="where to write (default: %(default)s)")
     add("--split", default="image", metavar="image|lesion|FOLDER",
         help="image: 70/30 by class, as the study; lesion: no lesion on both sides; or a folder "
-             "with train.csv and test.csv of rows file,label (default: %(default)s)")
+             "with train.csv and test.csv, or the authors' train_pre.csv and test_pre.csv, of rows "
+             "file,label (default: %(default)s)")
     add("--weights", default="imagenet", metavar="imagenet|none|FILE",
         help="to start from: Keras' ImageNet weights, random ones, or an h5 file of this "
-             "architecture and as many classes (default: %(default)s)")
+             "architecture, without top or with any (default: %(default)s)")
     add("--recipe", default="study", choices=sorted(RECIPES),
         help="study: 100 epochs, no balancing, no augmentation; follow-up: 50 epochs, classes "
              "balanced by oversampling, images rotated and shifted (default: %(default)s)")
@@ -57,7 +64,7 @@ def parse_arguments():
     add("--checkpoint-batches", type=arguments.count,
         help="batches between two checkpoints (default: as --checkpoint-seconds)")
     add("--restart", action="store_true",
-        help="begin anew where an interrupted run would be continued")
+        help="train anew where the training would be continued or is finished")
     args = parser.parse_args()
     if args.image_size < MIN_IMAGE_SIZE[args.model]:
         parser.error("--image-size {}: {} needs at least {}".format(
@@ -71,7 +78,9 @@ def parse_arguments():
         args.name = args.name or "{}-{}".format(args.model, args.dataset)
     if args.weights not in ("imagenet", "none") and not os.path.isfile(args.weights):
         parser.error("--weights {}: no such file; expected imagenet, none, or an h5 file that "
-                     "train_model.py wrote".format(args.weights))
+                     "Keras or train_model.py wrote".format(args.weights))
+    args.name = args.name or args.model
+    args.epochs = args.epochs or RECIPES[args.recipe].epochs
     return args
 
 
@@ -101,8 +110,7 @@ def fit(args, model, images, labels, num_classes, path, identity):
     from utils import training
     from utils.checkpoint import Schedule, StopRequest, load_checkpoint, save_checkpoint
 
-    recipe = RECIPES[args.recipe]
-    epochs = args.epochs or recipe.epochs
+    recipe, epochs = RECIPES[args.recipe], args.epochs
     training.compile_for_training(model, args.learning_rate)
     progress = {"history": [], "batches": 0, "totals": [0, 0.0, 0.0]}
     checkpoint = load_checkpoint(path, identity, args.restart)
@@ -130,7 +138,7 @@ def fit(args, model, images, labels, num_classes, path, identity):
     stop = StopRequest()
     due = Schedule(args.checkpoint_seconds, args.checkpoint_batches)
     with tqdm(total=epochs * per_epoch, initial=len(history) * per_epoch + progress["batches"],
-              unit="batch", desc="training " + (args.name or args.model)) as bar:
+              unit="batch", desc="training " + args.name) as bar:
         for epoch, order in orders():
             rate = training.learning_rate(recipe, args.learning_rate, epoch)
             K.set_value(model.optimizer.lr, rate)
@@ -159,7 +167,7 @@ def fit(args, model, images, labels, num_classes, path, identity):
 
 def main():
     args = parse_arguments()
-    name = args.name or args.model
+    name = args.name
     dataset = datasets.labelled_images(args.data_dir, args.dataset)
     split = make_split(args, dataset.labels)
 
@@ -167,23 +175,34 @@ def main():
     from sklearn.metrics import confusion_matrix
 
     from utils import classifier, figures
-    from utils.checkpoint import remove_checkpoint
+    from utils.checkpoint import is_finished, remove_checkpoint
     from utils.files import (hold_for_writing, require_space, sha256_of_file, sha256_of_lines,
                              write_text)
     from utils.images import read_images, to_model_input
     from utils.metrics import accuracy, recall_per_class
-    from utils.attack.norms import mean_norm
+    from utils.attack.norms import is_grey, mean_norm
     from utils.provenance import environment, now
 
     started = now()
+    weights_path = os.path.join(args.models_dir, name + ".h5")
+    split_hashes = {side: sha256_of_lines(",".join(row) for row in rows)
+                    for side, rows in zip(split._fields, split)}
+    from_file = args.weights not in ("imagenet", "none")
+    identity = dict({option: getattr(args, option) for option in CHOICES},
+                    split_sha256=split_hashes,
+                    weights_sha256=sha256_of_file(args.weights) if from_file else None)
+    if not args.restart and is_finished(classifier.description_path(weights_path), identity):
+        print("{}: finished; --restart trains it anew".format(weights_path))
+        return
     hold_for_writing(args.models_dir, name)
     classifier.start_session(args.seed, inference=False)
     class_names = dataset.class_names
-    from_file = args.weights not in ("imagenet", "none")
     model = classifier.build_classifier(args.model, args.image_size, len(class_names),
                                         None if from_file else args.weights)
+    weights_from = {"imagenet": "ImageNet by Keras", "none": "random"}.get(args.weights)
     if from_file:
-        classifier.load_weights(model, args.weights, args.model)
+        weights_from = classifier.load_weights(model, args.weights, args.model, class_names)
+        print("{file}: {layers} layers loaded; the head is {head}".format(**weights_from))
 
     require_space(args.models_dir, 5 * 4 * model.count_params())  # checkpoint: weights and momenta
     folder = os.path.join(args.data_dir, dataset.image_folder)
@@ -193,16 +212,11 @@ def main():
                                    args.image_size, "reading {} images".format(side))
         labels[side] = np.array([class_names.index(label) for _, label in rows])
 
-    weights_path = os.path.join(args.models_dir, name + ".h5")
     details = classifier.details_folder(weights_path)
-    split_hashes = {side: sha256_of_lines(",".join(row) for row in rows)
-                    for side, rows in zip(split._fields, split)}
     checkpoint_path = os.path.join(details, "checkpoint.npz")
     began = time.time()
-    history = fit(args, model, images, labels, len(class_names), checkpoint_path, dict(
-        vars(args), epochs=None, restart=None, checkpoint_seconds=None, checkpoint_batches=None,
-        split_sha256=split_hashes,
-        weights_sha256=sha256_of_file(args.weights) if from_file else None))
+    history = fit(args, model, images, labels, len(class_names), checkpoint_path,
+                  dict(identity, epochs=None))
     seconds = time.time() - began
 
     columns = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy")
@@ -242,6 +256,9 @@ def main():
         image_folder=dataset.image_folder,
         image_size=args.image_size,
         scaling=classifier.SCALING,
+        grey=is_grey(images["train"]),
+        weights_from=weights_from,
+        identity=identity,
         mean_norms={"2": mean_norm(images["train"], 2), "inf": mean_norm(images["train"], np.inf)},
         split={side: {"images": len(rows), "sha256": split_hashes[side]}
                for side, rows in zip(split._fields, split)},

@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import replacing, unfinished
+from utils.files import read_json, replacing, unfinished
 
 
 def save_checkpoint(path, identity, progress, arrays):
@@ -39,14 +39,28 @@ def load_checkpoint(path, identity, restart):
             arrays = [file[name] for name in sorted(file.files) if name != "header"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError("{}: not a checkpoint ({}); {}".format(path, error, mend))
+    require_same(path, header["identity"], identity, "an interrupted run")
+    return header["progress"], arrays
+
+
+def is_finished(path, identity):
+    """Whether the JSON file `path` is of a finished run of this identity; UserError: of another."""
+    if not os.path.exists(path):
+        return False
+    there = read_json(path, "--restart makes it anew", ("identity",))["identity"]
+    require_same(path, there, identity, "a finished run")
+    return True
+
+
+def require_same(path, there, identity, what):
+    """Raise UserError, naming what differs, when `there`, found at `path`, is not `identity`."""
     here = json.loads(json.dumps(identity))
-    there = header["identity"]
     differing = sorted(key for key in set(here) | set(there) if here.get(key) != there.get(key))
     if differing:
-        raise UserError("{}: an interrupted run with other arguments: {}; give them again, or {}"
-                        .format(path, ", ".join("{} {} then, {} now".format(
-                            key, there.get(key), here.get(key)) for key in differing), mend))
-    return header["progress"], arrays
+        raise UserError(
+            "{}: {} with other arguments: {}; give them again, or another --name, or --restart to "
+            "begin anew".format(path, what, ", ".join("{} {} then, {} now".format(
+                key, there.get(key), here.get(key)) for key in differing)))
 
 
 def remove_checkpoint(path):

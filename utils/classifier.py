@@ -13,19 +13,12 @@ from utils.errors import UserError
 from utils.files import read_json, replacing, sha256_of_file, sha256_of_lines, write_json
 from utils.images import PIXEL_OFFSET, PIXEL_SCALE
 from utils.splits import read_rows
+from utils.weights import load_weights, missing_imagenet_weights
 
 ARCHITECTURES = ("VGG16", "ResNet50", "InceptionV3")
 MIN_IMAGE_SIZE = {"VGG16": 32, "ResNet50": 32, "InceptionV3": 75}  # what keras_applications accepts
 
 SCALING = {"offset": PIXEL_OFFSET, "scale": PIXEL_SCALE}
-
-# MD5 of the files that Keras downloads, as keras_applications 1.0.8 lists them.
-IMAGENET_MD5 = {
-    "VGG16": "6d6bbae143d832006294945121d1f1fc",
-    "ResNet50": "a268eb855778b3df3c7506639542a6af",
-    "InceptionV3": "bcbd6486424b2319ff4ef7d526e38f63",
-}
-
 
 def start_session(seed, inference):
     """Begin an empty TensorFlow graph in which every random operation is seeded.
@@ -90,7 +83,8 @@ def build_classifier(architecture, image_size, num_classes, weights=None):
     except Exception as error:  # Keras raises a bare Exception when the download fails
         if weights != "imagenet":
             raise
-        raise UserError(missing_imagenet_weights(architecture, error))
+        raise UserError(missing_imagenet_weights(
+            architecture, _module(architecture).WEIGHTS_PATH_NO_TOP, error))
     features = layers.GlobalAveragePooling2D(name="features")(base.output)
     logits = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(base.input, layers.Activation("softmax", name="softmax")(logits))
@@ -121,34 +115,6 @@ def _batch_normalization_for_inference(**options):
     from keras import layers
 
     return functools.partial(layers.BatchNormalization(**options), training=False)
-
-
-def missing_imagenet_weights(architecture, error):
-    """What to do when Keras cannot download ImageNet weights, as the message of a UserError."""
-    address = _module(architecture).WEIGHTS_PATH_NO_TOP
-    home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
-    return (
-        "the ImageNet weights of {} could not be loaded ({}); without a connection, download {} "
-        "(md5 {}) elsewhere and put it into {}, or use --weights none or --weights FILE".format(
-            architecture, error, address, IMAGENET_MD5[architecture], os.path.join(home, "models")))
-
-
-def load_weights(model, path, architecture):
-    """Load the weights of a file into `model`, layer by layer in order.
-
-    path: h5 file of a whole model or of its weights; the follow-up paper's files load too.
-    Raises UserError when the file is missing, is no h5 file, or has other layers.
-    """
-    if not os.path.isfile(path):
-        raise UserError("{}: no such weights file; train one with train_model.py".format(path))
-    try:
-        model.load_weights(path)
-    except (OSError, KeyError) as error:
-        raise UserError("{}: not an h5 file with Keras weights ({}); train it again".format(
-            path, error))
-    except (ValueError, IndexError) as error:
-        raise UserError("{}: these weights are not those of {} with {} classes ({})".format(
-            path, architecture, model.output_shape[-1], error))
 
 
 def description_path(weights_path):
@@ -205,7 +171,7 @@ def _copy_without_times(source, target):
 
 
 REQUIRED = ("architecture", "class_names", "image_size", "mean_norms", "scaling", "image_folder",
-            "split", "weights")
+            "split", "weights", "grey")
 
 
 def read_description(path):
@@ -246,7 +212,10 @@ def load_classifier(path, description):
     """Build the model that `description` names and load its weights. Raises UserError."""
     model = build_classifier(description["architecture"], description["image_size"],
                              len(description["class_names"]))
-    load_weights(model, path, description["architecture"])
+    loaded = load_weights(model, path, description["architecture"], description["class_names"])
+    if loaded["head"] != "loaded":
+        raise UserError("{}: its last layer is not one of {} classes; train the model again".format(
+            path, len(description["class_names"])))
     return model
 
 
