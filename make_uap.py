@@ -16,7 +16,6 @@ command again does nothing where the run is finished, and continues it where it 
 until it is finished, its files are in a hidden folder beside its place.
 """
 
-import argparse
 import csv
 import os
 
@@ -37,18 +36,12 @@ CHOICES = (("attack", "deepfool", "{}"), ("norm", float("inf"), "l{:g}"),
            ("target", None, "target-{}"), ("step_size", 0.001, "step-{:g}"), ("seed", 0, "seed-{}"))
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
+def add_options(add, add_source):
     add("--model-file", required=True, metavar="FILE", help="a model that train_model.py wrote")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--source", metavar="|".join(datasets.SOURCES),
-                        help="images below --data-dir; the data set that the model was trained on "
-                             "(isic2018, or its name): the model's training images")
-    source.add_argument("--source-dir", metavar="FOLDER", help="any folder of images")
-    add("--data-dir", default="data", help="(default: %(default)s)")
-    add("--results-dir", default="results", help="where to write (default: %(default)s)")
+    add_source("--source", metavar="|".join(datasets.SOURCES),
+               help="images below --data-dir; the data set that the model was trained on "
+                    "(isic2018, or its name): the model's training images")
+    add_source("--source-dir", metavar="FOLDER", help="any folder of images")
     add("--name", type=arguments.folder_name,
         help="name of the run's folder (default: the source and every choice that is not the "
              "default)")
@@ -68,15 +61,15 @@ def parse_arguments():
     add("--target", metavar="CLASS", help="make every image this class (default: any other class)")
     add("--step-size", type=arguments.positive,
         help="of --attack fgsm, L-infinity, model-input units (default: %(default)s)")
-    add("--seed", type=arguments.seed, help="(default: %(default)s)")
-    add("--checkpoint-seconds", type=arguments.positive, default=60,
-        help="time between two checkpoints (default: %(default)s)")
-    add("--checkpoint-images", type=arguments.count,
-        help="images between two checkpoints (default: as --checkpoint-seconds)")
     add("--max-broken-share", type=arguments.share, default=0.01,
         help="stop when more than this share of the images cannot be read (default: %(default)s)")
-    add("--restart", action="store_true",
-        help="make the run anew where it would be continued or is finished")
+
+
+def parse_arguments():
+    parser = arguments.script_parser(__doc__, "data-dir", "results-dir", "seed",
+                                     "checkpoint-seconds", "restart")
+    add_options(parser.add_argument,
+                parser.add_mutually_exclusive_group(required=True).add_argument)
     parser.set_defaults(**{option: default for option, default, _ in CHOICES})
     return parser.parse_args()
 
@@ -168,7 +161,7 @@ def follow(events, args, run, bar):
     from utils.checkpoint import Schedule, StopRequest
 
     state, stop = run.state, StopRequest()
-    due = Schedule(args.checkpoint_seconds, args.checkpoint_images)
+    due = Schedule(args.checkpoint_seconds)
     fooled = shown = 0  # in this pass, since this start
     for event in events:
         run.record(event)
@@ -188,7 +181,7 @@ def follow(events, args, run, bar):
             bar.write("after pass {}: {:.1%} of the images {}".format(
                 event.number, event.rate,
                 "fooled" if args.target is None else "predicted as " + args.target))
-        if stop.received or due(len(visits)):
+        if stop.received or due():
             run.save_checkpoint()
         if stop.received:
             raise KeyboardInterrupt

@@ -71,25 +71,15 @@ def remove_checkpoint(path):
 
 
 class Schedule:
-    """When the next checkpoint is due: after so many seconds, or so many items of work.
+    """Says, each time it is asked, whether so many seconds have passed since it last said yes."""
 
-    seconds: float. count: int, or None for no such limit.
-    """
+    def __init__(self, seconds):
+        self._seconds, self._since = seconds, time.time()
 
-    def __init__(self, seconds, count):
-        self._seconds, self._count = seconds, count
-        self._begin()
-
-    def _begin(self):
-        self._since, self._items = time.time(), 0
-
-    def __call__(self, items):
-        """Count `items` more; True, once, when a checkpoint is due."""
-        self._items += items
-        due = (time.time() - self._since > self._seconds
-               or self._count is not None and self._items >= self._count)
+    def __call__(self):
+        due = time.time() - self._since > self._seconds
         if due:
-            self._begin()
+            self._since = time.time()
         return due
 
 
