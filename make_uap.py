@@ -190,7 +190,8 @@ def follow(events, args, run, bar):
 def finish(args, run, model_name, model, files, xi, started):
     """Write images.csv, uap.npy, uap.png and run.json, publish the run, and say what was done."""
     from utils import figures
-    from utils.files import replacing, sha256_of_file, write_json
+    from utils.files import replacing, sha256_of_file
+    from utils.json_files import write_json
     from utils.provenance import environment, now
     from utils.uap_run import save_perturbation
 

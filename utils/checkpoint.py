@@ -9,7 +9,8 @@ import zipfile
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import read_json, replacing, unfinished
+from utils.files import replacing, unfinished
+from utils.json_files import OBJECT, fields, read_json
 
 
 def save_checkpoint(path, identity, progress, arrays):
@@ -47,7 +48,7 @@ def is_finished(path, identity):
     """Whether the JSON file `path` is of a finished run of this identity; UserError: of another."""
     if not os.path.exists(path):
         return False
-    there = read_json(path, "--restart makes it anew", ("identity",))["identity"]
+    there = read_json(path, fields(identity=OBJECT), "--restart makes it anew")["identity"]
     require_same(path, there, identity, "a finished run")
     return True
 

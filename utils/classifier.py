@@ -9,8 +9,9 @@ import types
 
 import numpy as np
 
+from utils import json_files
 from utils.errors import UserError
-from utils.files import read_json, replacing, sha256_of_file, sha256_of_lines, write_json
+from utils.files import replacing, sha256_of_file, sha256_of_lines
 from utils.images import PIXEL_OFFSET, PIXEL_SCALE
 from utils.splits import read_rows
 from utils.weights import load_weights, missing_imagenet_weights
@@ -154,7 +155,7 @@ def save_classifier(arrays, path, description):
             with h5py.File(temporary, "w") as file:
                 _copy_without_times(with_times, file)
     weights = {"file": os.path.basename(path), "sha256": sha256_of_file(path)}
-    write_json(description_path(path), dict(description, weights=weights))
+    json_files.write_json(description_path(path), dict(description, weights=weights))
 
 
 def _copy_without_times(source, target):
@@ -170,20 +171,13 @@ def _copy_without_times(source, target):
             target.create_dataset(name, data=item[()], track_times=False)
 
 
-REQUIRED = ("architecture", "class_names", "image_size", "mean_norms", "scaling", "image_folder",
-            "split", "weights", "grey")
-
-
 def read_description(path):
     """Read and check the JSON beside a weights file. Raises UserError."""
-    mend = "train_model.py writes it beside the weights"
     if not os.path.isfile(path):
         raise UserError("{}: no such model file; train one with train_model.py".format(path))
     json_path = description_path(path)
-    description = read_json(json_path, mend, REQUIRED)
-    if description["architecture"] not in ARCHITECTURES:
-        raise UserError("{}: architecture {}, expected one of {}".format(
-            json_path, description["architecture"], ", ".join(ARCHITECTURES)))
+    description = json_files.read_json(json_path, json_files.MODEL,
+                                       "train_model.py writes it beside the weights")
     if description["scaling"] != SCALING:
         raise UserError("{}: made for inputs scaled as {}, this code scales as {}".format(
             json_path, description["scaling"], SCALING))
