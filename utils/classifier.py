@@ -103,7 +103,8 @@ def _suited_to_random_weights():
     Convolution kernels are drawn from He's distribution (He et al. 2015, equation 10): with
     Glorot's, Keras' choice, a signal loses half its variance in each rectified layer, and VGG16
     learns nothing for a long time. Batch normalisation averages over about 10 steps, not 100: the
-    averages of a short training would else be those of its first steps.
+    averages of a short training would else be those of its first steps. Which initialiser the
+    follow-up paper's models from random weights had is not published.
     """
     from keras import layers
 
