@@ -17,7 +17,7 @@ from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError
 
 UAP = ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012",
-       "--num-images", "6", "--passes", "2", "--checkpoint-images", "1")
+       "--num-images", "6", "--passes", "2", "--checkpoint-seconds", "0.000001")
 
 # Runs a command with 256 kB of disk below the folder results/, in a mount namespace of its own.
 SMALL_DISK = "mount -t tmpfs -o size=256k tmpfs results && exec \"$0\" \"$@\""

@@ -8,9 +8,10 @@ import pytest
 
 from utils.attack.deepfool import deepfool, targeted_deepfool
 from utils.attack.fgsm import fgsm, targeted_fgsm
-from utils.attack.uap import BLOCK, State, universal_perturbation
+from utils.attack.state import BLOCK, LookedAgain, PassDone, Shown, State
+from utils.attack.uap import universal_perturbation
 
-STEP_SIZE = 0.03  # of the sign step; large, so that the toy is fooled within three passes
+STEP_SIZE = 0.1  # of the sign step; large, so that it changes labels of the toy
 MAX_ITER = 10
 XI = {2: 0.9, np.inf: 0.15}
 
@@ -42,13 +43,13 @@ def start(classifier, images, attack="deepfool", p=np.inf, target=None, passes=3
 
     state = state or State(classifier.shape, len(images))
     return state, universal_perturbation(
-        state, read, logits, step_function(classifier, attack, target), p, XI[p], passes, goal,
-        seed, target)
+        state, read, logits, step_function(classifier, attack, target), p, XI[p], passes, seed,
+        target, goal)
 
 
 def run(classifier, images, **settings):
     state, loop = start(classifier, images, **settings)
-    return state, [visit for visits in loop for visit in visits]
+    return state, [visit for event in loop if isinstance(event, Shown) for visit in event.visits]
 
 
 def plain_step(classifier, x, attack, label, target):
@@ -82,18 +83,24 @@ def plain_algorithm(classifier, images, attack="deepfool", p=np.inf, target=None
 
     xi = xi or XI[p]
     v, visits, rates = np.zeros(classifier.shape), [], []
-    while len(rates) < passes and (not rates or rates[-1] < goal):
-        for i in np.random.RandomState([seed, len(rates)]).permutation(len(images)):
+    for number in range(passes):
+        if number and goal is not None:
+            rates.append(np.mean([is_fooled(x, v) for x in images if x is not None]))
+            if rates[-1] >= goal:
+                break
+        for i in np.random.RandomState([seed, number]).permutation(len(images)):
             if images[i] is None:
                 continue
             x, under_v, path = images[i].astype(np.float64), classifier.top(images[i] + v), []
+            kept = False
             if not is_fooled(x, v):
                 dv, path = plain_step(classifier, x + v, attack, classifier.top(x), target)
-                v = v + dv
-                v = (np.clip(v, -xi, xi) if p == np.inf else
-                     v * min(1, xi / np.sqrt((v ** 2).sum())))
-            visits.append((len(visits) + 1, len(rates) + 1, i, classifier.top(x), under_v, path))
-        rates.append(np.mean([is_fooled(x, v) for x in images if x is not None]))
+                kept = is_fooled(x, v + dv)
+                if kept:
+                    v = v + dv
+                    v = (np.clip(v, -xi, xi) if p == np.inf else
+                         v * min(1, xi / np.sqrt((v ** 2).sum())))
+            visits.append((len(visits) + 1, number + 1, i, classifier.top(x), under_v, path, kept))
     return v, visits, rates
 
 
@@ -104,7 +111,8 @@ def assert_same_run(classifier, images, **settings):
     assert [tuple(visit) for visit in visits] == plain_visits
     assert state.rates == pytest.approx(rates, abs=1e-12)
     np.testing.assert_allclose(state.v, v, rtol=0, atol=1e-6)
-    assert state.visits == len(visits) and state.updates == sum(bool(t[-1]) for t in visits)
+    assert state.visits == len(visits) and state.updates == sum(t[-1] for t in visits)
+    assert state.steps == sum(bool(t.path) for t in visits)
     return state, visits
 
 
@@ -124,6 +132,45 @@ def test_the_loop_is_algorithm_1(toy, p, target, attack, hidden, seed):
 
 
 @pytest.mark.parametrize("target", [None, 0])
+@pytest.mark.parametrize("p", [2, np.inf])
+def test_a_step_that_does_not_change_the_label_is_dropped(toy, p, target):
+    classifier = toy(0, hidden=10)
+    images = list(classifier.images(60))
+    short, _ = start(classifier, images, attack="fgsm", p=p, target=target, passes=1)
+    before, dropped, kept = short.v.copy(), 0, 0
+    for event in start(classifier, images, "fgsm", p, target, passes=1, state=short)[1]:
+        for visit in event.visits if isinstance(event, Shown) else ():
+            if visit.path:
+                x, label = images[visit.index], classifier.top(images[visit.index])
+                if visit.kept:
+                    kept += 1
+                else:
+                    np.testing.assert_array_equal(short.v, before)
+                    ascent = plain_step(classifier, x + before, "fgsm", label, target)[0]
+                    after = classifier.top(x + before + ascent)
+                    assert after == label if target is None else after != target
+                    dropped += 1
+            before = short.v.copy()
+    assert dropped > 2 and kept > 2
+    assert short.steps == dropped + kept and short.updates == kept
+
+
+def test_a_deepfool_step_that_has_not_converged_is_dropped(toy):
+    classifier = toy(1, hidden=10)
+    images = list(classifier.images(40))
+
+    def one_iteration_too_short(x, label):
+        return deepfool(x, classifier.differences, label, overshoot=0, max_iter=1)
+
+    state = State(classifier.shape, len(images))
+    visits = [visit for event in universal_perturbation(
+        state, lambda indices: iter([images[i] for i in indices]), classifier.logits,
+        one_iteration_too_short, 2, 9.0, 1, 0) if isinstance(event, Shown)
+        for visit in event.visits if visit.path]
+    assert any(visit.kept for visit in visits) and not all(visit.kept for visit in visits)
+
+
+@pytest.mark.parametrize("target", [None, 0])
 @pytest.mark.parametrize("attack", ["deepfool", "fgsm"])
 def test_unreadable_images_are_passed_over_as_if_the_order_did_not_hold_them(toy, attack, target):
     classifier = toy(0, hidden=10)
@@ -139,14 +186,14 @@ def test_unreadable_images_are_passed_over_as_if_the_order_did_not_hold_them(toy
 
 def test_without_a_readable_image_nothing_is_visited_and_v_stays_zero(toy):
     state, visits = run(toy(0), [None] * 3, passes=1)
-    assert visits == [] and not state.v.any() and state.rates == [0]
+    assert visits == [] and not state.v.any() and state.pass_number == 1
 
 
 @pytest.mark.parametrize("target", [None, 0])
 def test_one_image_is_enough(toy, target):
     classifier = toy(1, hidden=10)
     state, visits = assert_same_run(classifier, [classifier.image_of(2)], target=target, p=2)
-    assert visits[0].path and state.rates[-1] == 1
+    assert visits[0].path and visits[0].kept and state.rates == [1]
 
 
 @pytest.mark.parametrize("target", [0, 2])
@@ -195,25 +242,32 @@ def test_every_pass_shows_each_image_once_in_an_order_that_the_seed_decides(toy)
     assert passes == orders(4) and passes[0] != orders(5)[0]
 
 
-def test_only_the_last_visit_of_a_list_changes_v(toy):
+def test_only_the_last_visit_of_an_event_changes_v(toy):
     classifier = toy(0, hidden=10)
     state, loop = start(classifier, list(classifier.images(3 * BLOCK)), passes=1)
     lengths, before = [], state.v.copy()
-    for visits in loop:
+    for event in loop:
+        visits = event.visits if isinstance(event, Shown) else []
         lengths.append(len(visits))
-        changed = bool(visits and visits[-1].path)
+        changed = bool(visits and visits[-1].kept)
         assert not any(visit.path for visit in visits[:-1])
         assert np.array_equal(state.v, before) != changed
         before = state.v.copy()
     assert lengths[-1] == 0 and max(lengths) > 1
 
 
-def test_after_a_pass_the_loop_yields_after_each_block_that_it_looks_at_again(toy):
+def test_all_images_are_looked_at_again_only_where_the_rate_decides_about_another_pass(toy):
     classifier = toy(0)
-    state, loop = start(classifier, list(classifier.images(3 * BLOCK - 1)), passes=2)
-    checked = [(state.pass_number, state.checked) for visits in loop if not visits]
-    assert checked == [(0, BLOCK), (0, 2 * BLOCK), (0, 3 * BLOCK - 1), (1, 0),
-                       (1, BLOCK), (1, 2 * BLOCK), (1, 3 * BLOCK - 1), (2, 0)]
+    images = list(classifier.images(3 * BLOCK - 1))
+
+    def others(goal):
+        _, loop = start(classifier, images, passes=2, goal=goal)
+        return [event for event in loop if not isinstance(event, Shown)]
+
+    assert others(None) == [PassDone(1, None), PassDone(2, None)]
+    *looks, first, second = others(1.0)
+    assert looks == [LookedAgain(BLOCK), LookedAgain(2 * BLOCK), LookedAgain(3 * BLOCK - 1)]
+    assert first.number == 1 and 0 < first.rate < 1 and second == PassDone(2, None)
 
 
 def by_checkpoint(state):
@@ -239,8 +293,8 @@ def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(
     settings = dict(attack=attack, p=p, target=target, passes=2, seed=3)
     asked, visited, checkpoints = [], [], []
     whole, loop = start(classifier, images, asked=asked, **settings)
-    for visits in loop:
-        visited += visits
+    for event in loop:
+        visited += event.visits if isinstance(event, Shown) else []
         checkpoints.append((keep(whole), len(visited), len(asked)))
     assert len(checkpoints) > 20 and whole.pass_number == 2
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from utils.errors import UserError
 from utils.files import replacing, unfinished
+from utils.json_files import OBJECT, fields, read_json
 
 
 def save_checkpoint(path, identity, progress, arrays):
@@ -39,14 +40,28 @@ def load_checkpoint(path, identity, restart):
             arrays = [file[name] for name in sorted(file.files) if name != "header"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise UserError("{}: not a checkpoint ({}); {}".format(path, error, mend))
+    require_same(path, header["identity"], identity, "an interrupted run")
+    return header["progress"], arrays
+
+
+def is_finished(path, identity):
+    """Whether the JSON file `path` is of a finished run of this identity; UserError: of another."""
+    if not os.path.exists(path):
+        return False
+    there = read_json(path, fields(identity=OBJECT), "--restart makes it anew")["identity"]
+    require_same(path, there, identity, "a finished run")
+    return True
+
+
+def require_same(path, there, identity, what):
+    """Raise UserError, naming what differs, when `there`, found at `path`, is not `identity`."""
     here = json.loads(json.dumps(identity))
-    there = header["identity"]
     differing = sorted(key for key in set(here) | set(there) if here.get(key) != there.get(key))
     if differing:
-        raise UserError("{}: an interrupted run with other arguments: {}; give them again, or {}"
-                        .format(path, ", ".join("{} {} then, {} now".format(
-                            key, there.get(key), here.get(key)) for key in differing), mend))
-    return header["progress"], arrays
+        raise UserError(
+            "{}: {} with other arguments: {}; give them again, or another --name, or --restart to "
+            "begin anew".format(path, what, ", ".join("{} {} then, {} now".format(
+                key, there.get(key), here.get(key)) for key in differing)))
 
 
 def remove_checkpoint(path):
@@ -57,25 +72,15 @@ def remove_checkpoint(path):
 
 
 class Schedule:
-    """When the next checkpoint is due: after so many seconds, or so many items of work.
+    """Says, each time it is asked, whether so many seconds have passed since it last said yes."""
 
-    seconds: float. count: int, or None for no such limit.
-    """
+    def __init__(self, seconds):
+        self._seconds, self._since = seconds, time.time()
 
-    def __init__(self, seconds, count):
-        self._seconds, self._count = seconds, count
-        self._begin()
-
-    def _begin(self):
-        self._since, self._items = time.time(), 0
-
-    def __call__(self, items):
-        """Count `items` more; True, once, when a checkpoint is due."""
-        self._items += items
-        due = (time.time() - self._since > self._seconds
-               or self._count is not None and self._items >= self._count)
+    def __call__(self):
+        due = time.time() - self._since > self._seconds
         if due:
-            self._begin()
+            self._since = time.time()
         return due
 
 

@@ -9,23 +9,17 @@ import types
 
 import numpy as np
 
+from utils import json_files
 from utils.errors import UserError
-from utils.files import read_json, replacing, sha256_of_file, sha256_of_lines, write_json
+from utils.files import replacing, sha256_of_file, sha256_of_lines
 from utils.images import PIXEL_OFFSET, PIXEL_SCALE
 from utils.splits import read_rows
+from utils.weights import load_weights, missing_imagenet_weights
 
 ARCHITECTURES = ("VGG16", "ResNet50", "InceptionV3")
 MIN_IMAGE_SIZE = {"VGG16": 32, "ResNet50": 32, "InceptionV3": 75}  # what keras_applications accepts
 
 SCALING = {"offset": PIXEL_OFFSET, "scale": PIXEL_SCALE}
-
-# MD5 of the files that Keras downloads, as keras_applications 1.0.8 lists them.
-IMAGENET_MD5 = {
-    "VGG16": "6d6bbae143d832006294945121d1f1fc",
-    "ResNet50": "a268eb855778b3df3c7506639542a6af",
-    "InceptionV3": "bcbd6486424b2319ff4ef7d526e38f63",
-}
-
 
 def start_session(seed, inference):
     """Begin an empty TensorFlow graph in which every random operation is seeded.
@@ -90,7 +84,8 @@ def build_classifier(architecture, image_size, num_classes, weights=None):
     except Exception as error:  # Keras raises a bare Exception when the download fails
         if weights != "imagenet":
             raise
-        raise UserError(missing_imagenet_weights(architecture, error))
+        raise UserError(missing_imagenet_weights(
+            architecture, _module(architecture).WEIGHTS_PATH_NO_TOP, error))
     features = layers.GlobalAveragePooling2D(name="features")(base.output)
     logits = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(base.input, layers.Activation("softmax", name="softmax")(logits))
@@ -108,7 +103,8 @@ def _suited_to_random_weights():
     Convolution kernels are drawn from He's distribution (He et al. 2015, equation 10): with
     Glorot's, Keras' choice, a signal loses half its variance in each rectified layer, and VGG16
     learns nothing for a long time. Batch normalisation averages over about 10 steps, not 100: the
-    averages of a short training would else be those of its first steps.
+    averages of a short training would else be those of its first steps. Which initialiser the
+    follow-up paper's models from random weights had is not published.
     """
     from keras import layers
 
@@ -121,34 +117,6 @@ def _batch_normalization_for_inference(**options):
     from keras import layers
 
     return functools.partial(layers.BatchNormalization(**options), training=False)
-
-
-def missing_imagenet_weights(architecture, error):
-    """What to do when Keras cannot download ImageNet weights, as the message of a UserError."""
-    address = _module(architecture).WEIGHTS_PATH_NO_TOP
-    home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
-    return (
-        "the ImageNet weights of {} could not be loaded ({}); without a connection, download {} "
-        "(md5 {}) elsewhere and put it into {}, or use --weights none or --weights FILE".format(
-            architecture, error, address, IMAGENET_MD5[architecture], os.path.join(home, "models")))
-
-
-def load_weights(model, path, architecture):
-    """Load the weights of a file into `model`, layer by layer in order.
-
-    path: h5 file of a whole model or of its weights; the follow-up paper's files load too.
-    Raises UserError when the file is missing, is no h5 file, or has other layers.
-    """
-    if not os.path.isfile(path):
-        raise UserError("{}: no such weights file; train one with train_model.py".format(path))
-    try:
-        model.load_weights(path)
-    except (OSError, KeyError) as error:
-        raise UserError("{}: not an h5 file with Keras weights ({}); train it again".format(
-            path, error))
-    except (ValueError, IndexError) as error:
-        raise UserError("{}: these weights are not those of {} with {} classes ({})".format(
-            path, architecture, model.output_shape[-1], error))
 
 
 def description_path(weights_path):
@@ -188,7 +156,7 @@ def save_classifier(arrays, path, description):
             with h5py.File(temporary, "w") as file:
                 _copy_without_times(with_times, file)
     weights = {"file": os.path.basename(path), "sha256": sha256_of_file(path)}
-    write_json(description_path(path), dict(description, weights=weights))
+    json_files.write_json(description_path(path), dict(description, weights=weights))
 
 
 def _copy_without_times(source, target):
@@ -204,20 +172,13 @@ def _copy_without_times(source, target):
             target.create_dataset(name, data=item[()], track_times=False)
 
 
-REQUIRED = ("architecture", "class_names", "image_size", "mean_norms", "scaling", "image_folder",
-            "split", "weights")
-
-
 def read_description(path):
     """Read and check the JSON beside a weights file. Raises UserError."""
-    mend = "train_model.py writes it beside the weights"
     if not os.path.isfile(path):
         raise UserError("{}: no such model file; train one with train_model.py".format(path))
     json_path = description_path(path)
-    description = read_json(json_path, mend, REQUIRED)
-    if description["architecture"] not in ARCHITECTURES:
-        raise UserError("{}: architecture {}, expected one of {}".format(
-            json_path, description["architecture"], ", ".join(ARCHITECTURES)))
+    description = json_files.read_json(json_path, json_files.MODEL,
+                                       "train_model.py writes it beside the weights")
     if description["scaling"] != SCALING:
         raise UserError("{}: made for inputs scaled as {}, this code scales as {}".format(
             json_path, description["scaling"], SCALING))
@@ -246,7 +207,10 @@ def load_classifier(path, description):
     """Build the model that `description` names and load its weights. Raises UserError."""
     model = build_classifier(description["architecture"], description["image_size"],
                              len(description["class_names"]))
-    load_weights(model, path, description["architecture"])
+    loaded = load_weights(model, path, description["architecture"], description["class_names"])
+    if loaded["head"] != "loaded":
+        raise UserError("{}: its last layer is not one of {} classes; train the model again".format(
+            path, len(description["class_names"])))
     return model
 
 

@@ -47,27 +47,16 @@ def learning_curve(path, history, title):
     save(figure, path)
 
 
-def confusion_matrix(path, counts, class_names, title, ylabel, xlabel):
-    """A confusion matrix; each cell shows its count, shaded by its share of the row.
+def confusion_matrix(path, labels, predictions, class_names, title):
+    """A confusion matrix in counts. labels, predictions: int, (n,)."""
+    from sklearn.metrics import ConfusionMatrixDisplay
 
-    counts: int, (K, K), rows `ylabel`, columns `xlabel`.
-    """
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 1.6 + 0.55 * len(class_names)
-    figure, axis = plt.subplots(figsize=(size + 0.8, size))
-    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row in range(len(class_names)):
-        for column in range(len(class_names)):
-            axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=8,
-                      color="white" if shares[row, column] > 0.5 else "black")
-    axis.set_xticks(range(len(class_names)))
-    axis.set_xticklabels(class_names, rotation=45, ha="right")
-    axis.set_yticks(range(len(class_names)))
-    axis.set_yticklabels(class_names)
-    axis.set_xlabel(xlabel)
-    axis.set_ylabel(ylabel)
+    size = 2.4 + 0.55 * len(class_names)
+    figure, axis = plt.subplots(figsize=(size, size))
+    ConfusionMatrixDisplay.from_predictions(
+        labels, predictions, labels=range(len(class_names)), display_labels=class_names,
+        cmap="Blues", xticks_rotation=45, ax=axis)
     axis.set_title(title, fontsize=10)
-    figure.colorbar(picture, ax=axis, label="share of the row", fraction=0.046)
     save(figure, path)
 
 

@@ -5,7 +5,7 @@ import collections
 import numpy as np
 
 from utils.images import as_jpeg, in_background, to_model_input, to_pixels
-from utils.attack.norms import norm, permuted, random_of_norm
+from utils.attack.norms import is_grey, norm, permuted, random_of_norm
 
 JPEG_QUALITIES = (95, 75)
 CLEAN_PASSES, ATTACK_PASSES = 2, 6  # over the images, for the columns of predictions.csv
@@ -87,8 +87,8 @@ def attack_columns(predictor, sha256, v, p, seed):
         columns["jpeg{}".format(quality)] = in_file(
             lambda pixels, quality=quality: _as_jpegs(pixels, quality))
     columns["clean_jpeg75"] = predictor.clean(75).classes
-    for name, control in (("random", random_of_norm(v.shape, p, norm(v, p), seed)),
-                          ("permuted", permuted(v, seed))):
+    random = random_of_norm(v.shape, p, norm(v, p), seed, is_grey(v))
+    for name, control in (("random", random), ("permuted", permuted(v, seed))):
         columns[name] = predictor.predict(lambda pixels: to_model_input(pixels) + control).classes
     for name, predicted in (("clean", clean), ("uap", attacked)):
         columns[name + "_confidence"] = ["{:.4f}".format(c) for c in predicted.confidences]

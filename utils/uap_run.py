@@ -10,10 +10,11 @@ import numpy as np
 from utils.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from utils.files import replacing, write_text, writing
 from utils.attack.norms import norm
-from utils.attack.uap import State
+from utils.attack.state import PassDone, Shown, State
 
 LOG_BYTES = 120  # of a row of log.csv, about
-LOG_COLUMNS = ("visit", "pass", "file", "clean", "under_v", "iterations", "path", "norm")
+# kept: whether the step went into v, yes or no; empty where v fooled the image already
+LOG_COLUMNS = ("visit", "pass", "file", "clean", "under_v", "iterations", "path", "kept", "norm")
 
 
 def snapshot_counts(n):
@@ -34,14 +35,15 @@ class UapRun:
     identity is continued, unless `restart`. files: names of the n images. shape: of v. p: the
     norm to log. Raises UserError when an interrupted run has another identity.
 
-    state: the State of the UAP loop. broken: dict from the name of an unreadable file to the
+    state: the State of the UAP loop. snapshots: dict from the name of each snapshot to the number of
+    images shown and the seconds of computing until then. broken: dict from the name of an unreadable file to the
     reason. resumed: whether an interrupted run is continued.
     """
 
     def __init__(self, folder, identity, files, class_names, shape, p, restart):
         parent, name = os.path.split(folder)
         self.folder, self.work = folder, os.path.join(parent, "." + name + ".partial")
-        self._identity, self._files, self._class_names, self._p = identity, files, class_names, p
+        self.identity, self._files, self._class_names, self._p = identity, files, class_names, p
         self._log_path = os.path.join(self.work, "log.csv")
         self._checkpoint_path = os.path.join(self.work, "checkpoint.npz")
         self._snapshot_counts = snapshot_counts(len(files))
@@ -51,9 +53,11 @@ class UapRun:
             progress, arrays = checkpoint
             self.state = State.from_checkpoint(progress["state"], arrays)
             self.broken, self._seconds = progress["broken"], progress["seconds"]
+            self.snapshots = progress["snapshots"]
             os.truncate(self._log_path, progress["log_bytes"])
         else:
-            self.state, self.broken, self._seconds = State(shape, len(files)), {}, 0.0
+            self.state, self._seconds = State(shape, len(files)), 0.0
+            self.broken, self.snapshots = {}, {}
             shutil.rmtree(self.work, ignore_errors=True)
             write_text(self._log_path, ",".join(LOG_COLUMNS) + "\n")
         self._began = time.time()
@@ -63,31 +67,35 @@ class UapRun:
         """Time spent so far, over all starts."""
         return self._seconds + time.time() - self._began
 
-    def record(self, visits):
+    def record(self, event):
         """Write what the UAP loop yielded: a row for each visit, v where a snapshot is due."""
-        size = norm(self.state.v, self._p)
-        names = self._class_names
-        for visit in visits:
+        if isinstance(event, PassDone):
+            self._save_snapshot("pass_{:03d}".format(event.number))
+        if not isinstance(event, Shown):
+            return
+        size, names = norm(self.state.v, self._p), self._class_names
+        for visit in event.visits:
             with writing(self._log_path):
                 csv.writer(self._log, lineterminator="\n").writerow((
                     visit.visit, visit.pass_number, self._files[visit.index], names[visit.clean],
                     names[visit.predicted], len(visit.path),
-                    " ".join(names[l] for l in visit.path), "{:.6g}".format(size)))
+                    " ".join(names[l] for l in visit.path),
+                    ("yes" if visit.kept else "no") if visit.path else "", "{:.6g}".format(size)))
             if visit.visit in self._snapshot_counts:
                 self._save_snapshot("images_{:07d}".format(visit.visit))
-        if self.state.between_passes:
-            self._save_snapshot("pass_{:03d}".format(self.state.pass_number))
 
     def _save_snapshot(self, name):
         save_perturbation(os.path.join(self.work, "snapshots", name + ".npy"), self.state.v)
+        self.snapshots[name] = {"images": self.state.visits, "seconds": round(self.seconds(), 1)}
 
     def save_checkpoint(self):
         with writing(self._log_path):
             self._log.flush()
             os.fsync(self._log.fileno())
         values, arrays = self.state.as_checkpoint()
-        save_checkpoint(self._checkpoint_path, self._identity, {
-            "state": values, "broken": self.broken, "seconds": self.seconds(),
+        save_checkpoint(self._checkpoint_path, self.identity, {
+            "state": values, "broken": self.broken, "snapshots": self.snapshots,
+            "seconds": self.seconds(),
             "log_bytes": os.path.getsize(self._log_path)}, arrays)
 
     def discard(self):

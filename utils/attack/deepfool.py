@@ -12,7 +12,8 @@ OVERSHOOT = 0.02  # eta in the paper
 
 # dv: float32, the step from x (zeros when x needs none). predicted: class of x, before the step.
 # path: the class l towards which each iteration went, so len(path) is the number of iterations.
-Step = collections.namedtuple("Step", "dv predicted path")
+# reached: class of x + dv, or None where the attack did not look.
+Step = collections.namedtuple("Step", "dv predicted path reached")
 
 
 def deepfool(x, differences, label, overshoot=OVERSHOOT, max_iter=50):
@@ -63,13 +64,14 @@ def _iterate(x, step_at, overshoot, max_iter):
     """Sum the steps r_i until `step_at` gives none: Algorithm 2, lines 3 to 13."""
     r = np.zeros_like(x)
     path = []
-    predicted = None
+    predicted = reached = None
     while len(path) < max_iter:
         f, l, r_i = step_at(x + np.float32(1 + overshoot) * r)
         if predicted is None:
             predicted = int(np.argmax(f))
         if r_i is None:
+            reached = int(np.argmax(f))
             break
         r += r_i.astype(np.float32)
         path.append(l)
-    return Step(np.float32(1 + overshoot) * r, predicted, path)
+    return Step(np.float32(1 + overshoot) * r, predicted, path, reached)

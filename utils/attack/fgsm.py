@@ -32,5 +32,5 @@ def _signed(x, logits_and_gradient, step_size, label):
     f, g = logits_and_gradient
     predicted = int(np.argmax(f))
     if g is None:
-        return Step(np.zeros_like(x), predicted, [])
-    return Step(np.float32(step_size) * np.sign(g).astype(np.float32), predicted, [label])
+        return Step(np.zeros_like(x), predicted, [], predicted)
+    return Step(np.float32(step_size) * np.sign(g).astype(np.float32), predicted, [label], None)

@@ -13,9 +13,14 @@ from utils.attack.fast_gradients import FastGradients
 
 
 class AttackGraph:
-    """model: a Keras classifier with a layer "logits", in a session started for inference."""
+    """model: a Keras classifier with a layer "logits", in a session started for inference.
 
-    def __init__(self, model):
+    grey: give only the grey part of each gradient, its mean over the channels, equal in all three:
+    an attack that follows it leaves grey images grey, as the authors' one-channel models do.
+    """
+
+    def __init__(self, model, grey=False):
+        self._grey = grey
         self._session = K.get_session()
         self._classifier = FastGradients(model)
         self._x = self._classifier.input
@@ -68,9 +73,13 @@ class AttackGraph:
 
     def _gradients_if(self, condition, make_cotangents):
         """The gradients for the cotangents (m, K), as (m, h, w, 3); (0, h, w, 3) if not."""
-        return tf.cond(condition,
-                       lambda: self._classifier.vector_jacobian(make_cotangents()),
-                       lambda: tf.zeros([0] + self._x.shape.as_list()[1:]))
+        def gradients():
+            found = self._classifier.vector_jacobian(make_cotangents())
+            if not self._grey:
+                return found
+            return tf.tile(tf.reduce_mean(found, -1, keepdims=True), (1, 1, 1, 3))
+
+        return tf.cond(condition, gradients, lambda: tf.zeros([0] + self._x.shape.as_list()[1:]))
 
     def _one_hot(self, label):
         return tf.one_hot(label, self._num_classes)[tf.newaxis]

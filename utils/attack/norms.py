@@ -31,17 +31,30 @@ def project(v, p, xi):
     return v if length <= xi else (v * (xi / length)).astype(np.float32)
 
 
-def random_of_norm(shape, p, size, seed):
+def random_of_norm(shape, p, size, seed, grey=False):
     """A random perturbation whose p-norm is `size`.
 
     p = 2: uniform on the sphere. p = inf: each entry uniform in -size..size, scaled so that the
-    largest is `size`. Returns float32, `shape`.
+    largest is `size`. grey: equal in the channels, shape[2]. Returns float32, `shape`.
     """
     random = np.random.RandomState(seed)
-    r = random.normal(size=shape) if p == 2 else random.uniform(-1, 1, shape)
+    drawn = shape[:2] + (1,) if grey else shape
+    r = random.normal(size=drawn) if p == 2 else random.uniform(-1, 1, drawn)
+    r = np.broadcast_to(r, shape)
     return (r * (size / norm(r, p))).astype(np.float32)
 
 
 def permuted(v, seed):
-    """The same values as v at random places (pixels and channels alike): keeps every p-norm."""
-    return np.random.RandomState(seed).permutation(v.ravel()).reshape(v.shape)
+    """The values of v, (h, w, c), at random places: keeps every p-norm.
+
+    Pixels and channels alike; where v is grey, pixels only, so that it stays grey.
+    """
+    random = np.random.RandomState(seed)
+    if is_grey(v):
+        return random.permutation(v.reshape(-1, v.shape[2])).reshape(v.shape)
+    return random.permutation(v.ravel()).reshape(v.shape)
+
+
+def is_grey(images):
+    """Whether the channels, the last axis of an array, are all equal."""
+    return bool((images == images[..., :1]).all())

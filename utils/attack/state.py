@@ -1,0 +1,168 @@
+"""What a UAP loop remembers from one image to the next, and how images come to it.
+
+The loop itself is utils/attack/uap.py; here is what it needs beside the paper's lines: reading in
+blocks, finding images that v fools already in batches, and a state that can be saved anywhere.
+"""
+
+import collections
+
+import numpy as np
+
+BLOCK = 32  # images held at a time; also the largest batch given to the classifier
+
+BROKEN = -2   # in State.clean: the image could not be read, once; it is left out from then on
+UNKNOWN = -1  # in State.clean: not predicted yet
+
+# One image shown. visit: count from 1 over all passes. index: of the image. clean: class of x.
+# predicted: class of x + v before the step. path: see deepfool.Step; empty when v fooled it.
+# kept: whether its step went into v.
+Visit = collections.namedtuple("Visit", "visit pass_number index clean predicted path kept")
+
+# The events of a loop. Shown: these images were; only the last of them can have changed v.
+# LookedAgain: of all images, so many were predicted for the fooling rate after a pass. PassDone:
+# its number, from 1, and that rate, or None where it was not asked for.
+Shown = collections.namedtuple("Shown", "visits")
+LookedAgain = collections.namedtuple("LookedAgain", "images")
+PassDone = collections.namedtuple("PassDone", "number rate")
+
+# An image that v may not fool. place: in the order of the pass. label: its clean class, or the
+# target.
+Candidate = collections.namedtuple("Candidate", "place index x label")
+
+
+class State:
+    """Everything a loop must remember from one image to the next.
+
+    v: float32, (h, w, c). clean: int, (n,), the classifier's labels of the clean images.
+    pass_number: passes completed. position: place in the current pass's order. visits, steps,
+    updates: images shown, steps made, and steps that went into v, so far. ahead: how many images to
+    check next in one batch. checked, hits: how many images were looked at again after the pass, and
+    how many of these are fooled. rates: that share, for each pass after which it was asked for.
+    """
+
+    def __init__(self, shape, n):
+        self.v = np.zeros(shape, np.float32)
+        self.clean = np.full(n, UNKNOWN, np.int64)
+        self.pass_number = self.position = self.visits = self.steps = self.updates = 0
+        self.ahead = 1
+        self.checked = self.hits = 0
+        self.rates = []
+
+    def as_checkpoint(self):
+        """(dict of JSON values, list of arrays) from which from_checkpoint makes the same State."""
+        values = {key: value for key, value in vars(self).items() if key not in ("v", "clean")}
+        return values, [self.v, self.clean]
+
+    @classmethod
+    def from_checkpoint(cls, values, arrays):
+        state = cls(arrays[0].shape, len(arrays[1]))
+        vars(state).update(values, v=arrays[0], clean=arrays[1])
+        return state
+
+
+class Showing:
+    """Shows the images to a loop. Arguments: see uap.universal_perturbation."""
+
+    def __init__(self, state, read, logits, target):
+        self._state, self._read, self._logits, self._target = state, read, logits, target
+
+    def fools(self, labels, indices):
+        """Bool (n,): whether these labels, predicted under v, are what the attack wants."""
+        if self._target is not None:
+            return labels == self._target
+        return labels != self._state.clean[indices]
+
+    def blocks(self, order, begin):
+        """The images of `order` from place `begin`, BLOCK places at a time.
+
+        Yields (end, places, indices, x): where the block ends; then of those that can be read
+        their places and indices, and x, float32 (m, h, w, c). Their clean labels are known then.
+        """
+        clean, images = self._state.clean, self._read(order[begin:])
+        for start in range(begin, len(order), BLOCK):
+            places = np.arange(start, min(start + BLOCK, len(order)))
+            x = [next(images) for _ in places]
+            end = start + len(x)
+            clean[order[places[[image is None for image in x]]]] = BROKEN
+            readable = np.flatnonzero(clean[order[places]] != BROKEN)
+            if not len(readable):
+                yield end, [], [], None
+                continue
+            indices, x = order[places[readable]], np.stack([x[i] for i in readable])
+            unknown = clean[indices] == UNKNOWN
+            if unknown.any():
+                clean[indices[unknown]] = self._logits(x[unknown]).argmax(axis=1)
+            yield end, places[readable], indices, x
+
+    def images(self, seed):
+        """The rest of the current pass, in its seeded order: a Candidate for an image that v may
+        not fool, which is to be answered by show(); Shown for images that it does.
+
+        Each run of fooled images is checked in growing batches under the current v. Answers behind
+        the first that is not fooled are dropped, so every image meets the v it would meet alone.
+        """
+        state = self._state
+        order = np.random.RandomState([seed, state.pass_number]).permutation(len(state.clean))
+        for end, places, indices, x in self.blocks(order, state.position - state.position % BLOCK):
+            i = int(np.searchsorted(places, state.position))
+            while i < len(places):
+                if state.ahead == 1:
+                    index = int(indices[i])
+                    yield Candidate(int(places[i]), index, x[i], int(
+                        state.clean[index]) if self._target is None else self._target)
+                    i += 1
+                    continue
+                labels = self._logits(x[i:i + state.ahead] + state.v).argmax(axis=1)
+                hits = self.fools(labels, indices[i:i + state.ahead])
+                state.ahead = min(2 * state.ahead, BLOCK) if hits.all() else 1
+                number = len(hits) if hits.all() else int(hits.argmin())
+                visits = [self._visit(int(places[j]), int(indices[j]), int(label), [], False)
+                          for j, label in zip(range(i, i + number), labels)]
+                i += number
+                if visits:
+                    yield Shown(visits)
+            state.position = end
+
+    def changes_label(self, x, step, label):
+        """Whether `step` from x, which is x_i + v, does what it is for: the class of x + dv is not
+        `label`, or it is when that is the target. A DeepFool that converged has seen that class."""
+        if not step.path:
+            return False
+        reached = step.reached
+        if reached is None:
+            reached = int(self._logits((x + step.dv)[np.newaxis]).argmax())
+        return (reached != label) == (self._target is None)
+
+    def show(self, candidate, step, kept):
+        """Note what came of a Candidate; the event to yield."""
+        state = self._state
+        state.ahead = 1 if step.path else 2
+        state.steps += bool(step.path)
+        state.updates += kept
+        return Shown([self._visit(candidate.place, candidate.index, step.predicted, step.path,
+                                  kept)])
+
+    def _visit(self, place, index, predicted, path, kept):
+        state = self._state
+        state.visits += 1
+        state.position = place + 1
+        return Visit(state.visits, state.pass_number + 1, index, int(state.clean[index]), predicted,
+                     path, kept)
+
+    def look_again(self):
+        """Predict all images under v, for the fooling rate after a pass; yields LookedAgain."""
+        state = self._state
+        for end, _, indices, x in self.blocks(np.arange(len(state.clean)), state.checked):
+            if len(indices):
+                labels = self._logits(x + state.v).argmax(axis=1)
+                state.hits += int(self.fools(labels, indices).sum())
+            state.checked = end
+            yield LookedAgain(end)
+        state.rates.append(state.hits / max(1, int((state.clean != BROKEN).sum())))
+
+    def end_pass(self, rate):
+        """Make ready for the next pass; the event to yield. rate: of look_again, or None."""
+        state = self._state
+        state.pass_number += 1
+        state.position = state.checked = state.hits = 0
+        return PassDone(state.pass_number, rate)
