@@ -9,22 +9,22 @@ when it is given again, and does nothing once the images are ready. While it wor
 a hidden folder, data/.isic2018.partial; only what is whole and checked takes its place.
 """
 
-import argparse
 import os
 import shutil
 
 from data import natural_images, skin_lesions
 from utils import arguments
 from utils.errors import UserError, run_script
-from utils.files import hold_for_writing, publish, read_json, write_json
+from utils.files import hold_for_writing, publish
+from utils.json_files import NATURAL, TEXT, fields, or_null, read_json, write_json
 from utils.provenance import now
 
 RECORD = "prepared.json"
+PREPARED = fields(images=NATURAL, seed=or_null(NATURAL), entries={"type": "array", "items": TEXT})
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.script_parser(__doc__)
     commands = parser.add_subparsers(dest="dataset", metavar="isic2018|open_images_v5|ilsvrc2012")
     commands.required = True
     lesions = commands.add_parser("isic2018", help="download, or take, the 10,015 images of Task 3")
@@ -47,19 +47,16 @@ def parse_arguments():
         command.add_argument(
             "--num-images", type=arguments.count, default=natural_images.NUM_IMAGES,
             help="how many, drawn with the seed (default: %(default)s)")
-        command.add_argument("--seed", type=arguments.seed, default=0,
-                             help="(default: %(default)s)")
+        command.add_argument("--seed", **arguments.SHARED["seed"])
     for command in (lesions, photographs, objects):
-        command.add_argument("--data-dir", default="data",
-                             help="where to put the data set (default: %(default)s)")
+        command.add_argument("--data-dir", **arguments.SHARED["data-dir"])
     return parser.parse_args()
 
 
 def read_record(folder):
     """What prepared.json in `folder` says; None when there is none. Raises UserError."""
     path = os.path.join(folder, RECORD)
-    return (read_json(path, "delete it", ("images", "seed", "entries"))
-            if os.path.exists(path) else None)
+    return read_json(path, PREPARED, "delete it") if os.path.exists(path) else None
 
 
 def finish(tree, folder):

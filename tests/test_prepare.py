@@ -25,7 +25,7 @@ from PIL import Image
 import checkout
 import web
 from data import archives, natural_images, prepare, skin_lesions
-from utils import classifier, datasets
+from utils import datasets, weights
 from utils.files import publish
 from utils.images import list_images, read_image
 from web import Site, serving
@@ -518,16 +518,10 @@ def test_what_another_call_left_behind_is_not_mixed_in(run, tmp_path, small_tar)
     assert len(contents(tmp_path / "data")) == 5
 
 
-def cut(path):
-    with open(str(path), "rb+") as file:
-        file.truncate(os.path.getsize(str(path)) - 11000)
-    return path
-
-
-def with_a_damaged_header(path):
+def edited(path, edit):
     content = open(path, "rb").read()
     with open(path, "wb") as file:
-        file.write(content.replace(WNIDS[1].encode() + b"_2", WNIDS[1].encode() + b"_9"))
+        file.write(edit(content))
     return path
 
 
@@ -536,9 +530,12 @@ NATURAL_FAULTS = {
     "a missing archive": (lambda p: ["--archive", "x.tar"], "x.tar not found"),
     "too many images": (lambda p: ["--archive", p, "--num-images", "13"], "12 images 13 asked"),
     "the default of 100,000": (lambda p: ["--archive", p], "12 images 100000 asked --num-images"),
-    "an archive that was cut": (lambda p: ["--archive", cut(p), "--num-images", "2"], "cut again"),
+    "an archive that was cut": (lambda p: [
+        "--archive", edited(p, lambda tar: tar[:-11000]), "--num-images", "2"], "cut again"),
     "a damaged header in a tar in it": (
-        lambda p: ["--archive", with_a_damaged_header(p), "--num-images", "2"], "checksum again"),
+        lambda p: ["--archive", edited(p, lambda tar: tar.replace(
+            WNIDS[1].encode() + b"_2", WNIDS[1].encode() + b"_9")), "--num-images", "2"],
+        "checksum again"),
     "a folder without images": (lambda p: ["--archive", os.path.dirname(os.__file__) + "/json"],
                                 "no image in this folder"),
     "another MD5": (lambda p: ["--archive", p, "--num-images", "2", "--check-md5"],
@@ -574,6 +571,8 @@ def test_another_seed_or_changed_images_are_told_and_nothing_is_touched(run, tmp
     assert contents(folder) == before
     (folder / list(before)[0]).unlink()
     fails(run, *words, saying="4 images, 5 were prepared")
+    (folder / "prepared.json").write_text('{"images": "4", "seed": 0, "entries": ["train"]}')
+    fails(run, *words, saying="prepared.json images delete it")
 
 
 def test_what_somebody_else_put_there_is_used_or_told_and_never_touched(run, tmp_path, small_tar):
@@ -724,17 +723,14 @@ def test_the_three_commands_of_the_readme_lead_from_nothing_to_what_the_scripts_
         assert len(list_images(os.path.join("data", datasets.SOURCES[source]))) == 6
 
 
-@pytest.mark.parametrize("architecture", sorted(classifier.IMAGENET_MD5))
+@pytest.mark.parametrize("architecture", sorted(weights.IMAGENET_MD5))
 def test_weights_that_cannot_be_downloaded_are_named_with_md5_address_and_folder(
         monkeypatch, architecture):
     """Against the source of the library that downloads and compares them."""
     module = {"VGG16": "vgg16", "ResNet50": "resnet50", "InceptionV3": "inception_v3"}[architecture]
     with open(importlib.util.find_spec("keras_applications." + module).origin) as file:
-        source = file.read()
-    name = module + "_weights_tf_dim_ordering_tf_kernels_notop.h5"
+        assert weights.IMAGENET_MD5[architecture] in file.read()
     monkeypatch.setenv("KERAS_HOME", "/somewhere")
-    message = classifier.missing_imagenet_weights(architecture, "no connection")
-    assert name in source and classifier.IMAGENET_MD5[architecture] in source
-    for words in ("/" + name, classifier.IMAGENET_MD5[architecture], "https://",
-                  os.path.join("/somewhere", "models")):
+    message = weights.missing_imagenet_weights(architecture, "https://a/b.h5", "no connection")
+    for words in ("https://a/b.h5", weights.IMAGENET_MD5[architecture], "/somewhere/models"):
         assert words in message

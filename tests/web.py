@@ -5,7 +5,11 @@ import http.server
 import threading
 import time
 
+from tqdm import tqdm
+
 from data import download
+
+tqdm.set_lock(threading.RLock())  # its own is shared with forks, and a killed one would keep it
 
 
 class Site:
