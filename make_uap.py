@@ -246,7 +246,7 @@ def main():
     from utils.checkpoint import is_finished
     from utils.files import hold_for_writing, require_space, sha256_of_lines
     from utils.provenance import now
-    from utils.uap_run import UapRun, disk_space
+    from utils.uap_run import UapRun, checkpoint_of, disk_space
 
     started = now()
     size = model["image_size"]
@@ -254,7 +254,7 @@ def main():
     identity = dict({option: value for option, value in arguments.as_json(args).items()
                      if option in [option for option, _, _ in CHOICES]},
                     model_sha256=model["weights"]["sha256"], images_sha256=sha256_of_lines(files))
-    if not args.restart and is_finished(os.path.join(where, "run.json"), identity):
+    if is_finished(os.path.join(where, "run.json"), identity, checkpoint_of(where), args.restart):
         print("{}{}: finished; --restart makes it anew".format(where, os.sep))
         return
     hold_for_writing(os.path.dirname(where), os.path.basename(where))

@@ -202,7 +202,10 @@ def main():
     if args.weights not in ("imagenet", "none"):
         identity["weights"] = sha256_of_file(args.weights)
     weights_path = os.path.join(args.models_dir, args.name + ".h5")
-    if not args.restart and is_finished(classifier.description_path(weights_path), identity):
+    details = classifier.details_folder(weights_path)
+    checkpoint_path = os.path.join(details, "checkpoint.npz")
+    if is_finished(classifier.description_path(weights_path), identity, checkpoint_path,
+                   args.restart):
         print("{}: finished; --restart trains it anew".format(weights_path))
         return
     hold_for_writing(args.models_dir, args.name)
@@ -214,8 +217,6 @@ def main():
     model, weights_from = start_model(args, len(class_names), class_names)
     require_space(args.models_dir, 5 * 4 * model.count_params())  # checkpoint: weights and momenta
     images, labels = read_split(args, dataset, split)
-    details = classifier.details_folder(weights_path)
-    checkpoint_path = os.path.join(details, "checkpoint.npz")
     history = train(args, model, images, labels, len(class_names), checkpoint_path,
                     dict(identity, epochs=None))  # an interrupted training may be lengthened
     scores, predictions = score(model, images, labels, class_names)

@@ -44,9 +44,13 @@ def load_checkpoint(path, identity, restart):
     return header["progress"], arrays
 
 
-def is_finished(path, identity):
-    """Whether the JSON file `path` is of a finished run of this identity; UserError: of another."""
-    if not os.path.exists(path):
+def is_finished(path, identity, checkpoint_path, restart):
+    """Whether nothing is left to do, because the JSON file `path` is of a run of this identity.
+
+    Never with `restart`, nor while an interrupted run is to be continued. Raises UserError, naming
+    what differs, when `path` is of another run, which must not be overwritten.
+    """
+    if restart or os.path.exists(checkpoint_path) or not os.path.exists(path):
         return False
     there = read_json(path, fields(identity=OBJECT), "--restart makes it anew")["identity"]
     require_same(path, there, identity, "a finished run")
