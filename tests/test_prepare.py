@@ -53,8 +53,7 @@ def contents(folder):
 def run(tmp_path, capsys, monkeypatch):
     """Function (words of the command) -> (exit code, output, errors), with tmp_path as --data-dir.
 
-    killed_at: end the process, as SIGKILL does, before it renames or removes a file for that time;
-    the result is the exit code alone.
+    killed_at: before which rename or removal the process is killed; the exit code alone comes then.
     """
     web.allow(monkeypatch)
     monkeypatch.setattr(os, "fsync", lambda file: None)
