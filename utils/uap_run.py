@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from utils.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
-from utils.files import replacing, write_text, writing
+from utils.files import publish, replacing, write_text, writing
 from utils.attack.norms import norm
 from utils.attack.state import PassDone, Shown, State
 
@@ -116,13 +116,7 @@ class UapRun:
     def publish(self):
         """Put the finished files in the place of those of an earlier run, if there was one."""
         self._log.close()
-        parent, name = os.path.split(self.folder)
-        earlier = os.path.join(parent, "." + name + ".earlier")
-        shutil.rmtree(earlier, ignore_errors=True)
-        if os.path.exists(self.folder):
-            os.rename(self.folder, earlier)
-        os.rename(self.work, self.folder)
-        shutil.rmtree(earlier, ignore_errors=True)
+        publish(self.work, self.folder)
         remove_checkpoint(os.path.join(self.folder, "checkpoint.npz"))
 
 
