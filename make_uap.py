@@ -19,7 +19,7 @@ import argparse
 import csv
 import os
 
-from utils import arguments, datasets
+from utils import arguments, datasets, device
 from utils.errors import UserError, run_script
 
 MAX_ITERATIONS = 10  # of DeepFool for one image inside the loop
@@ -56,6 +56,8 @@ def parse_arguments():
     add("--step-size", type=arguments.positive, default=0.001,
         help="of --attack fgsm, L-infinity, model-input units (default: %(default)s)")
     add("--seed", type=arguments.seed, default=0, help="(default: %(default)s)")
+    add("--device", choices=device.DEVICES, default="auto",
+        help="auto: a GPU, if TensorFlow sees one (default: %(default)s)")
     add("--checkpoint-seconds", type=arguments.positive, default=60,
         help="time between two checkpoints (default: %(default)s)")
     add("--checkpoint-images", type=arguments.count,
@@ -235,6 +237,7 @@ def main():
             args.target, args.model_file, " ".join(class_names)))
     target = None if args.target is None else class_names.index(args.target)
     folder, files = source_images(args, model)
+    device.choose(args.device)
 
     import numpy as np
     from tqdm import tqdm

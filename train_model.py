@@ -16,7 +16,7 @@ import argparse
 import os
 import time
 
-from utils import arguments, datasets, splits
+from utils import arguments, datasets, device, splits
 from utils.classifier import ARCHITECTURES, MIN_IMAGE_SIZE
 from utils.errors import UserError, run_script
 from utils.training import RECIPES
@@ -52,6 +52,8 @@ def parse_arguments():
     add("--limit", type=arguments.count,
         help="use at most this many training images and as many test images")
     add("--seed", type=arguments.seed, default=0, help="(default: %(default)s)")
+    add("--device", choices=device.DEVICES, default="auto",
+        help="auto: a GPU, if TensorFlow sees one (default: %(default)s)")
     add("--checkpoint-seconds", type=arguments.positive, default=600,
         help="time between two checkpoints (default: %(default)s)")
     add("--checkpoint-batches", type=arguments.count,
@@ -177,6 +179,7 @@ def main():
 
     started = now()
     hold_for_writing(args.models_dir, name)
+    device.choose(args.device)
     classifier.start_session(args.seed, inference=False)
     class_names = dataset.class_names
     from_file = args.weights not in ("imagenet", "none")
