@@ -55,7 +55,8 @@ mkdir -p .venv-uv/uv/bin
 cp uv .venv-uv/uv/bin/uv
 """
 CONDA = """#!/bin/sh
-[ "$*" = "create -y -q -p $PWD/.venv-conda --override-channels -c conda-forge python=3.7" ] || exit 2
+[ "$*" = "create -y -q -p $PWD/.venv-conda --override-channels -c conda-forge python=3.7" ] ||
+    exit 2
 mkdir .venv-conda .venv-conda/bin || exit 2
 cp python37 .venv-conda/bin/python
 """
@@ -112,8 +113,8 @@ EVERYTHING = dict(on_path(python3_7=GOOD, uv=UV, python3=PYTHON3, micromamba=CON
 @pytest.mark.parametrize("programs, environment, taken", [
     (dict(EVERYTHING, mine=GOOD), {"PYTHON": "./mine"}, r"./mine (\$PYTHON)"),
     (EVERYTHING, {}, r"python3\.7 (PATH)"),
-    (dict(of_pyenv("3.7.9", GOOD), **of_pyenv("3.7.16", GOOD)), {}, r"3\.7\.16/bin/python (pyenv)"),
-    (dict(of_pyenv("3.7.9", GOOD), **of_pyenv("3.7.16", BROKEN)), {}, r"3\.7\.9/bin/python (pyenv)"),
+    (dict(of_pyenv("3.7.9", GOOD), **of_pyenv("3.7.16", GOOD)), {}, r"/3\.7\.16/.* (pyenv)"),
+    (dict(of_pyenv("3.7.9", GOOD), **of_pyenv("3.7.16", BROKEN)), {}, r"/3\.7\.9/.* (pyenv)"),
     (of_pyenv("3.8.18", GOOD), {}, None),
     (on_path(uv=UV, conda=CONDA), {}, r"cpython-3\.7\.9-.*/bin/python3\.7 (uv)"),
     (on_path(uv=NEWER_UV, python3=OFFLINE), {}, "(uv)"),
@@ -168,7 +169,7 @@ def test_an_unknown_source_is_an_error(project):
 def test_a_processor_without_tensorflow_is_sent_to_docker(project):
     add(project, dict(EVERYTHING, **on_path(uname="#!/bin/sh\necho arm64\n")))
     code, _, errors = run(project)
-    assert code == 2 and "x86-64 only, and this is arm64" in errors and "docker build" in errors
+    assert code == 2 and "x86-64 only, this is arm64" in errors and "docker build" in errors
 
 
 @pytest.mark.parametrize("interrupted, whole", [

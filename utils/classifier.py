@@ -52,7 +52,7 @@ def session_config():
     """The options of every session, as a TensorFlow ConfigProto.
 
     TensorFlow's rewriting of the graph is off: it takes seconds for each new set of outputs, and
-    made neither training nor attack faster (ResNet50, InceptionV3, 2 cores). So is its compiler XLA.
+    made neither training nor attack faster (ResNet50, InceptionV3, 2 cores). XLA is off, too.
     """
     import tensorflow as tf
 

@@ -11,7 +11,7 @@
 # that makes a working environment, or the one that PYTHON_SOURCE names:
 #     python3.7   of the PATH
 #     pyenv       its newest 3.7
-#     uv          fetches one into .venv-uv; uv itself is fetched, too, where it is absent or too new
+#     uv          fetches one into .venv-uv; where uv is absent or too new, it is fetched, too
 #     conda       or micromamba or mamba: makes one in .venv-conda, from conda-forge only
 set -eu
 cd "$(dirname "$0")/.."
@@ -64,7 +64,8 @@ from_conda() {  # an interrupted one leaves a Python that starts: only .venv-con
     for conda in micromamba mamba conda; do
         command -v "$conda" >/dev/null 2>&1 || continue
         rm -rf .venv-conda
-        "$conda" create -y -q -p "$PWD/.venv-conda" --override-channels -c conda-forge python=3.7 >&2 &&
+        "$conda" create -y -q -p "$PWD/.venv-conda" --override-channels -c conda-forge \
+            python=3.7 >&2 &&
             make_venv conda .venv-conda/bin/python && touch .venv-conda/whole && return
     done
     return 1
@@ -80,7 +81,7 @@ make_venv_from() {
 
 make_environment() {
     if [ "$(uname -m)" != x86_64 ]; then
-        echo "error: TensorFlow 1.14 exists for x86-64 only, and this is $(uname -m); with Docker:" >&2
+        echo "error: TensorFlow 1.14 exists for x86-64 only, this is $(uname -m); with Docker:" >&2
         echo "  docker build -t uap . && docker run uap" >&2
         exit 2
     fi
