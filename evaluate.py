@@ -21,7 +21,7 @@ import collections
 import glob
 import os
 
-from utils import arguments, rows
+from utils import arguments, device, rows
 from utils.errors import UserError, run_script
 
 
@@ -40,6 +40,8 @@ def parse_arguments():
     add("--batch-size", type=arguments.count, default=32, help="(default: %(default)s)")
     add("--seed", type=arguments.seed, default=0,
         help="of the random controls (default: %(default)s)")
+    add("--device", choices=("auto", "cpu"), default="auto",
+        help="auto: a GPU, if TensorFlow sees one (default: %(default)s)")
     add("--allow-mismatch", action="store_true",
         help="evaluate a UAP on another model than the one it was made for: a transfer experiment")
     add("--again", action="store_true", help="predict again even where the rows are up to date")
@@ -218,6 +220,7 @@ def add_transfers(args, models):
 
 def predict(args, model):
     """Write the rows that are pending for one model, which is loaded once."""
+    device.choose(args.device)
     from tqdm import tqdm
 
     from utils import classifier, prediction

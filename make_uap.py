@@ -21,7 +21,7 @@ import os
 
 import numpy as np
 
-from utils import arguments, classifier, datasets
+from utils import arguments, classifier, datasets, device
 from utils.attack.norms import norm
 from utils.attack.state import LookedAgain, PassDone, Shown
 from utils.errors import UserError, run_script
@@ -66,7 +66,7 @@ def add_options(add, add_source):
 
 
 def parse_arguments():
-    parser = arguments.script_parser(__doc__, "data-dir", "results-dir", "seed",
+    parser = arguments.script_parser(__doc__, "data-dir", "results-dir", "seed", "device",
                                      "checkpoint-seconds", "restart")
     add_options(parser.add_argument,
                 parser.add_mutually_exclusive_group(required=True).add_argument)
@@ -260,6 +260,7 @@ def main():
     hold_for_writing(os.path.dirname(where), os.path.basename(where))
     require_space(args.results_dir, disk_space(len(files), args.passes, size))
 
+    device.choose(args.device)
     from tqdm import tqdm
 
     from utils.attack.graph import AttackGraph

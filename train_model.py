@@ -17,7 +17,7 @@ import time
 
 import numpy as np
 
-from utils import arguments, classifier, datasets, splits
+from utils import arguments, classifier, datasets, device, splits
 from utils.checkpoint import (Schedule, StopRequest, is_finished, load_checkpoint,
                               remove_checkpoint, save_checkpoint)
 from utils.errors import UserError, run_script
@@ -60,7 +60,7 @@ def add_options(add):
 
 def parse_arguments():
     parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "batch-size", "seed",
-                                     "checkpoint-seconds", "restart")
+                                     "device", "checkpoint-seconds", "restart")
     add_options(parser.add_argument)
     args = parser.parse_args()
     if args.image_size < classifier.MIN_IMAGE_SIZE[args.model]:
@@ -213,6 +213,7 @@ def main():
     from utils.attack.norms import is_grey, mean_norm
     from utils.provenance import environment, now
 
+    device.choose(args.device)
     started, began = now(), time.time()
     model, weights_from = start_model(args, len(class_names), class_names)
     require_space(args.models_dir, 5 * 4 * model.count_params())  # checkpoint: weights and momenta

@@ -36,6 +36,8 @@ SHARED = {
     "results-dir": dict(default="results", help="folder of the runs (default: %(default)s)"),
     "batch-size": dict(type=count, default=32, help="images in a batch (default: %(default)s)"),
     "seed": dict(type=seed, default=0, help="of all that is drawn (default: %(default)s)"),
+    "device": dict(choices=("auto", "cpu"), default="auto",
+                   help="auto: a GPU, if TensorFlow sees one (default: %(default)s)"),
     "checkpoint-seconds": dict(type=positive, default=120,
                                help="time between two checkpoints (default: %(default)s)"),
     "restart": dict(action="store_true",

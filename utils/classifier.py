@@ -1,10 +1,13 @@
 """The classifiers of the study as Keras models: building, saving and loading them."""
 
+import contextlib
 import ctypes
 import functools
 import importlib
+import io
 import os
 import random
+import sys
 import types
 
 import numpy as np
@@ -21,27 +24,54 @@ MIN_IMAGE_SIZE = {"VGG16": 32, "ResNet50": 32, "InceptionV3": 75}  # what keras_
 
 SCALING = {"offset": PIXEL_OFFSET, "scale": PIXEL_SCALE}
 
-def start_session(seed, inference):
-    """Begin an empty TensorFlow graph in which every random operation is seeded.
 
-    inference: fix the graph to the test phase (batch normalisation uses its moving averages).
-    TensorFlow's rewriting of the graph is off: it takes seconds for each new set of outputs, and
-    made neither training nor attack faster (ResNet50, InceptionV3, 2 cores).
+def import_quietly():
+    """Import TensorFlow and Keras without the lines that greet everybody; warnings and errors stay.
+
+    To be called before anything else imports them. TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's back.
     """
-    import keras.backend as K
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # Lets XLA compile for a CPU, which session_config() rules out: else 1.14 warns that it may not.
+    os.environ.setdefault("TF_XLA_FLAGS", "--tf_xla_cpu_global_jit")
     import tensorflow as tf
 
     # Keras 2.2.4 calls names that TensorFlow 1.14 announces as deprecated, once for each name; on
     # pinned versions that announcement asks nothing of anybody.
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        import keras  # noqa: F401
+    sys.stderr.write(said.getvalue().replace("Using TensorFlow backend.\n", ""))
+
+
+def session_config():
+    """The options of every session, as a TensorFlow ConfigProto.
+
+    TensorFlow's rewriting of the graph is off: it takes seconds for each new set of outputs, and
+    made neither training nor attack faster (ResNet50, InceptionV3, 2 cores). XLA is off, too.
+    """
+    import tensorflow as tf
+
+    config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.OFF
+    return config
+
+
+def start_session(seed, inference):
+    """Begin an empty TensorFlow graph in which every random operation is seeded.
+
+    inference: fix the graph to the test phase (batch normalisation uses its moving averages).
+    """
+    import_quietly()
+    import keras.backend as K
+    import tensorflow as tf
+
     keep_freed_memory()
     K.clear_session()
     random.seed(seed)
     tf.set_random_seed(seed)
     np.random.seed(seed)  # Keras draws the seeds of its initialisers from NumPy
-    config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
-    K.set_session(tf.Session(config=config))
+    K.set_session(tf.Session(config=session_config()))
     if inference:
         K.set_learning_phase(0)
 
