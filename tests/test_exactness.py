@@ -156,9 +156,13 @@ def without_one_gradient(fast):
     return fast._replace(differences=differences)
 
 
-def with_every_step_kept(fast):
-    return fast._replace(deepfool=lambda *arguments, **options: deepfool(
-        *arguments, **options)._replace(reached=-1))
+def with_the_class_reached(of):
+    """of: function (step) -> the class for which the loop keeps the step or not."""
+    def mutant(*arguments, **options):
+        step = deepfool(*arguments, **options)
+        return step._replace(reached=of(step))
+
+    return lambda fast: fast._replace(deepfool=mutant)
 
 
 def with_iterations(more):
@@ -170,7 +174,7 @@ def with_iterations(more):
 
 
 def with_label_checks(late):
-    """It goes on once after the label changed, or does not look whether it must go on."""
+    """It goes on once after the label changed, or stops once before."""
     def mutant(x, differences, label, max_iter):
         w_before = []
 
@@ -191,13 +195,15 @@ def with_label_checks(late):
 @pytest.mark.parametrize("mutate, complaint", [
     (lambda fast: noisy(fast, 1e-3, 0), "logits"),
     (without_one_gradient, "gradients"),
-    (with_every_step_kept, "kept"),
+    (with_the_class_reached(lambda step: -1), "kept: True, not False"),
+    (with_the_class_reached(lambda step: step.predicted), "kept"),
     (with_iterations(-1), "stops where the plain version goes on"),
     (with_iterations(1), "goes on where the plain version has stopped"),
     (with_label_checks(late=False), "stops where the plain version goes on"),
     (with_label_checks(late=True), "goes on where the plain version has stopped|path"),
-], ids=["noise of 1e-3", "a gradient left out", "every step kept", "an iteration too few",
-        "an iteration too many", "stopped unseen", "stopped late"])
+], ids=["noise of 1e-3", "a gradient left out", "every step kept",
+        "kept by the label check before", "an iteration too few", "an iteration too many",
+        "stopped a label check early", "stopped a label check late"])
 def test_a_mutant_is_found(fast, plain_run, mutate, complaint):
     with pytest.raises(AssertionError, match=complaint):
         Led(mutate(fast), plain_run(*CASES[2])).compare()
