@@ -26,7 +26,7 @@ DECISIONS = 5     # times rounding: the margin below which a decision is excused
 EXCUSED = 0.02    # of all decisions
 GRADIENTS = 1e-5  # relative
 V = 1e-4          # relative
-CLOSE = 100       # times rounding: the margin below which two runs, each on its own points, may part
+CLOSE = 100       # times rounding: margin below which two runs on points of their own may part
 
 
 class PlainClassifier:
