@@ -104,6 +104,11 @@ def trained(tmp_path_factory):
     return folder
 
 
+def pytest_addoption(parser):
+    parser.addoption("--noise-seeds", type=int, default=3, help="seeds of the rounding noise under "
+                     "which tests/test_exactness.py compares the fast path with the plain one")
+
+
 def pytest_collection_modifyitems(items):
     """The files that take longest begin, so that both cores end together."""
     longest = ("test_readme.py", "test_resume.py", "test_other_datasets.py", "test_disk.py")
