@@ -55,7 +55,7 @@ def main():
                              for name in ("data", "models", "results"))
     tiny = ["--epochs", "1", "--limit", "14"] if args.tiny else []
     architectures = ARCHITECTURES[:1] if args.tiny else ARCHITECTURES
-    generate(data, *((28, 24) if args.tiny else ()), seed=args.seed)
+    generate(data, *((28, 48) if args.tiny else ()), seed=args.seed)
     import keras.applications  # noqa: F401  (for the forks)
 
     for model in architectures:

@@ -144,7 +144,8 @@ def test_no_script_repeats_what_tensorflow_and_keras_say_to_everybody(runs):
         assert re.findall("(?i).*(?:tensorflow|xla|keras|cpu frequency|warning).*", errors) == []
 
 
-@pytest.mark.parametrize("words", [TRAIN, MAKE + ("--name", "other"), EVALUATE])
+@pytest.mark.parametrize("words", [
+    TRAIN + ("--restart",), MAKE + ("--name", "other"), EVALUATE])
 def test_every_script_refuses_such_a_card(runs, words):
     code, _, errors = checkout.script(
         runs[0], "-c", WITH_A_CARD, words[0][:-len(".py")], *words[1:], CUDA_VISIBLE_DEVICES="")
