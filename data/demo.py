@@ -15,7 +15,7 @@ import yaml
 
 from data.generate import generate
 from utils import arguments
-from utils.classifier import ARCHITECTURES
+from utils.classifier import ARCHITECTURES, import_quietly
 from utils.datasets import SOURCES
 from utils.errors import UserError, run_script
 
@@ -56,8 +56,7 @@ def main():
     tiny = ["--epochs", "1", "--limit", "14"] if args.tiny else []
     architectures = ARCHITECTURES[:1] if args.tiny else ARCHITECTURES
     generate(data, *((28, 48) if args.tiny else ()), seed=args.seed)
-    import keras.applications  # noqa: F401  (for the forks)
-
+    import_quietly()  # for the forks
     for model in architectures:
         train = ["--model", model, "--image-size", settings["image_size"][model], "--seed",
                  args.seed, "--data-dir", data, "--models-dir", models]
