@@ -22,7 +22,7 @@ class AttackGraph:
     def __init__(self, model, grey=False):
         self._grey = grey
         self._session = K.get_session()
-        self._classifier = FastGradients(model)
+        self._classifier = FastGradients(model, self._session)
         self._x = self._classifier.input
         self._f = self._classifier.logits
         self._num_classes = int(self._f.shape[1])
