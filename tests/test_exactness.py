@@ -93,7 +93,7 @@ def test_the_same_decisions_and_the_same_v_as_the_plain_version(images, p):
     state, visits = State(images.shape[1:], N), []
     for found in universal_perturbation(
             state, lambda indices: iter(images[indices]), graph.logits,
-            lambda x, label: deepfool(x, graph.differences, label, max_iter=10),
+            lambda x, label: deepfool(x, graph.boundary_gradients_to_leave, label, max_iter=10),
             p, XI[p], passes=1, goal=1.0, seed=0):
         visits += found
 

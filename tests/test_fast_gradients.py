@@ -75,12 +75,12 @@ def test_the_studys_architectures(architecture):
 
     top = int(f.argmax())
     graph = AttackGraph(model)
-    found = np.delete(graph.differences(x[0], top)[1], top, axis=0)
+    found = np.delete(graph.boundary_gradients_to_leave(x[0], top)[1], top, axis=0)
     assert found.shape == (CLASSES - 1, size, size, 3)
     expected = np.delete(w, top, axis=0) - w[top]
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
     for other in set(range(CLASSES)) - {top}:
-        assert graph.differences(x[0], other)[1] is None
+        assert graph.boundary_gradients_to_leave(x[0], other)[1] is None
 
 
 @pytest.mark.parametrize("architecture", classifier.ARCHITECTURES)
