@@ -117,17 +117,14 @@ def target_class(args, model):
 def attack_step(args, graph, target):
     """The step for one image: function (x, label) -> Step, where label is the target if any."""
     from utils.attack.deepfool import deepfool, targeted_deepfool
-    from utils.attack.fgsm import fgsm, targeted_fgsm
+    from utils.attack.fgsm import fgsm
 
-    if args.attack == "deepfool":
-        attack, gradients, options = (
-            (deepfool, graph.differences, {"max_iter": MAX_ITERATIONS}) if target is None else
-            (targeted_deepfool, graph.difference, {"max_iter": MAX_ITERATIONS}))
-    else:
-        attack, gradients, options = (
-            fgsm if target is None else targeted_fgsm, graph.margin_gradient,
-            {"step_size": args.step_size})
-    return lambda x, label: attack(x, gradients, label, **options)
+    if args.attack == "fgsm":
+        gradient = graph.loss_gradient_to_leave if target is None else graph.loss_gradient_to_reach
+        return lambda x, label: fgsm(x, gradient, label, args.step_size)
+    attack, gradients = ((deepfool, graph.boundary_gradients_to_leave) if target is None else
+                         (targeted_deepfool, graph.boundary_gradient_to_reach))
+    return lambda x, label: attack(x, gradients, label, max_iter=MAX_ITERATIONS)
 
 
 def image_reader(args, folder, files, size, run):

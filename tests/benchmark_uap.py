@@ -102,8 +102,8 @@ def our_run(graph, paths, shape, p, xi):
             yield to_model_input(image)
 
     state = State(shape, len(paths))
-    step = Stopwatch(lambda x, label: deepfool(x, graph.differences, label, OVERSHOOT,
-                                               MAX_ITERATIONS))
+    step = Stopwatch(lambda x, label: deepfool(x, graph.boundary_gradients_to_leave, label,
+                                               OVERSHOOT, MAX_ITERATIONS))
     visits = []
     began = time.perf_counter()
     for found in universal_perturbation(state, read, graph.logits, step, p, xi, passes=1, goal=1.0,

@@ -49,21 +49,28 @@ class ToyClassifier:
         slope = 1 - np.tanh(self.B.dot(np.asarray(x, np.float64).ravel())) ** 2
         return (self.A * slope).dot(self.B).reshape((-1,) + self.shape)
 
-    def differences(self, x, label):
+    def boundary_gradients_to_leave(self, x, label):
         f, g = self.f(x), self.gradients(x)
         return f, g - g[label] if f.argmax() == label else None
 
-    def difference(self, x, target):
+    def boundary_gradient_to_reach(self, x, target):
         f, g = self.f(x), self.gradients(x)
         return f, g[target] - g[f.argmax()] if f.argmax() != target else None
 
-    def margin_gradient(self, x, label, leave):
+    def loss_gradient_to_leave(self, x, label):
+        f = self.f(x)
+        return f, self._rest_minus_label(x, label) if f.argmax() == label else None
+
+    def loss_gradient_to_reach(self, x, target):
+        f = self.f(x)
+        return f, -self._rest_minus_label(x, target) if f.argmax() != target else None
+
+    def _rest_minus_label(self, x, label):
+        """The gradient of logsumexp_{k != label} f_k - f_label."""
         f, g = self.f(x), self.gradients(x)
-        if (f.argmax() == label) != leave:
-            return f, None
         others = np.delete(np.arange(len(f)), label)
         weights = np.exp(f[others] - f[others].max())
-        return f, np.tensordot(weights / weights.sum(), g[others], 1) - g[label]
+        return np.tensordot(weights / weights.sum(), g[others], 1) - g[label]
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from utils import classifier
+from utils.attack.deepfool import OVERSHOOT, deepfool
 from utils.attack.graph import AttackGraph
 
 CLASSES = 4
@@ -80,9 +81,9 @@ def test_logits_are_what_the_softmax_is_computed_from(model):
                                model.predict(x), rtol=1e-4, atol=1e-7)
 
 
-def test_differences_are_finite_differences_of_the_logits(model):
+def test_boundary_gradients_are_finite_differences_of_the_logits(model):
     graph, x, h = AttackGraph(model), images(1)[0], 1e-3
-    f, w = graph.differences(x, int(graph.logits(x[np.newaxis])[0].argmax()))
+    f, w = graph.boundary_gradients_to_leave(x, int(graph.logits(x[np.newaxis])[0].argmax()))
     steps = h * np.eye(x.size, dtype=np.float32).reshape((-1,) + x.shape)
     slopes = (graph.logits(x + steps) - graph.logits(x - steps)) / (2 * h)    # (pixels, K)
     expected = (slopes - slopes[:, [f.argmax()]]).T.reshape(w.shape)
@@ -91,13 +92,13 @@ def test_differences_are_finite_differences_of_the_logits(model):
     assert close.mean() > 0.98
 
 
-def test_differences_are_differences_of_the_logits_gradients_for_every_label(model):
+def test_boundary_gradients_are_differences_of_the_logits_gradients_for_every_label(model):
     graph, seen = AttackGraph(model), set()
     for x in images(200):
         label = int(graph.logits(x[np.newaxis])[0].argmax())
         if label not in seen:
             seen.add(label)
-            f, w = graph.differences(x, label)
+            f, w = graph.boundary_gradients_to_leave(x, label)
             np.testing.assert_allclose(f, graph.logits(x[np.newaxis])[0], rtol=1e-5)
             gradients = logit_gradients(model, x)
             assert_close(w, gradients - gradients[label])
@@ -105,21 +106,21 @@ def test_differences_are_differences_of_the_logits_gradients_for_every_label(mod
     assert seen == set(range(CLASSES))
 
 
-def test_there_are_no_differences_for_an_image_of_another_class(model):
+def test_there_are_no_boundary_gradients_to_leave_a_class_left_already(model):
     graph, x = AttackGraph(model), images(1)[0]
     expected = graph.logits(x[np.newaxis])[0]
     for label in set(range(CLASSES)) - {expected.argmax()}:
-        f, w = graph.differences(x, label)
+        f, w = graph.boundary_gradients_to_leave(x, label)
         assert w is None
         np.testing.assert_allclose(f, expected, rtol=1e-5)
 
 
-def test_the_difference_leads_from_the_predicted_class_to_the_target(model):
+def test_the_boundary_gradient_leads_from_the_predicted_class_to_the_target(model):
     graph, x = AttackGraph(model), images(1)[0]
     gradients = logit_gradients(model, x)
     top = int(graph.logits(x[np.newaxis])[0].argmax())
     for target in range(CLASSES):
-        f, w = graph.difference(x, target)
+        f, w = graph.boundary_gradient_to_reach(x, target)
         assert f.argmax() == top
         if target == top:
             assert w is None
@@ -127,31 +128,35 @@ def test_the_difference_leads_from_the_predicted_class_to_the_target(model):
             assert_close(w, gradients[target] - gradients[top])
 
 
-def test_the_margin_gradient_points_where_the_cross_entropy_does(model):
+def test_the_loss_gradient_points_where_the_cross_entropy_does(model):
     graph, x = AttackGraph(model), images(1)[0]
     top = int(model.predict(x[np.newaxis]).argmax())
     assert model.predict(x[np.newaxis]).max() < 0.999
     for label in range(CLASSES):
-        _, g = graph.margin_gradient(x, label, leave=label == top)
+        if label == top:
+            _, g = graph.loss_gradient_to_leave(x, label)
+        else:
+            g = -graph.loss_gradient_to_reach(x, label)[1]
         assert cosine(g, cross_entropy_gradient(model, x, label)) > 0.9999
         p = model.predict(x[np.newaxis])[0, label]
         assert_close((1 - p) * g, cross_entropy_gradient(model, x, label))
 
 
-def test_there_is_no_margin_gradient_when_there_is_nothing_to_do(model):
+def test_there_is_no_loss_gradient_when_there_is_nothing_to_do(model):
     graph, x = AttackGraph(model), images(1)[0]
     top = int(model.predict(x[np.newaxis]).argmax())
     for label in range(CLASSES):
-        f, g = graph.margin_gradient(x, label, leave=label != top)
+        f, g = (graph.loss_gradient_to_reach if label == top else
+                graph.loss_gradient_to_leave)(x, label)
         assert g is None and f.argmax() == top
 
 
-def test_the_margin_gradient_survives_a_classifier_so_sure_that_the_cross_entropy_is_flat(model):
+def test_the_loss_gradient_survives_a_classifier_so_sure_that_the_cross_entropy_is_flat(model):
     scale_logits(model, 1e4)
     graph, x = AttackGraph(model), images(1)[0]
     top = int(model.predict(x[np.newaxis]).argmax())
     assert not cross_entropy_gradient(model, x, top).any()
-    _, g = graph.margin_gradient(x, top, leave=True)
+    _, g = graph.loss_gradient_to_leave(x, top)
     assert np.isfinite(g).all() and np.abs(g).max() > 1
     f = graph.logits(x[np.newaxis])[0]
     runner_up = int(np.argsort(f)[-2])
@@ -159,14 +164,40 @@ def test_the_margin_gradient_survives_a_classifier_so_sure_that_the_cross_entrop
     assert_close(g, gradients[runner_up] - gradients[top])
 
 
+def test_grey_deepfool_takes_the_shortest_grey_step_across_a_boundary():
+    """Of a linear classifier, whose gradients in the grey subspace are means over the channels."""
+    classifier.start_session(0, inference=True)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(CLASSES, SIZE, use_bias=False)(image))
+    model = keras.Model(image, layers.Dense(CLASSES, name="logits")(x))
+    A = np.random.RandomState(0).normal(size=(SIZE, SIZE, 3, CLASSES))
+    A[..., 2:] -= 0.9 * A[..., 2:].mean(axis=2, keepdims=True)  # two classes told by colour
+    model.set_weights([A, np.eye(CLASSES), np.zeros(CLASSES)])
+    graph, nearest_grey, nearest = AttackGraph(model, grey=True), [], []
+    for x in images(20):
+        f = graph.logits(x[np.newaxis])[0].astype(np.float64)
+        label = int(f.argmax())
+        w = np.moveaxis(A - A[..., [label]], -1, 0)
+        grey = np.repeat(w.mean(axis=-1, keepdims=True), 3, axis=-1)
+        steps = {k: (f[label] - f[k]) / (grey[k] ** 2).sum() * grey[k]
+                 for k in range(CLASSES) if k != label}
+        nearest_grey.append(min(steps, key=lambda k: np.linalg.norm(steps[k])))
+        nearest.append(min(steps, key=lambda k: (f[label] - f[k]) / np.linalg.norm(w[k])))
+        step = deepfool(x, graph.boundary_gradients_to_leave, label)
+        assert step.path == [nearest_grey[-1]] and step.reached == nearest_grey[-1]
+        np.testing.assert_array_equal(step.dv, step.dv[..., :1].repeat(3, axis=-1))
+        assert_close(step.dv, (1 + OVERSHOOT) * steps[nearest_grey[-1]])
+    assert nearest_grey != nearest
+
+
 @pytest.mark.parametrize("architecture", classifier.ARCHITECTURES)
-def test_differences_of_the_studys_architectures_are_those_of_tf_gradients(architecture):
+def test_boundary_gradients_of_the_studys_architectures_are_those_of_tf_gradients(architecture):
     classifier.start_session(0, inference=True)
     size = classifier.MIN_IMAGE_SIZE[architecture]
     model = classifier.build_classifier(architecture, size, num_classes=3)
     graph, x = AttackGraph(model), images(1, size)[0]
     label = int(graph.logits(x[np.newaxis])[0].argmax())
-    f, w = graph.differences(x, label)
+    f, w = graph.boundary_gradients_to_leave(x, label)
     gradients = logit_gradients(model, x)
     assert w.shape == (3, size, size, 3) and np.abs(w).max() > 0
     np.testing.assert_allclose(w, gradients - gradients[label], rtol=1e-3,

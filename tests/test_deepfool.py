@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from utils.attack.deepfool import OVERSHOOT, deepfool, targeted_deepfool
-from utils.attack.fgsm import fgsm, targeted_fgsm
+from utils.attack.fgsm import fgsm
 
 CLASSES = 4
 
@@ -37,7 +37,7 @@ def nearest(steps):
 def test_two_linear_classes_need_one_step_of_the_closed_form(toy, label):
     classifier = toy(0, classes=2)
     x = classifier.image_of(label)
-    step = deepfool(x, classifier.differences, label)
+    step = deepfool(x, classifier.boundary_gradients_to_leave, label)
     expected = (1 + OVERSHOOT) * steps_to_boundaries(classifier, x, label)[1 - label]
     assert step.path == [1 - label] and step.predicted == label
     assert step.dv.dtype == np.float32
@@ -51,7 +51,7 @@ def test_linear_classes_need_one_step_to_the_nearest_boundary(toy, label, oversh
         classifier = toy(seed, CLASSES)
         x = classifier.image_of(label)
         steps = steps_to_boundaries(classifier, x, label)
-        step = deepfool(x, classifier.differences, label, overshoot)
+        step = deepfool(x, classifier.boundary_gradients_to_leave, label, overshoot)
         assert step.path == [nearest(steps)]
         np.testing.assert_allclose(step.dv, (1 + overshoot) * steps[nearest(steps)],
                                    rtol=1e-5, atol=1e-7)
@@ -61,7 +61,7 @@ def test_linear_classes_need_one_step_to_the_nearest_boundary(toy, label, oversh
 def test_the_linear_step_crosses_the_boundary_and_no_shorter_step_does(toy, label):
     classifier = toy(1, CLASSES)
     x = classifier.image_of(label)
-    step = deepfool(x, classifier.differences, label)
+    step = deepfool(x, classifier.boundary_gradients_to_leave, label)
     assert classifier.top(x + step.dv) == step.path[0]
 
     boundary = step.dv / (1 + OVERSHOOT)
@@ -84,7 +84,7 @@ def test_a_nonlinear_classifier_is_left_along_its_true_gradients(toy, label):
             lambda q, k=k: classifier.f(q)[k] - classifier.f(q)[k0], point)
             for k in range(CLASSES)]) if f.argmax() == k0 else None)
 
-    step = deepfool(x, classifier.differences, label)
+    step = deepfool(x, classifier.boundary_gradients_to_leave, label)
     by_numbers = deepfool(x, numerical, label)
     assert step.path == by_numbers.path
     np.testing.assert_allclose(step.dv, by_numbers.dv, atol=1e-5)
@@ -94,7 +94,7 @@ def test_a_nonlinear_classifier_is_left_along_its_true_gradients(toy, label):
     distances = [np.inf if k == label else (f[label] - f[k]) / np.linalg.norm(w[k])
                  for k in range(CLASSES)]
     l = int(np.argmin(distances))
-    first = deepfool(x, classifier.differences, label, max_iter=1)
+    first = deepfool(x, classifier.boundary_gradients_to_leave, label, max_iter=1)
     assert first.path == [l] == step.path[:1]
     np.testing.assert_allclose(
         first.dv, (1 + OVERSHOOT) * distances[l] * w[l] / np.linalg.norm(w[l]), atol=1e-6)
@@ -120,7 +120,7 @@ def test_deepfool_gives_up_after_max_iter_steps_and_returns_their_sum(toy, max_i
 def test_an_image_of_another_class_needs_no_step(toy):
     classifier = toy(3, CLASSES)
     x = classifier.image_of(2)
-    step = deepfool(x, classifier.differences, 0)
+    step = deepfool(x, classifier.boundary_gradients_to_leave, 0)
     assert step.path == [] and step.predicted == 2 and not step.dv.any()
 
 
@@ -150,7 +150,7 @@ def test_targeted_deepfool_reaches_every_class(toy, target, hidden):
         classifier = toy(seed, CLASSES, hidden)
         label = (target + 1 + seed % (CLASSES - 1)) % CLASSES
         x = classifier.image_of(label)
-        step = targeted_deepfool(x, classifier.difference, target)
+        step = targeted_deepfool(x, classifier.boundary_gradient_to_reach, target)
         assert step.predicted == label and set(step.path) == {target}
         assert classifier.top(x + step.dv) == target
 
@@ -160,7 +160,7 @@ def test_the_first_targeted_step_is_the_shortest_to_the_boundary_with_the_target
     classifier = toy(4, CLASSES)
     label = (target + 1) % CLASSES
     x = classifier.image_of(label)
-    step = targeted_deepfool(x, classifier.difference, target, max_iter=1)
+    step = targeted_deepfool(x, classifier.boundary_gradient_to_reach, target, max_iter=1)
     expected = (1 + OVERSHOOT) * steps_to_boundaries(classifier, x, label)[target]
     np.testing.assert_allclose(step.dv, expected, rtol=1e-5, atol=1e-7)
 
@@ -168,7 +168,8 @@ def test_the_first_targeted_step_is_the_shortest_to_the_boundary_with_the_target
 @pytest.mark.parametrize("target", [0, 2])
 def test_an_image_of_the_target_class_needs_no_step(toy, target):
     classifier = toy(5, CLASSES)
-    step = targeted_deepfool(classifier.image_of(target), classifier.difference, target)
+    step = targeted_deepfool(classifier.image_of(target), classifier.boundary_gradient_to_reach,
+                             target)
     assert step.path == [] and step.predicted == target and not step.dv.any()
 
 
@@ -184,10 +185,10 @@ def test_the_sign_step_follows_the_sign_of_the_cross_entropy_gradient(toy, label
 
     direction = np.sign(finite_differences(cross_entropy, x))
     if targeted:
-        step = targeted_fgsm(x, classifier.margin_gradient, label, 0.01)
+        step = fgsm(x, classifier.loss_gradient_to_reach, label, 0.01)
         direction = -direction
     else:
-        step = fgsm(x, classifier.margin_gradient, label, 0.01)
+        step = fgsm(x, classifier.loss_gradient_to_leave, label, 0.01)
     np.testing.assert_array_equal(step.dv, np.float32(0.01) * direction.astype(np.float32))
     assert step.dv.dtype == np.float32
     assert step.path == [label] and step.predicted == classifier.top(x)
@@ -196,7 +197,7 @@ def test_the_sign_step_follows_the_sign_of_the_cross_entropy_gradient(toy, label
 def test_an_image_with_nothing_to_do_gets_no_sign_step(toy):
     classifier = toy(7, CLASSES)
     x = classifier.image_of(1)
-    for step in (fgsm(x, classifier.margin_gradient, 0),
-                 targeted_fgsm(x, classifier.margin_gradient, 1)):
+    for step in (fgsm(x, classifier.loss_gradient_to_leave, 0),
+                 fgsm(x, classifier.loss_gradient_to_reach, 1)):
         assert step.path == [] and step.predicted == 1
         np.testing.assert_array_equal(step.dv, np.zeros(x.shape, np.float32))

@@ -78,7 +78,7 @@ def model(images):
 @pytest.fixture(scope="module")
 def fast(model):
     graph = AttackGraph(model)
-    return FastPath(graph.logits, graph.differences, deepfool)
+    return FastPath(graph.logits, graph.boundary_gradients_to_leave, deepfool)
 
 
 @pytest.fixture(scope="module")

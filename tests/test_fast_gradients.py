@@ -9,7 +9,9 @@ from keras import layers
 
 from utils import classifier
 from utils.attack.graph import AttackGraph
-from utils.attack.fast_gradients import FastGradients, UnsupportedLayer
+from utils.attack.fast_gradients import FastGradients
+from utils.attack.layer_passes import Relu
+from utils.attack.network_rewriting import UnsupportedLayer
 
 CLASSES = 4
 SIZES = {"VGG16": 33, "ResNet50": 64, "InceptionV3": 75}
@@ -28,8 +30,8 @@ def randomise(model):
     K.batch_set_value(values)
 
 
-def image(size):
-    return np.random.RandomState(1).uniform(-1, 1, (1, size, size, 3)).astype(np.float32)
+def image(size, seed=1):
+    return np.random.RandomState(seed).uniform(-1, 1, (1, size, size, 3)).astype(np.float32)
 
 
 def classifier_of(image_input, x):
@@ -51,7 +53,7 @@ def expected_jacobian(model, x):
 
 def assert_same(model, x):
     """The logits and their Jacobian agree up to float32 rounding."""
-    fast = FastGradients(model)
+    fast = FastGradients(model, K.get_session())
     jacobian = fast.vector_jacobian(tf.eye(int(fast.logits.shape[1])))
     f, w = K.get_session().run((fast.logits, jacobian), {fast.input: x})
     expected_f, expected_w = expected_jacobian(model, x)
@@ -73,12 +75,42 @@ def test_the_studys_architectures(architecture):
 
     top = int(f.argmax())
     graph = AttackGraph(model)
-    found = np.delete(graph.differences(x[0], top)[1], top, axis=0)
+    found = np.delete(graph.boundary_gradients_to_leave(x[0], top)[1], top, axis=0)
     assert found.shape == (CLASSES - 1, size, size, 3)
     expected = np.delete(w, top, axis=0) - w[top]
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
     for other in set(range(CLASSES)) - {top}:
-        assert graph.differences(x[0], other)[1] is None
+        assert graph.boundary_gradients_to_leave(x[0], other)[1] is None
+
+
+@pytest.mark.parametrize("architecture", classifier.ARCHITECTURES)
+def test_gradients_are_exact_where_rectifiers_agree_and_these_differ_only_next_to_0(architecture):
+    classifier.start_session(0, inference=True)
+    size = SIZES[architecture]
+    model = classifier.build_classifier(architecture, size, CLASSES)
+    randomise(model)
+    fast = FastGradients(model, K.get_session())
+    cotangent = tf.one_hot([0], CLASSES)
+    plain = tf.gradients(model.get_layer("logits").output, model.input, cotangent)[0]
+    ours = [fast.values[layer] for layer in fast.layers if isinstance(layer, Relu)]
+    theirs = [layer.output for layer in model.layers
+              if getattr(layer, "activation", None) is keras.activations.relu]
+    fetched = (fast.vector_jacobian(cotangent), plain, ours, theirs)
+    exact = 0
+    for seed in range(6):
+        x = image(size, seed)
+        found, expected, ours, theirs = K.get_session().run(fetched, {fast.input: x})
+        assert len(ours) == len(theirs)
+        agree = True
+        for a, b in zip(ours, theirs):
+            b = b[:, ::round(b.shape[1] / a.shape[1]), ::round(b.shape[2] / a.shape[2])]  # thinned
+            differ = (a > 0) != (b > 0)
+            assert (np.maximum(a, b)[differ] < 1e-4 * b.max()).all()
+            agree = agree and not differ.any()
+        if agree:
+            exact += 1
+            assert np.linalg.norm(found - expected) < 3e-6 * np.linalg.norm(expected)
+    assert exact > 2
 
 
 @pytest.mark.parametrize("size", [12, 13])
@@ -127,7 +159,8 @@ def test_logits_of_a_batch():
     image_input = keras.Input((9, 9, 3))
     model = classifier_of(image_input, layers.Conv2D(5, 3, activation="relu")(image_input))
     x = np.concatenate([image(9), 2 * image(9), -image(9)])
-    np.testing.assert_allclose(K.get_session().run(FastGradients(model).logits, {model.input: x}),
+    fast = FastGradients(model, K.get_session())
+    np.testing.assert_allclose(K.get_session().run(fast.logits, {model.input: x}),
                                model.predict(x), rtol=1e-4, atol=1e-5)
 
 
@@ -143,4 +176,4 @@ def test_a_layer_without_a_backward_pass_is_refused(make):
     classifier.start_session(0, inference=True)
     image_input = keras.Input((9, 9, 3))
     with pytest.raises(UnsupportedLayer, match="layer \""):
-        FastGradients(classifier_of(image_input, make(image_input)))
+        FastGradients(classifier_of(image_input, make(image_input)), K.get_session())

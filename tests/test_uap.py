@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from utils.attack.deepfool import deepfool, targeted_deepfool
-from utils.attack.fgsm import fgsm, targeted_fgsm
+from utils.attack.fgsm import fgsm
 from utils.attack.state import BLOCK, LookedAgain, PassDone, Shown, State
 from utils.attack.uap import universal_perturbation
 
@@ -19,12 +19,14 @@ XI = {2: 0.9, np.inf: 0.15}
 def step_function(classifier, attack, target):
     """The product's step for one image, as make_uap.py puts it together."""
     if attack == "deepfool" and target is None:
-        return lambda x, label: deepfool(x, classifier.differences, label, max_iter=MAX_ITER)
+        return lambda x, label: deepfool(x, classifier.boundary_gradients_to_leave, label,
+                                         max_iter=MAX_ITER)
     if attack == "deepfool":
-        return lambda x, label: targeted_deepfool(x, classifier.difference, label,
+        return lambda x, label: targeted_deepfool(x, classifier.boundary_gradient_to_reach, label,
                                                   max_iter=MAX_ITER)
-    sign_step = fgsm if target is None else targeted_fgsm
-    return lambda x, label: sign_step(x, classifier.margin_gradient, label, STEP_SIZE)
+    gradient = (classifier.loss_gradient_to_leave if target is None
+                else classifier.loss_gradient_to_reach)
+    return lambda x, label: fgsm(x, gradient, label, STEP_SIZE)
 
 
 def start(classifier, images, attack="deepfool", p=np.inf, target=None, passes=3, goal=1.0,
@@ -171,7 +173,7 @@ def test_a_deepfool_step_that_has_not_converged_is_dropped(toy):
     images = list(classifier.images(40))
 
     def one_iteration_too_short(x, label):
-        return deepfool(x, classifier.differences, label, overshoot=0, max_iter=1)
+        return deepfool(x, classifier.boundary_gradients_to_leave, label, overshoot=0, max_iter=1)
 
     state = State(classifier.shape, len(images))
     visits = [visit for event in universal_perturbation(

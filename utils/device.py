@@ -109,7 +109,7 @@ def logits_and_gradient(device):
                            for shape in shapes])
         graph = AttackGraph(model)
         x = random.uniform(-1, 1, (64, 64, 3)).astype(np.float32)
-        return graph.margin_gradient(x, graph.logits(x[np.newaxis]).argmax(), leave=True)
+        return graph.loss_gradient_to_leave(x, graph.logits(x[np.newaxis]).argmax())
 
 
 def main():

@@ -16,18 +16,18 @@ OVERSHOOT = 0.02  # eta in the paper
 Step = collections.namedtuple("Step", "dv predicted path reached")
 
 
-def deepfool(x, differences, label, overshoot=OVERSHOOT, max_iter=50):
+def deepfool(x, boundary_gradients, label, overshoot=OVERSHOOT, max_iter=50):
     """Leave the class `label`.
 
     x: float32, (h, w, c), model-input units.
-    differences: function (x, label) -> (f, w): logits f, float (K,), and, when argmax f is
+    boundary_gradients: function (x, label) -> (f, w): logits f, float (K,), and, when argmax f is
         `label`, the gradients w of f_k - f_label for every class k, (K, h, w, c); else None.
         One call an iteration is all that is asked of the classifier.
     label: int, k0 in the paper. max_iter: iterations at the most.
     Returns a Step; dv contains the overshoot.
     """
     def towards_boundary(point):
-        f, w = differences(point, label)
+        f, w = boundary_gradients(point, label)
         if w is None:
             return f, None, None
         lengths = np.sqrt(np.einsum("ki,ki->k", w.reshape(len(w), -1), w.reshape(len(w), -1)))
@@ -43,15 +43,15 @@ def deepfool(x, differences, label, overshoot=OVERSHOOT, max_iter=50):
     return _iterate(x, towards_boundary, overshoot, max_iter)
 
 
-def targeted_deepfool(x, difference, target, overshoot=OVERSHOOT, max_iter=50):
+def targeted_deepfool(x, boundary_gradient, target, overshoot=OVERSHOOT, max_iter=50):
     """Reach the class `target`: the same step, always towards the boundary with that class.
 
-    difference: function (x, target) -> (f, w): logits, and, when argmax f is not `target`, the
-        gradient w of f_target - f_top, (h, w, c), where top is argmax f; else None.
+    boundary_gradient: function (x, target) -> (f, w): logits, and, when argmax f is not `target`,
+        the gradient w of f_target - f_top, (h, w, c), where top is argmax f; else None.
     Everything else as in deepfool.
     """
     def towards_target(point):
-        f, w = difference(point, target)
+        f, w = boundary_gradient(point, target)
         squared = 0.0 if w is None else float(np.einsum("hwc,hwc->", w, w))
         if squared == 0:
             return f, None, None

@@ -10,26 +10,16 @@ from utils.attack.deepfool import Step
 STEP_SIZE = 0.001  # L-infinity, model-input units, as in the study's code; 0.0005 in the follow-up
 
 
-def fgsm(x, margin_gradient, label, step_size=STEP_SIZE):
-    """One step of `step_size` in every pixel that raises the loss of the class `label`.
+def fgsm(x, loss_gradient, label, step_size=STEP_SIZE):
+    """One step of `step_size` in every pixel that leads from the class `label`, or towards it.
 
     x: float32, (h, w, c), model-input units.
-    margin_gradient: function (x, label, leave) -> (f, g): logits, float (K,), and the gradient g
-        (h, w, c) of logsumexp_{k != label} f_k - f_label, or None when there is nothing to do. It
-        points exactly where the gradient of the cross-entropy does, which is 1 - p_label times as
-        long and vanishes in float32 on a confident classifier.
+    loss_gradient: function (x, label) -> (f, g): logits, float (K,), and the direction to go,
+        (h, w, c), that of the gradient of the label's cross-entropy to leave the label, against it
+        to reach it; or None when there is nothing to do.
     Returns a Step.
     """
-    return _signed(x, margin_gradient(x, label, True), step_size, label)
-
-
-def targeted_fgsm(x, margin_gradient, target, step_size=STEP_SIZE):
-    """One step of `step_size` in every pixel that lowers the loss of the class `target`."""
-    return _signed(x, margin_gradient(x, target, False), -step_size, target)
-
-
-def _signed(x, logits_and_gradient, step_size, label):
-    f, g = logits_and_gradient
+    f, g = loss_gradient(x, label)
     predicted = int(np.argmax(f))
     if g is None:
         return Step(np.zeros_like(x), predicted, [], predicted)
