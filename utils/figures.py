@@ -48,26 +48,31 @@ def learning_curve(path, history, title):
 
 
 def confusion_matrix(path, counts, class_names, title, ylabel, xlabel):
-    """A confusion matrix; each cell shows its count, shaded by its share of the row.
+    """A confusion matrix: counts, int (K, K), rows `ylabel`, columns `xlabel`."""
+    confusion_matrices(path, {title: counts}, class_names, None, ylabel, xlabel)
 
-    counts: int, (K, K), rows `ylabel`, columns `xlabel`.
+
+def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):
+    """Confusion matrices side by side; each cell shows its count, shaded by its share of the row.
+
+    panels: dict from a title to counts, int (K, K), rows `ylabel`, columns `xlabel`.
     """
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    size = 1.6 + 0.55 * len(class_names)
-    figure, axis = plt.subplots(figsize=(size + 0.8, size))
-    picture = axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row in range(len(class_names)):
-        for column in range(len(class_names)):
-            axis.text(column, row, counts[row, column], ha="center", va="center", fontsize=8,
-                      color="white" if shares[row, column] > 0.5 else "black")
-    axis.set_xticks(range(len(class_names)))
-    axis.set_xticklabels(class_names, rotation=45, ha="right")
-    axis.set_yticks(range(len(class_names)))
-    axis.set_yticklabels(class_names)
-    axis.set_xlabel(xlabel)
-    axis.set_ylabel(ylabel)
-    axis.set_title(title, fontsize=10)
-    figure.colorbar(picture, ax=axis, label="share of the row", fraction=0.046)
+    from sklearn.metrics import ConfusionMatrixDisplay
+
+    side = 1.6 + 0.42 * len(class_names)
+    figure, axes = plt.subplots(1, len(panels), figsize=(side * len(panels) + 0.9, side + 0.4),
+                                squeeze=False, constrained_layout=True)
+    for axis, (panel, counts) in zip(axes[0], panels.items()):
+        shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        display = ConfusionMatrixDisplay(shares, display_labels=class_names).plot(
+            cmap="Blues", ax=axis, colorbar=False, xticks_rotation=60)
+        display.im_.set_clim(0, 100)
+        for text, count, share in zip(display.text_.flat, counts.flat, shares.flat):
+            text.set(text=count or "", fontsize=8, color="white" if share > 60 else "black")
+        axis.set(title=panel, xlabel=xlabel, ylabel=ylabel)
+        axis.title.set_fontsize(10)
+    figure.colorbar(display.im_, ax=list(axes[0]), label="share of the row, %", fraction=0.03)
+    figure.suptitle(title, fontsize=11)
     save(figure, path)
 
 

@@ -61,6 +61,16 @@ class Predictor:
         return self.known[sha256]
 
 
+def passes_over_images(files):
+    """How many passes over the images rows files take: columns that are known count, too.
+
+    files: list of what has a kind and perturbations.
+    """
+    kinds = [file.kind for file in files]
+    return (CLEAN_PASSES * ("predictions" in kinds) + ATTACK_PASSES * kinds.count("predictions")
+            + sum(len(file.perturbations) for file in files if file.kind != "predictions"))
+
+
 def _as_jpegs(pixels, quality):
     return np.stack([as_jpeg(image, quality) for image in pixels])
 

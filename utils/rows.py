@@ -12,24 +12,69 @@ Beside each lies a JSON file of the same name: what the rows were computed from.
 
 import collections
 import csv
+import functools
+import glob
 import io
 import os
-import re
 
+import numpy as np
+
+from utils import metrics
 from utils.datasets import read_csv
-from utils.errors import UserError
 from utils.files import read_json, sha256_of_file, write_json, write_text
 
 CLASS_COLUMNS = ("label", "clean", "uap", "uap_8bit", "jpeg95", "jpeg75", "clean_jpeg75", "random",
                  "permuted")
-CONFIDENCE_COLUMNS = ("clean_confidence", "uap_confidence")
-COLUMNS = {"predictions": ("file",) + CLASS_COLUMNS + CONFIDENCE_COLUMNS, "curve": ("file",),
-           "transfer": ("file",)}  # those that must be there
+COLUMNS = {"predictions": ("file",) + CLASS_COLUMNS + ("clean_confidence", "uap_confidence"),
+           "curve": ("file",), "transfer": ("file",)}  # those that must be there
+SAME_IMAGES = ("model_sha256", "test_sha256")  # rows of one model and one list of test images
 
-# What was evaluated: the folder of a run, predictions.json, and the rows of the three files, as
-# lists of dicts; curve and transfer are empty when there are none for the same model and images.
-# transferred: dict from a model, a column of transfer.csv, to the SHA-256 of its UAP's file.
-Evaluated = collections.namedtuple("Evaluated", "folder info rows curve transfer transferred")
+
+class Run:
+    """One UAP on one classifier, as evaluate.py left it.
+
+    folder: of the rows. info: dict, what predictions.json says. predictions, curve, transfer: dicts
+    from a column's name to its cells, arrays of n str; curve and transfer are empty where there are
+    none for the same model and images. transferred: dict from a model, a column of transfer, to the
+    SHA-256 of its UAP's file.
+    """
+
+    def __init__(self, folder, info, predictions, curve=(), transfer=(), transferred=()):
+        self.folder, self.info, self.predictions = folder, info, predictions
+        self.curve, self.transfer = dict(curve), dict(transfer)
+        self.transferred = dict(transferred)
+
+    def __len__(self):
+        return len(self.predictions["label"])
+
+    def hits(self, name="uap"):
+        """Bool: on which test images a column of predictions.csv is a success of the attack.
+
+        Untargeted: the class differs from the clean one. Targeted: it is the target; the images
+        that are predicted as the target anyway are left out.
+        """
+        return self._hits(self.predictions[name])
+
+    def _hits(self, classes):
+        clean, target = self.predictions["clean"], self.info["target"]
+        return (metrics.fooled(clean, classes) if target is None
+                else metrics.reached(clean, classes, target))
+
+    def rate(self, name="uap"):
+        """The metrics.Rate of hits(name)."""
+        return metrics.rate(self.hits(name))
+
+    @functools.lru_cache(None)
+    def snapshots(self):
+        """The images shown, ascending, and the metrics.Rate on the test images at each."""
+        shown = sorted(int(name) for name in self.curve if name != "file")
+        return shown, [metrics.rate(self._hits(self.curve[str(n)])) for n in shown]
+
+    def transfer_rate(self, made_for, uap_sha256):
+        """The Rate of the UAP of this SHA-256, made for another model; None: not evaluated."""
+        if self.transferred.get(made_for) != uap_sha256:
+            return None
+        return metrics.rate(self._hits(self.transfer[made_for]))
 
 
 def _path(folder, kind, extension):
@@ -53,16 +98,17 @@ def write(folder, kind, columns, inputs, made):
 
 
 def read(folder, kind):
-    """The rows of the file `kind` of a run: a list of dicts. Raises UserError."""
-    return _read(folder, kind, COLUMNS[kind])
-
-
-def _read(folder, kind, columns):
-    return read_csv(_path(folder, kind, ".csv"), columns, "run evaluate.py --again")
+    """The rows file `kind` of a run: OrderedDict from a column to an array. Raises UserError."""
+    rows = read_csv(_path(folder, kind, ".csv"), COLUMNS[kind], "run evaluate.py --again")
+    return collections.OrderedDict(
+        (name, np.array([row[name] for row in rows])) for name in (rows[0] if rows else ()))
 
 
 def read_inputs(folder, kind):
-    """What the JSON file says that the rows depend on, or None when there are no whole rows."""
+    """What the JSON file says that the rows depend on, or None when there are no whole rows.
+
+    Rows are up to date when this is what they would be computed from now.
+    """
     path, rows_path = _path(folder, kind, ".json"), _path(folder, kind, ".csv")
     if not (os.path.exists(path) and os.path.exists(rows_path)):
         return None
@@ -73,66 +119,37 @@ def read_inputs(folder, kind):
     return stored
 
 
-def known_columns(folder, kind, inputs):
+def known_columns(folder, inputs):
     """Columns that need not be predicted again: dict from a perturbation's SHA-256 to its cells.
 
     inputs: as they are now; only rows of the same model and images count.
     """
+    known = {}
+    for kind in COLUMNS:
+        stored = _read_same(folder, kind, inputs)
+        if stored:
+            columns = read(folder, kind)
+            hashes = stored.get("columns") or {"uap": stored["uap_sha256"]}
+            known.update((sha256, list(columns[name])) for name, sha256 in hashes.items())
+    return known
+
+
+def _read_same(folder, kind, inputs):
     stored = read_inputs(folder, kind)
-    if stored is None or not _same(stored, inputs, ("model_sha256", "test_sha256")):
-        return {}
-    hashes = ({"uap": stored.get("uap_sha256")} if kind == "predictions"
-              else stored.get("columns", {}))
-    rows = _read(folder, kind, tuple(hashes))
-    return {sha256: [row[name] for row in rows] for name, sha256 in hashes.items()}
+    return stored if stored and all(stored.get(k) == inputs[k] for k in SAME_IMAGES) else None
 
 
-def _same(stored, inputs, keys):
-    return all(stored.get(key) == inputs[key] for key in keys)
+def find(results_dir):
+    """The folders below a results folder that hold the rows of a run, sorted."""
+    found = glob.glob(os.path.join(glob.escape(results_dir), "*", "*", "predictions.json"))
+    return sorted(map(os.path.dirname, found), key=lambda folder: folder.split(os.sep))
 
 
-def read_evaluated(folder):
-    """Read what evaluate.py left in the folder of a run. Raises UserError."""
-    path = _path(folder, "predictions", ".json")
-    info = read_json(path, "run evaluate.py --again", ("model_sha256", "test_sha256"))
-    more, columns = {}, {}
-    for kind in ("curve", "transfer"):
-        stored = read_inputs(folder, kind)
-        fits = stored is not None and _same(stored, info, ("model_sha256", "test_sha256"))
-        more[kind] = read(folder, kind) if fits else []
-        columns[kind] = stored["columns"] if fits else {}
-    return Evaluated(folder, info, read(folder, "predictions"),
-                     transferred=columns["transfer"], **more)
-
-
-def find_snapshots(folder):
-    """The snapshots of a run: OrderedDict from the number of images shown to the path of v.
-
-    A snapshot is named by the images shown, or by a completed pass, whose images log.csv counts.
-    Raises UserError.
-    """
-    snapshots = os.path.join(folder, "snapshots")
-    names = sorted(os.listdir(snapshots)) if os.path.isdir(snapshots) else []
-    found, passes = {}, {}
-    for name in names:
-        match = re.match(r"(images|pass)_(\d+)\.npy$", name)
-        if match:
-            by = found if match.group(1) == "images" else passes
-            by[int(match.group(2))] = os.path.join(snapshots, name)
-    if passes:
-        shown = _visits_of_passes(os.path.join(folder, "log.csv"))
-        for number, path in sorted(passes.items()):
-            found[sum(shown[str(k)] for k in range(1, number + 1))] = path
-    return collections.OrderedDict(sorted(found.items()))
-
-
-def _visits_of_passes(path):
-    """How many images each pass was shown: dict from its number, as text, in log.csv."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:  # half a million rows are common
-            log = csv.reader(file)
-            place = next(log).index("pass")
-            return collections.Counter(row[place] for row in log)
-    except (OSError, UnicodeDecodeError, csv.Error, StopIteration, ValueError, IndexError) as error:
-        raise UserError("{}: not the log of a run ({}); make the UAP again with make_uap.py".format(
-            path, error))
+def read_run(folder):
+    """Read what evaluate.py left in the folder of a run: a Run. Raises UserError."""
+    info = read_json(_path(folder, "predictions", ".json"), "run evaluate.py --again",
+                     SAME_IMAGES + ("identity", "weights_from", "snapshots"))
+    curve, transfer = (_read_same(folder, kind, info) for kind in ("curve", "transfer"))
+    return Run(folder, info, read(folder, "predictions"), read(folder, "curve") if curve else (),
+               read(folder, "transfer") if transfer else (),
+               transfer["columns"] if transfer else ())
