@@ -71,8 +71,8 @@ def main():
     from utils.report import report, table
 
     expected = table.read_rates(args.expect) if args.expect else None
-    plans = [(model, outdated_rows(args, model, uaps, attacked))
-             for attacked in [attacked_models(args)] for model, uaps in attacked]
+    attacked = attacked_models(args)
+    plans = [(model, outdated_rows(args, model, uaps, attacked)) for model, uaps in attacked]
     hold_for_writing(args.results_dir, "evaluation")
     for model, files in plans:
         if files:
@@ -84,8 +84,7 @@ def main():
     write_text(os.path.join(args.results_dir, "table.md"), markdown)
     path = report.write_report(args.results_dir, args.models_dir, runs, args.note,
                                lambda info, files: read_examples(args.data_dir, info, files))
-    print(markdown)
-    print("wrote {}".format(path))
+    print(markdown, "wrote " + path, sep="\n")
     if expected is not None:
         check_expected(args, *table.compare(runs, expected, args.tolerance))
 
@@ -105,23 +104,29 @@ def attacked_models(args):
     A run whose model is not there is left as it is when it has rows. Raises UserError.
     """
     found = collections.OrderedDict()
-    for uap, model_file in [one_uap(args)] if args.uap else all_uaps(args):
-        if os.path.exists(model_file) or rows.read_inputs(uap.folder, "predictions") is None:
-            found.setdefault(model_file, []).append(uap)
+    for uap, file in [one_uap(args)] if args.uap else all_uaps(args):
+        if os.path.exists(file) or rows.read_inputs(uap.folder, "predictions") is None:
+            found.setdefault(file, []).append(uap)
         else:
-            print("{}: not here; the rows in {} are taken as they are".format(
-                model_file, uap.folder))
+            print("{}: not here; the rows in {} are taken as they are".format(file, uap.folder))
     if not found and not rows.find(args.results_dir):
         raise UserError("{}: no run found (looked for <model>/<run>/run.json); make a UAP with "
                         "make_uap.py".format(args.results_dir))
-    return [(read_model(args, model_file), uaps) for model_file, uaps in found.items()]
+    infos = {file: classifier.read_description(file) for file in found}
+    return [(Model(file, classifier.model_name(file), infos[file], splits.limit_rows(
+        classifier.read_split_side(file, infos[file], "test"), args.limit, 0)), uaps)
+            for file, uaps in found.items()]
+
+
+def read_run_json(path):
+    return read_json(path, "make_uap.py writes it", RUN_KEYS)
 
 
 def all_uaps(args):
     """Every run below the results folder, with the model file or files it is evaluated on."""
-    pattern = os.path.join(glob.escape(args.results_dir), "*", "*", "run.json")
-    for path in sorted(glob.glob(pattern)):
-        run, folder = read_json(path, "make_uap.py writes it", RUN_KEYS), os.path.dirname(path)
+    for path in sorted(glob.glob(os.path.join(
+            glob.escape(args.results_dir), "*", "*", "run.json"))):
+        run, folder = read_run_json(path), os.path.dirname(path)
         uap_path = os.path.join(folder, "uap.npy")
         if not run.get("made_for"):
             yield (Uap(folder, uap_path, run),
@@ -141,17 +146,15 @@ def transfer_folder(args, model_file, folder, made_for):
 
 def one_uap(args):
     """The UAP that --uap names, and its model file. Raises UserError."""
-    name, target = os.path.splitext(os.path.basename(args.uap))[0], classifier.model_name(
-        args.model_file)
+    name, target = (classifier.model_name(file) for file in (args.uap, args.model_file))
     folder = os.path.dirname(os.path.abspath(args.uap))
-    beside = os.path.join(folder, "run.json")
-    if not os.path.exists(beside):
+    if not os.path.exists(os.path.join(folder, "run.json")):
         return Uap(os.path.join(args.results_dir, target, name), args.uap, {
             "model": {"name": None, "sha256": None}, "source": name, "attack": "unknown",
             "target": None, "norm": {"p": args.norm, "bound": None}, "images": {"used": None},
             "passes": None, "uap": {"sha256": None}, "identity": {}, "steps": None,
             "snapshots": {}}), args.model_file
-    run = read_json(beside, "make_uap.py writes it", RUN_KEYS)
+    run = read_run_json(os.path.join(folder, "run.json"))
     made_for = run.get("made_for") or run["model"]["name"]
     if made_for != target:
         if not (args.allow_mismatch or run.get("made_for")):
@@ -161,26 +164,19 @@ def one_uap(args):
     return Uap(folder, args.uap, run), args.model_file
 
 
-def read_model(args, file):
-    """Read and check what belongs to a model, but for its weights. Raises UserError."""
-    info = classifier.read_description(file)
-    test = splits.limit_rows(classifier.read_split_side(file, info, "test"), args.limit, 0)
-    return Model(file, classifier.model_name(file), info, test)
-
-
 def outdated_rows(args, model, uaps, attacked):
     """The RowsFiles of one model to write: those that are not what they would be now.
 
     attacked: as attacked_models gives it. Everything that will be read is checked: UserError.
     """
     found = []
+    of_rows = {"model_sha256": model.info["weights"]["sha256"],
+               "test_sha256": sha256_of_lines(",".join(row) for row in model.rows)}
     for uap in uaps:
         check(args, model, uap)
-        of_rows = {"model_sha256": model.info["weights"]["sha256"],
-                   "test_sha256": sha256_of_lines(",".join(row) for row in model.rows)}
         found.append(RowsFile(uap.folder, "predictions", dict(
             of_rows, **describe(args, model, uap)), {"uap": uap.path}))
-        for kind, paths in (("curve", snapshots(uap, model)),
+        for kind, paths in (("curve", snapshots(uap)),
                             ("transfer", same_run_elsewhere(model, uap, attacked))):
             if paths:
                 found.append(RowsFile(uap.folder, kind, dict(of_rows, columns={
@@ -190,7 +186,7 @@ def outdated_rows(args, model, uaps, attacked):
 
 
 def check(args, model, uap):
-    """Raise UserError unless a UAP is whole, within its bound, and made for this model."""
+    """Raise UserError unless a UAP and its snapshots are whole, in bounds, made for this model."""
     made_for, norm = uap.run["model"], uap.run["norm"]
     if not (args.allow_mismatch or uap.run.get("made_for")) and made_for["sha256"] not in (
             None, model.info["weights"]["sha256"]):
@@ -200,8 +196,10 @@ def check(args, model, uap):
     if scaling != classifier.SCALING:
         raise UserError("{}: made for inputs scaled as {}, this code scales as {}; make it again "
                         "with make_uap.py".format(uap.path, scaling, classifier.SCALING))
-    load_perturbation(uap.path, model.info["image_size"], uap.run["uap"]["sha256"],
-                      float(norm["p"]), norm["bound"])
+    for path in [uap.path] + list(snapshots(uap).values()):
+        load_perturbation(path, model.info["image_size"],
+                          uap.run["uap"]["sha256"] if path == uap.path else None,
+                          float(norm["p"]), norm["bound"])
 
 
 def describe(args, model, uap):
@@ -218,25 +216,21 @@ def describe(args, model, uap):
             "class_names", "image_size", "image_folder", "weights_from")})
 
 
-def snapshots(uap, model):
-    """The snapshots in the folder of a run: OrderedDict from the images shown to the path of v."""
+def snapshots(uap):
+    """The snapshots beside the rows of a run: OrderedDict from the images shown to the path of v.
+    """
     shown = {its["images"]: os.path.join(uap.folder, "snapshots", name + ".npy")
-             for name, its in sorted(uap.run["snapshots"].items())}
-    found = collections.OrderedDict(
+             for name, its in sorted(uap.run["snapshots"].items()) if its["images"]}
+    return collections.OrderedDict(
         (str(n), shown[n]) for n in sorted(shown) if os.path.exists(shown[n]))
-    norm = uap.run["norm"]
-    for path in found.values():
-        load_perturbation(path, model.info["image_size"], None, float(norm["p"]), norm["bound"])
-    return found
 
 
 def same_run_elsewhere(model, uap, attacked):
     """The untargeted UAPs of the same run for the models like this one: OrderedDict to paths."""
     return collections.OrderedDict(
         (other.name, its.path) for other, uaps in attacked for its in uaps
-        if other is not model and its.run["target"] is None
+        if other is not model and its.run["target"] is None and not its.run.get("made_for")
         and os.path.basename(its.folder) == os.path.basename(uap.folder)
-        and not its.run.get("made_for")
         and all(other.info[key] == model.info[key] for key in ("image_size", "class_names")))
 
 
@@ -255,13 +249,11 @@ def predict(args, model, files):
     names, labels = zip(*model.rows)
     images = read_images([os.path.join(image_folder, name) for name in names],
                          model.info["image_size"], "reading test images")
-    with tqdm(total=len(images) * prediction.passes_over_images(files), unit="image",
-              desc="evaluating " + model.name) as bar:
+    with tqdm(unit="image", desc="evaluating " + model.name,
+              total=len(images) * prediction.passes_over_images(files)) as bar:
         predictor = prediction.Predictor(graph.logits, images, model.info["class_names"],
                                          args.batch_size, bar.update)
         for file in files:
-            if not args.again:
-                predictor.known.update(rows.known_columns(file.folder, file.inputs))
             columns = collections.OrderedDict([("file", names)])
             if file.kind == "predictions":
                 columns["label"] = labels
@@ -270,7 +262,8 @@ def predict(args, model, files):
                     float(file.inputs["norm"]), args.seed))
             else:
                 for name, path in file.perturbations.items():
-                    columns[name] = predictor.under(file.inputs["columns"][name], np.load(path))
+                    columns[name] = predictor.once(
+                        file.inputs["columns"][name], np.load(path)).classes
             rows.write(file.folder, file.kind, columns, file.inputs,
                        dict(environment(), finished=now()))
 

@@ -44,7 +44,6 @@ def test_rows_that_were_changed_or_that_miss_a_file_count_as_absent(tmp_path):
     with open(os.path.join(folder, "curve.csv"), "a") as file:
         file.write("3.jpg,NV,NV\n")
     assert rows.read_inputs(folder, "curve") is None
-    assert rows.known_columns(folder, INPUTS) == {"v": ["uap-0", "uap-1", "uap-2"]}
     os.remove(os.path.join(folder, "predictions.csv"))
     assert rows.read_inputs(folder, "predictions") is None
 
@@ -55,19 +54,10 @@ def test_a_file_of_rows_without_a_column_is_an_error_that_says_how_to_mend_it(tm
         rows.read(str(tmp_path), "predictions")
 
 
-def test_a_column_is_known_by_the_hash_of_its_perturbation(tmp_path):
-    folder = str(tmp_path)
-    write_run(folder)
-    assert rows.known_columns(folder, INPUTS) == {"a": ["NV", "NV"], "v": ["NV", "MEL"]}
-    os.remove(os.path.join(folder, "curve.csv"))
-    assert rows.known_columns(folder, INPUTS) == {"v": ["uap-0", "uap-1", "uap-2"]}
-
-
 @pytest.mark.parametrize("changed", ["model_sha256", "test_sha256"])
 def test_rows_of_another_model_or_of_other_images_are_not_used(tmp_path, changed):
     folder = str(tmp_path)
     write_run(folder, **{changed: "other"})
-    assert "a" not in rows.known_columns(folder, dict(INPUTS, **{changed: "other"}))
     assert rows.read_run(folder).curve == {}
 
 

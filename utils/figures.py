@@ -30,12 +30,11 @@ def learning_curve(path, history, title):
     figure, axes = plt.subplots(1, 2, figsize=(8, 3))
     for axis, quantity, label in ((axes[0], "loss", "cross-entropy loss"),
                                   (axes[1], "accuracy", "accuracy")):
-        axis.plot(epochs, [row[quantity] for row in history], color=BLUE, marker=".",
-                  label="training, during the epoch")
-        axis.plot(epochs, [row["test_" + quantity] for row in history], color=ORANGE, marker=".",
-                  linestyle="--", label="test, after the epoch")
-        axis.set_xlabel("epoch")
-        axis.set_ylabel(label)
+        for key, color, style, when in ((quantity, BLUE, "-", "training, during the epoch"),
+                                        ("test_" + quantity, ORANGE, "--", "test, after it")):
+            axis.plot(epochs, [row[key] for row in history], color=color, marker=".",
+                      linestyle=style, label=when)
+        axis.set(xlabel="epoch", ylabel=label)
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes[1].set_ylim(0, 1)

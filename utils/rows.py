@@ -47,38 +47,35 @@ class Run:
     def __len__(self):
         return len(self.predictions["label"])
 
-    def hits(self, name="uap"):
-        """Bool: on which test images a column of predictions.csv is a success of the attack.
+    def hits(self, column="uap", rows=None):
+        """Bool: on which test images a column of predictions, or of other rows, is a success.
 
         Untargeted: the class differs from the clean one. Targeted: it is the target; the images
         that are predicted as the target anyway are left out.
         """
-        return self._hits(self.predictions[name])
-
-    def _hits(self, classes):
+        classes = (self.predictions if rows is None else rows)[column]
         clean, target = self.predictions["clean"], self.info["target"]
         return (metrics.fooled(clean, classes) if target is None
                 else metrics.reached(clean, classes, target))
 
-    def rate(self, name="uap"):
-        """The metrics.Rate of hits(name)."""
-        return metrics.rate(self.hits(name))
+    def rate(self, column="uap", rows=None):
+        """The metrics.Rate of these hits."""
+        return metrics.rate(self.hits(column, rows))
 
     @functools.lru_cache(None)
     def snapshots(self):
         """The images shown, ascending, and the metrics.Rate on the test images at each."""
         shown = sorted(int(name) for name in self.curve if name != "file")
-        return shown, [metrics.rate(self._hits(self.curve[str(n)])) for n in shown]
+        return shown, [self.rate(str(n), self.curve) for n in shown]
 
     def transfer_rate(self, made_for, uap_sha256):
         """The Rate of the UAP of this SHA-256, made for another model; None: not evaluated."""
-        if self.transferred.get(made_for) != uap_sha256:
-            return None
-        return metrics.rate(self._hits(self.transfer[made_for]))
+        return (self.rate(made_for, self.transfer)
+                if self.transferred.get(made_for) == uap_sha256 else None)
 
 
-def _path(folder, kind, extension):
-    return os.path.join(folder, kind + extension)
+def _paths(folder, kind):
+    return [os.path.join(folder, kind + extension) for extension in (".csv", ".json")]
 
 
 def write(folder, kind, columns, inputs, made):
@@ -91,15 +88,14 @@ def write(folder, kind, columns, inputs, made):
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values()))
-    path = _path(folder, kind, ".csv")
+    path, json_path = _paths(folder, kind)
     write_text(path, text.getvalue())
-    write_json(_path(folder, kind, ".json"),
-               dict(inputs, rows_sha256=sha256_of_file(path), made=made))
+    write_json(json_path, dict(inputs, rows_sha256=sha256_of_file(path), made=made))
 
 
 def read(folder, kind):
     """The rows file `kind` of a run: OrderedDict from a column to an array. Raises UserError."""
-    rows = read_csv(_path(folder, kind, ".csv"), COLUMNS[kind], "run evaluate.py --again")
+    rows = read_csv(_paths(folder, kind)[0], COLUMNS[kind], "run evaluate.py --again")
     return collections.OrderedDict(
         (name, np.array([row[name] for row in rows])) for name in (rows[0] if rows else ()))
 
@@ -109,34 +105,12 @@ def read_inputs(folder, kind):
 
     Rows are up to date when this is what they would be computed from now.
     """
-    path, rows_path = _path(folder, kind, ".json"), _path(folder, kind, ".csv")
-    if not (os.path.exists(path) and os.path.exists(rows_path)):
+    path, json_path = _paths(folder, kind)
+    if not (os.path.exists(path) and os.path.exists(json_path)):
         return None
-    stored = read_json(path, "delete it")
-    if stored.pop("rows_sha256", None) != sha256_of_file(rows_path):
-        return None
+    stored = read_json(json_path, "delete it")
     stored.pop("made", None)
-    return stored
-
-
-def known_columns(folder, inputs):
-    """Columns that need not be predicted again: dict from a perturbation's SHA-256 to its cells.
-
-    inputs: as they are now; only rows of the same model and images count.
-    """
-    known = {}
-    for kind in COLUMNS:
-        stored = _read_same(folder, kind, inputs)
-        if stored:
-            columns = read(folder, kind)
-            hashes = stored.get("columns") or {"uap": stored["uap_sha256"]}
-            known.update((sha256, list(columns[name])) for name, sha256 in hashes.items())
-    return known
-
-
-def _read_same(folder, kind, inputs):
-    stored = read_inputs(folder, kind)
-    return stored if stored and all(stored.get(k) == inputs[k] for k in SAME_IMAGES) else None
+    return stored if stored.pop("rows_sha256", None) == sha256_of_file(path) else None
 
 
 def find(results_dir):
@@ -147,9 +121,12 @@ def find(results_dir):
 
 def read_run(folder):
     """Read what evaluate.py left in the folder of a run: a Run. Raises UserError."""
-    info = read_json(_path(folder, "predictions", ".json"), "run evaluate.py --again",
+    info = read_json(_paths(folder, "predictions")[1], "run evaluate.py --again",
                      SAME_IMAGES + ("identity", "weights_from", "snapshots"))
-    curve, transfer = (_read_same(folder, kind, info) for kind in ("curve", "transfer"))
-    return Run(folder, info, read(folder, "predictions"), read(folder, "curve") if curve else (),
-               read(folder, "transfer") if transfer else (),
-               transfer["columns"] if transfer else ())
+    more, columns = {}, {}
+    for kind in ("curve", "transfer"):
+        stored = read_inputs(folder, kind)
+        if stored and all(stored.get(key) == info[key] for key in SAME_IMAGES):
+            more[kind], columns[kind] = read(folder, kind), stored["columns"]
+    return Run(folder, info, read(folder, "predictions"),
+               transferred=columns.get("transfer", ()), **more)

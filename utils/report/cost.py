@@ -57,7 +57,8 @@ def images(setting, draw):
         return ["No run has snapshots.", ""]
     lines = draw("curve{}.png".format(setting.suffix), "Fooling rate against images shown",
                  pictures.curves, _lines(runs, lambda run: source_title(run.info["source"])),
-                 setting.title, "images shown to make_uap.py")
+                 setting.title + ", from the images named below",
+                 "images shown to make_uap.py")
     lines += [
         "Images shown count every pass: an image shown in two passes counts twice. The control is "
         "that of the finished UAP. Below: the images shown when a curve first reaches a rate, "
@@ -119,7 +120,7 @@ def variations(setting, draw):
         panels.update(("{}, {}".format(model, source_title(source)), panel)
                       for panel in drawn.values())
     return draw("variations{}.png".format(setting.suffix), "Curves of runs that differ",
-                pictures.curves, panels, setting.title,
+                pictures.curves, panels, setting.title + ": runs that differ in other choices",
                 "images shown to make_uap.py") if panels else []
 
 
@@ -144,11 +145,11 @@ def _need(run):
 
 
 def needs(runs, draw):
-    """Tables of the strongest attack for what an attacker has; none where there is one attack."""
+    """Tables of the strongest attack for what an attacker has, where one is not DeepFool; times."""
     lines = []
     for (p, ratio), its in _by_bound(runs).items():
         its = [run for run in its if _need(run)]
-        if len({run.info["attack"] for run in its}) < 2:
+        if {run.info["attack"] for run in its} <= {"deepfool"}:
             continue
         models, body = in_order([run.info["model"] for run in its]), []
         for need in NEEDS:

@@ -59,12 +59,12 @@ def rate_table(path, cells, sources, models, title):
     save(figure, path)
 
 
-def curves(path, panels, title, xlabel, again="later passes: images shown again"):
+def curves(path, panels, title, xlabel):
     """Fooling rate against what was spent on a UAP, on a logarithmic axis.
 
     panels: dict from the title of a panel to a dict from the name of a line to (x, rates, control,
-    repeated): what was spent, ascending; the metrics.Rate at each; the Rate of the control; and
-    whether each is drawn hollow, which the legend explains by `again`.
+    repeated): what was spent, ascending; the metrics.Rate at each; the Rate of the control; and at
+    each whether images were shown again.
     """
     names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
     style = _styles(names)
@@ -94,10 +94,9 @@ def curves(path, panels, title, xlabel, again="later passes: images shown again"
     axes[0, 0].set_ylabel("fooling rate on the test images, %")
     handles = [Line2D([], [], color=style[name][0], marker=style[name][1], label=name)
                for name in names]
-    handles += [
-        Line2D([], [], color=GREY, marker="o", linestyle="none", markerfacecolor="white",
-               label=again)] if any(any(line[3]) for p in panels.values() for line in p.values()) \
-        else []
+    if any(any(line[3]) for panel in panels.values() for line in panel.values()):
+        handles.append(Line2D([], [], color=GREY, marker="o", linestyle="none",
+                              markerfacecolor="white", label="later passes: images shown again"))
     handles += [
         Line2D([], [], color=GREY, linestyle="--",
                label="control: the UAP's own values at random places"),

@@ -54,9 +54,8 @@ def attack_title(attack):
 
 def is_cell(info):
     """Whether a run, by its predictions.json, is of the study's classifiers, classes, sources."""
-    return (info["target"] is None and info["model"] in ARCHITECTURES
-            and info["made_for"] == info["model"] and info["source"] in SOURCES
-            and tuple(info["class_names"]) == ISIC2018_CLASSES)
+    return (info["target"] is None and info["made_for"] == info["model"] in ARCHITECTURES
+            and info["source"] in SOURCES and tuple(info["class_names"]) == ISIC2018_CLASSES)
 
 
 def differences(run):

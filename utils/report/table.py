@@ -30,28 +30,27 @@ NOTES = (
     "published table, whose rate stands only beside a run that is.")
 
 
+@functools.lru_cache(None)
 def summarise(run):
     """All numbers of a rows.Run: a dict with COLUMNS, RATES as metrics.Rate or None.
 
     For a targeted run rate, rate_8bit, random and permuted are success rates on the images not
     already predicted as the target.
     """
-    info, uap, marks = run.info, run.predictions["uap"], differences(run)
-    row = {name: info[name] for name in COLUMNS if name in info and name != "seed"}
-    row.update({name: run.rate(column) for name, column in (
-        ("rate", "uap"), ("rate_8bit", "uap_8bit"), ("random", "random"),
-        ("permuted", "permuted"))})
-    steps, dominant = info["steps"] or {}, most_frequent(uap)
+    info, uap, label = run.info, run.predictions["uap"], run.predictions["label"]
+    marks, steps, dominant = differences(run), info["steps"] or {}, most_frequent(uap)
+    rate, target = run.rate(), info["target"]
     return dict(
-        row, cell=is_cell(info), seed=info["identity"].get("seed"), differs="; ".join(marks),
+        {name: info[name] for name in COLUMNS if name in info}, cell=is_cell(info),
+        seed=info["identity"].get("seed"), differs="; ".join(marks),
         published=None if marks else published().get((info["source"], info["model"])),
-        low=row["rate"].low, high=row["rate"].high,
+        rate=rate, low=rate.low, high=rate.high, rate_8bit=run.rate("uap_8bit"),
+        random=run.rate("random"), permuted=run.rate("permuted"),
         mcnemar_p=metrics.mcnemar_p(run.hits(), run.hits("permuted")),
-        accuracy_clean=metrics.accuracy(run.predictions["label"], run.predictions["clean"]),
-        accuracy_uap=metrics.accuracy(run.predictions["label"], uap),
+        accuracy_clean=metrics.accuracy(label, run.predictions["clean"]),
+        accuracy_uap=metrics.accuracy(label, uap),
         dominant=dominant, dominant_share=float(np.mean(uap == dominant)),
-        target_share=(None if info["target"] is None
-                      else metrics.target_share(uap, info["target"])),
+        target_share=None if target is None else metrics.target_share(uap, target),
         test_images=len(run), steps_made=steps.get("made"), steps_kept=steps.get("kept"))
 
 
@@ -96,18 +95,16 @@ def published():
 
 def to_csv(runs):
     """table.csv as text: every run, and before them the cells of the study's table without one."""
+    rows = [summarise(run) for run in runs]
+    done = {(row["source"], row["model"]) for row in rows if row["cell"]}
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for setting in find_settings(runs):
-        writer.writerows(
-            {"cell": True, "model": model, "source": source, "published": rate}
-            for (source, model), rate in published().items()
-            if not setting.suffix and (model, source) not in setting.runs)
-    for run in runs:
-        row = summarise(run)
-        writer.writerow(dict(row, **{
-            name: row[name].value for name in RATES if row[name] is not None}))
+    writer.writerows({"cell": True, "model": model, "source": source, "published": rate}
+                     for (source, model), rate in published().items()
+                     if (source, model) not in done)
+    writer.writerows(dict(row, **{name: row[name].value for name in RATES if row[name]})
+                     for row in rows)
     return text.getvalue()
 
 
@@ -131,9 +128,8 @@ def cells(setting):
     found = {}
     for source in setting.sources:
         for model in setting.models:
-            runs = [setting.runs[model, source]] if (model, source) in setting.runs else []
-            runs += [run for run in setting.others
-                     if (run.info["model"], run.info["source"]) == (model, source)]
+            runs = [run for run in list(setting.runs.values()) + setting.others
+                    if (run.info["model"], run.info["source"]) == (model, source)]
             theirs = published().get((source, model))
             found[source, model] = [_cell(run, setting) for run in runs] or [
                 (None, "not run; published {}".format(theirs) if theirs and setting.published
@@ -143,9 +139,9 @@ def cells(setting):
 
 def _cell(run, setting):
     row = summarise(run)
-    marks = [mark for mark in differences(run) if mark not in setting.common]
-    texts = marks if row["published"] is None else ["published {}".format(row["published"])]
-    return row, "; ".join(texts + ([run.info["run"]] if run in setting.others else []))
+    texts = ([mark for mark in differences(run) if mark not in setting.common]
+             if row["published"] is None else ["published {}".format(row["published"])])
+    return row, "; ".join(texts + [run.info["run"]] * (run in setting.others))
 
 
 def in_common(setting):
@@ -156,8 +152,7 @@ def in_common(setting):
 def grid(setting):
     """The lines of the study's table for one attack and norm."""
     def text(row, more):
-        rate = [] if row is None else [_bold_rate(row["rate"])]
-        return "; ".join(rate + ([more] if more else []))
+        return "; ".join(filter(None, [row and _bold_rate(row["rate"]), more]))
 
     found = cells(setting)
     return ["{}. Each cell: our rate [Wilson 95 % interval]; then the published rate, or in what "
@@ -180,24 +175,21 @@ def in_full(runs):
     targeted, body = runs[0].info["target"] is not None, []
     for run in runs:
         row = summarise(run)
-        body.append(
-            [row["model"], row["run"], _bold_rate(row["rate"]),
-             "-" if row["published"] is None else row["published"]]
-            + [markdown.percent(row[name]) for name in ("rate_8bit", "random", "permuted")]
-            + [markdown.p_value(row["mcnemar_p"]),
-               "{} {:.1f}".format(row["dominant"], 100 * row["dominant_share"])]
-            + [markdown.percent(row[name]) for name in ("accuracy_clean", "accuracy_uap")]
-            + [row["images"], row["passes"], row["norm_bound"] and "{:.4g} (L{})".format(
-                row["norm_bound"], row["norm"]), steps_kept(run), row["test_images"],
-               row["differs"] or "-"]
-            + ([markdown.percent(row["target_share"])] if targeted else []))
-    return [("UAP: share of the test images not already predicted as the target that are under the "
-             "UAP. " if targeted else
-             "UAP: share of the test images whose predicted class the UAP changes. ") + NOTES, ""
-            ] + markdown.table(
+        percents = {name: markdown.percent(row[name]) for name in RATES}
+        body.append([
+            row["model"], row["run"], _bold_rate(row["rate"]),
+            "-" if row["published"] is None else row["published"], percents["rate_8bit"],
+            percents["random"], percents["permuted"], markdown.p_value(row["mcnemar_p"]),
+            "{} {:.1f}".format(row["dominant"], 100 * row["dominant_share"]),
+            percents["accuracy_clean"], percents["accuracy_uap"], row["images"], row["passes"],
+            row["norm_bound"] and "{norm_bound:.4g} (L{norm})".format(**row), steps_kept(run),
+            row["test_images"], row["differs"] or "-"] + [percents["target_share"]] * targeted)
+    what = ("share of the test images not already predicted as the target that are under the UAP"
+            if targeted else "share of the test images whose predicted class the UAP changes")
+    return ["UAP: {}. {}".format(what, NOTES), ""] + markdown.table(
         ["model", "run", "UAP", "published", "8 bits", "random", "permuted", "p", "dominant",
          "accuracy, clean", "under the UAP", "images", "passes", "bound", "steps kept",
-         "test images", "differs"] + (["predicted as target"] if targeted else []), body)
+         "test images", "differs"] + ["predicted as target"] * targeted, body)
 
 
 def compare(runs, expected, tolerance):
@@ -208,7 +200,7 @@ def compare(runs, expected, tolerance):
     Returns (how many were compared, lines about those that are further off).
     """
     compared, off = 0, []
-    for setting in find_settings(runs):
+    for setting in find_settings([run for run in runs if run.info["norm"] == "inf"]):
         for (model, source), run in setting.runs.items():
             theirs = expected.get((source, model, setting.attack), expected.get(
                 (source, model, None)) if setting.published else None)
