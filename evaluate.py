@@ -132,9 +132,11 @@ def all_uaps(args):
             yield (Uap(folder, uap_path, run),
                    os.path.join(args.models_dir, run["model"]["name"] + ".h5"))
             continue
-        for file in sorted(glob.glob(os.path.join(glob.escape(args.models_dir), "*.h5"))):
-            info = read_json(classifier.description_path(file), "train the model again")
-            if all(info.get(k) == run["model"][k] for k in ("architecture", "image_size")):
+        for path in sorted(glob.glob(os.path.join(glob.escape(args.models_dir), "*.json"))):
+            info = read_json(path, "train the model again", classifier.REQUIRED)
+            if (all(info[key] == run["model"][key] for key in ("architecture", "image_size"))
+                    and info["weights"]["sha256"] != run["model"]["sha256"]):  # not fine-tuned
+                file = os.path.splitext(path)[0] + ".h5"
                 yield Uap(transfer_folder(args, file, folder, run["made_for"]), uap_path, run), file
 
 

@@ -34,31 +34,32 @@ def images_needed(shown, rates, rate):
     return Needed(None, False)
 
 
-def _lines(runs, name, x=None):
+def _lines(runs, name, spent=lambda run, shown: shown):
     """Panels for pictures.curves: by model, then by name(run), of the runs that have snapshots.
 
-    x: function (run, images shown) -> what is on the axis, or None where that is not known.
+    spent: function (run, images shown) -> what is on the axis; where None, there is no point.
     """
-    panels = collections.OrderedDict()
+    panels = {}
     for run in runs:
-        points = [(n if x is None else x(run, n), rate, n > (run.info["images"] or n))
-                  for n, rate in zip(*run.snapshots())]
-        points = [point for point in points if point[0] is not None]
+        points = [(spent(run, n), rate, n > (run.info["images"] or n))
+                  for n, rate in zip(*run.snapshots()) if spent(run, n)]
         if points:
-            spent, rates, again = zip(*points)
-            panels.setdefault(run.info["model"], collections.OrderedDict())[name(run)] = (
-                spent, rates, run.rate("permuted"), again)
-    return panels
+            panels.setdefault(run.info["model"], {})[name(run)] = (
+                *zip(*points), run.rate("permuted"))
+    return {model: panels[model] for model in in_order(panels)}
 
 
 def images(setting, draw):
-    runs = [run for run in setting.runs.values() if run.curve]
+    runs = [run for run in list(setting.runs.values()) + setting.others if run.curve]
     if not runs:
         return ["No run has snapshots.", ""]
+
+    def name(run):
+        return run.info["run"] if run in setting.others else source_title(run.info["source"])
+
     lines = draw("curve{}.png".format(setting.suffix), "Fooling rate against images shown",
-                 pictures.curves, _lines(runs, lambda run: source_title(run.info["source"])),
-                 setting.title + ", from the images named below",
-                 "images shown to make_uap.py")
+                 pictures.curves, _lines(runs, name), setting.title
+                 + ", from the images or by the runs named below", "images shown to make_uap.py")
     lines += [
         "Images shown count every pass: an image shown in two passes counts twice. The control is "
         "that of the finished UAP. Below: the images shown when a curve first reaches a rate, "
@@ -72,12 +73,10 @@ def images(setting, draw):
     factors, body = [], []
     for run in runs:
         domain = setting.runs.get((run.info["model"], DOMAIN))
-        cells = []
-        for rate in reached:
-            text, factor = _needed_cell(run, domain if domain is not run else None, rate)
-            cells.append(text)
-            factors += [] if factor is None else [factor]
-        body.append([run.info["model"], source_title(run.info["source"]), steps_kept(run)] + cells)
+        cells = [_needed_cell(run, domain if name(run) != source_title(DOMAIN) else None, rate)
+                 for rate in reached]
+        body.append([run.info["model"], name(run), steps_kept(run)] + [text for text, _ in cells])
+        factors += [factor for _, factor in cells if factor and run not in setting.others]
     if factors:
         lines += ["Where a natural source and ISIC2018 both reach a rate, the natural one takes "
                   "{:.1f} to {:.1f} times as many images, {:.1f} in the median of {} comparisons."
@@ -107,21 +106,6 @@ def _needed_cell(run, domain, rate):
     factor = needed[0].images / theirs.images
     sign = "≤ " if at_most[0] else "≥ " if at_most[1] else ""
     return "{}; x {}{:.1f}".format(text, sign, factor), None if sign else factor
-
-
-def variations(setting, draw):
-    """The curves of the runs that differ from those in the table in one choice or another."""
-    cells = collections.OrderedDict()
-    for run in list(setting.runs.values()) + setting.others:
-        cells.setdefault((run.info["model"], run.info["source"]), []).append(run)
-    panels = collections.OrderedDict()
-    for (model, source), runs in cells.items():
-        drawn = _lines(runs if len(runs) > 1 else (), lambda run: run.info["run"])
-        panels.update(("{}, {}".format(model, source_title(source)), panel)
-                      for panel in drawn.values())
-    return draw("variations{}.png".format(setting.suffix), "Curves of runs that differ",
-                pictures.curves, panels, setting.title + ": runs that differ in other choices",
-                "images shown to make_uap.py") if panels else []
 
 
 def _by_bound(runs):
@@ -179,14 +163,13 @@ def times(runs, draw):
     lines = []
     for (p, ratio), its in _by_bound(own(runs)).items():
         for source in sorted({run.info["source"] for run in its}):
-            first = collections.OrderedDict()
+            best = {}
             for run in its:
-                if run.info["source"] == source and run.info["snapshots"]:
-                    first.setdefault((run.info["model"], run.info["attack"]), run)
-            panels = _lines(first.values(), lambda run: attack_title(run.info["attack"]),
-                            lambda run, n: run.info["snapshots"].get(str(n)) or None)
-            panels = collections.OrderedDict(
-                (model, panels[model]) for model in in_order(panels) if len(panels[model]) > 1)
+                if run.info["source"] == source and run.curve:
+                    best.setdefault((run.info["model"], run.info["attack"]), run)
+            panels = _lines(best.values(), lambda run: attack_title(run.info["attack"]),
+                            lambda run, shown: run.info["snapshots"].get(str(shown)))
+            panels = {model: panel for model, panel in panels.items() if len(panel) > 1}
             if panels:
                 title = "Fooling rate against time: UAPs from {}, L{} norm, ratio {}".format(
                     source_title(source), p, ratio)

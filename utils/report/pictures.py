@@ -62,16 +62,16 @@ def rate_table(path, cells, sources, models, title):
 def curves(path, panels, title, xlabel):
     """Fooling rate against what was spent on a UAP, on a logarithmic axis.
 
-    panels: dict from the title of a panel to a dict from the name of a line to (x, rates, control,
-    repeated): what was spent, ascending; the metrics.Rate at each; the Rate of the control; and at
-    each whether images were shown again.
+    panels: dict from the title of a panel to a dict from the name of a line to (x, rates, repeated,
+    control): what was spent, ascending; the metrics.Rate at each, and whether images were shown
+    again; the Rate of the control.
     """
     names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
     style = _styles(names)
     figure, axes = plt.subplots(1, len(panels), figsize=(1 + 3.6 * len(panels), 3.6), sharey=True,
                                 squeeze=False)
     for axis, (panel_title, panel) in zip(axes[0], panels.items()):
-        for i, (name, (x, rates, control, repeated)) in enumerate(panel.items()):
+        for i, (name, (x, rates, repeated, control)) in enumerate(panel.items()):
             color, marker = style[name]
             low, value, high = (100 * np.array([getattr(rate, key) for rate in rates])
                                 for key in ("low", "value", "high"))
@@ -94,7 +94,7 @@ def curves(path, panels, title, xlabel):
     axes[0, 0].set_ylabel("fooling rate on the test images, %")
     handles = [Line2D([], [], color=style[name][0], marker=style[name][1], label=name)
                for name in names]
-    if any(any(line[3]) for panel in panels.values() for line in panel.values()):
+    if any(any(line[2]) for panel in panels.values() for line in panel.values()):
         handles.append(Line2D([], [], color=GREY, marker="o", linestyle="none",
                               markerfacecolor="white", label="later passes: images shown again"))
     handles += [

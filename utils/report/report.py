@@ -50,7 +50,7 @@ def write_report(results_dir, models_dir, runs, note, read_images):
                 "Not run.", ""]
     for title, found in (("What the attacker needs", cost.needs(runs, draw)),
                          ("Targeted UAPs", _targeted(runs, read_images, draw)),
-                         ("Other UAPs", _others(runs, settings, draw))):
+                         ("Other UAPs", _others(runs, settings))):
         lines += ["## " + title, ""] + found if found else []
     lines += ["## Provenance", ""] + provenance(runs, models_dir)
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -76,9 +76,8 @@ def _targeted(runs, read_images, draw):
     return lines
 
 
-def _others(runs, settings, draw):
+def _others(runs, settings):
     """UAPs in no cell of a table: made elsewhere, for another model, or with other choices."""
     chosen = [run for setting in settings for run in setting.runs.values()]
-    others = [run for run in runs if run.info["target"] is None and run not in chosen]
-    return table.in_full(others) + [
-        line for setting in settings for line in cost.variations(setting, draw)]
+    return table.in_full([run for run in runs
+                          if run.info["target"] is None and run not in chosen])

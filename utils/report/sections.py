@@ -4,6 +4,7 @@ import collections
 import os
 
 import numpy as np
+from sklearn.metrics import confusion_matrix
 
 from utils import figures, metrics
 from utils.files import sha256_of_file
@@ -17,10 +18,10 @@ FILES = collections.OrderedDict([
 
 
 def _by_model(setting):
-    """OrderedDict from a model to an OrderedDict from the title of a source to its Run."""
-    found = collections.OrderedDict()
+    """Dict from a model to a dict from the title of a source to its Run."""
+    found = {}
     for (model, source), run in setting.runs.items():
-        found.setdefault(model, collections.OrderedDict())[source_title(source)] = run
+        found.setdefault(model, {})[source_title(source)] = run
     return found
 
 
@@ -31,21 +32,20 @@ def _names(run):
 
 def rates(setting, draw):
     cells = {}
-    for (source, model), its in table.cells(setting).items():
-        row, more = its[0]
+    for (source, model), ((row, more), *_) in table.cells(setting).items():
         cells[source_title(source), model] = (None, more.split("; ")) if row is None else (
-            row["rate"].value,
-            ["{:.1f}".format(100 * row["rate"].value),
-             "95 %: {:.1f} to {:.1f}".format(100 * row["low"], 100 * row["high"])]
-            + ([more] if more else [])
-            + ["controls {:.1f}, {:.1f}".format(
-                *(100 * row[name].value for name in ("random", "permuted")))])
+            row["rate"].value, list(filter(None, (
+                "{:.1f}".format(100 * row["rate"].value),
+                "95 %: {:.1f} to {:.1f}".format(100 * row["low"], 100 * row["high"]), more,
+                "controls {:.1f}, {:.1f}".format(*(
+                    100 * row[name].value for name in ("random", "permuted")))))))
+    title = ("Fooling rate on the test images, %; {}\ncontrols: a random vector of the same norm, "
+             "the UAP's own values at random places\n{}".format(
+                 setting.title, table.in_common(setting).strip()))
     return draw("table{}.png".format(setting.suffix), "The table as a picture",
                 pictures.rate_table, cells, [source_title(s) for s in setting.sources],
-                setting.models, "Fooling rate on the test images, %; {}\ncontrols: a random vector "
-                "of the same norm, the UAP's own values at random places\n{}".format(
-                    setting.title, table.in_common(setting).strip())) + table.grid(
-                        setting) + table.in_full(list(setting.runs.values()))
+                setting.models, title) + table.grid(setting) + table.in_full(
+                    list(setting.runs.values()))
 
 
 def significance(setting, draw):
@@ -61,10 +61,10 @@ def significance(setting, draw):
         "with p (Holm) at most 0.05.".format(better, len(pairs)), ""]
     lines += markdown.table(["model", "UAP from", "UAP", "permuted", "only the UAP fools",
                              "only permuted", "p", "p (Holm)"], _paired(pairs, corrected))
-    pairs = [(run, setting.runs[model, DOMAIN]) for (model, source), run in setting.runs.items()
-             if source != DOMAIN and (model, DOMAIN) in setting.runs]
-    pairs = [(_names(natural), natural.hits(), domain.hits()) for natural, domain in pairs
-             if natural.info["test_sha256"] == domain.info["test_sha256"]]
+    pairs = [(_names(run), run.hits(), setting.runs[model, DOMAIN].hits())
+             for (model, source), run in setting.runs.items()
+             if source != DOMAIN and (model, DOMAIN) in setting.runs
+             and setting.runs[model, DOMAIN].info["test_sha256"] == run.info["test_sha256"]]
     if pairs:
         lines += ["UAP from natural images against UAP from ISIC2018, on the same test images:", ""]
         lines += markdown.table(["model", "natural images", "natural", "ISIC2018",
@@ -127,12 +127,11 @@ def examples_of(runs, title, name, read_images, draw):
 def predicted_classes(setting, draw):
     lines, body = [], []
     for model, runs in _by_model(setting).items():
-        panels = collections.OrderedDict()
+        panels = {}
         for source, run in runs.items():
-            names = run.info["class_names"]
-            clean, attacked = run.predictions["clean"], run.predictions["uap"]
-            panels["UAP from " + source] = np.array(
-                [[int(np.sum((clean == a) & (attacked == b))) for b in names] for a in names])
+            names, clean = run.info["class_names"], run.predictions["clean"]
+            attacked = run.predictions["uap"]
+            panels["UAP from " + source] = confusion_matrix(clean, attacked, labels=names)
             body.append([model, source])
             for part in (clean, attacked, attacked[clean != attacked]):
                 name = table.most_frequent(part)
