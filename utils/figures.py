@@ -58,7 +58,7 @@ def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):
     """
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    side = 1.6 + 0.42 * len(class_names)
+    side = 2.2 + 0.36 * len(class_names)
     figure, axes = plt.subplots(1, len(panels), figsize=(side * len(panels) + 0.9, side + 0.4),
                                 squeeze=False, constrained_layout=True)
     for axis, (panel, counts) in zip(axes[0], panels.items()):

@@ -1,5 +1,6 @@
 """The pictures of the report. Each function writes one file from numbers that are given to it."""
 
+import itertools
 import textwrap
 
 import numpy as np
@@ -22,8 +23,7 @@ DARK = 0.7  # share of the colour scale from which white text is easier to read 
 def _styles(names):
     """The (colour, marker) of each line by its name: dict."""
     others = [name for name in names if name not in STYLES]
-    return dict(STYLES, **{name: MORE_STYLES[i % len(MORE_STYLES)]
-                           for i, name in enumerate(others)})
+    return dict(STYLES, **dict(zip(others, itertools.cycle(MORE_STYLES))))
 
 
 def rate_table(path, cells, sources, models, title):
@@ -52,7 +52,7 @@ def rate_table(path, cells, sources, models, title):
     axis.set_xticks(np.arange(1, len(models)) - 0.5, minor=True)
     axis.set_yticks(np.arange(1, len(sources)) - 0.5, minor=True)
     axis.grid(which="minor", color="#bbbbbb", linewidth=1)
-    axis.set_ylabel("images the UAP is made from")
+    axis.set_ylabel("images the UAP\nis made from")
     axis.tick_params(length=0, which="both", top=False, labeltop=True, labelbottom=False)
     figure.colorbar(picture, ax=axis, label="fooling rate, %", fraction=0.04, pad=0.02)
     axis.set_title(title, fontsize=10, pad=10)
@@ -131,7 +131,7 @@ def example_grid(path, images, heads, rows, title):
         show(axes[0, i], image, heads[i - 1])
     for row, (row_title, v, captions, changed) in zip(axes[1:], rows):
         picture, factor = magnified(v)
-        show(row[0], picture, "{}\nUAP × {:.1f}".format(row_title, factor))
+        show(row[0], picture, "{}\nUAP × {:.1f}".format(textwrap.fill(row_title, 22), factor))
         for axis, image, caption, bold in zip(row[1:], images, captions, changed):
             show(axis, to_pixels(to_model_input(image) + v), caption, bold)
     figure.suptitle(title, fontsize=10)
