@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from utils.errors import UserError
-from utils.report import table
+from utils.report import markdown, table
 from utils.report.settings import differences
 from utils.rows import Run
 
@@ -226,6 +226,10 @@ def test_the_csv_holds_every_cell_and_every_run_in_full_precision():
         value = value.value if name in table.RATES and value else value
         assert run[name] == ("" if value is None else str(value))
     assert len(list(csv.DictReader(io.StringIO(table.to_csv([]))))) == 9
+
+
+def test_a_p_value_smaller_than_floats_hold_is_not_printed_as_zero():
+    assert [markdown.p_value(p) for p in (0.0, 7e-5, 0.31)] == ["< 1e-300", "7e-05", "0.3"]
 
 
 def test_the_published_rates_are_the_papers():

@@ -4,7 +4,6 @@ import collections
 
 import numpy as np
 
-from utils import metrics
 from utils.datasets import ISIC2018_CLASSES
 from utils.report import markdown, pictures
 from utils.report.markdown import percent

@@ -9,7 +9,6 @@ import os
 import numpy as np
 
 from utils import metrics
-from utils.classifier import ARCHITECTURES
 from utils.datasets import read_csv
 from utils.errors import UserError
 from utils.report import markdown
