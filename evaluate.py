@@ -19,7 +19,6 @@ architecture and input size. Rows that are up to date are kept: table, report an
 of them without any model.
 """
 
-import argparse
 import collections
 import glob
 import os
@@ -27,30 +26,21 @@ import sys
 
 import numpy as np
 
-from utils import arguments, classifier, rows, splits
+from utils import arguments, classifier, device, json_files, rows, splits
 from utils.errors import UserError, run_script
-from utils.files import (hold_for_writing, read_json, sha256_of_file, sha256_of_lines, write_text)
+from utils.files import hold_for_writing, sha256_of_file, sha256_of_lines, write_text
 from utils.perturbation_file import load_perturbation
-
-RUN_KEYS = ("model", "uap", "source", "attack", "norm", "target", "images", "passes", "identity",
-            "steps", "snapshots")
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "results-dir", "batch-size",
+                                     "seed", "device")
     add = parser.add_argument
     add("--uap", metavar="FILE", help="evaluate this .npy file only; needs --model-file")
     add("--model-file", metavar="FILE", help="the model to attack with --uap")
     add("--norm", choices=("2", "inf"), default="inf",
         help="of a --uap without a run.json beside it (default: %(default)s)")
-    add("--data-dir", default="data", help="(default: %(default)s)")
-    add("--models-dir", default="models", help="(default: %(default)s)")
-    add("--results-dir", default="results", help="(default: %(default)s)")
     add("--limit", type=arguments.count, help="use at most this many test images")
-    add("--batch-size", type=arguments.count, default=32, help="(default: %(default)s)")
-    add("--seed", type=arguments.seed, default=0,
-        help="of the random controls (default: %(default)s)")
     add("--allow-mismatch", action="store_true",
         help="evaluate a UAP on another model than the one it was made for: a transfer experiment")
     add("--again", action="store_true", help="predict again even where the rows are up to date")
@@ -119,7 +109,7 @@ def attacked_models(args):
 
 
 def read_run_json(path):
-    return read_json(path, "make_uap.py writes it", RUN_KEYS)
+    return json_files.read_json(path, json_files.RUN, "make it again with make_uap.py")
 
 
 def all_uaps(args):
@@ -133,7 +123,7 @@ def all_uaps(args):
                    os.path.join(args.models_dir, run["model"]["name"] + ".h5"))
             continue
         for path in sorted(glob.glob(os.path.join(glob.escape(args.models_dir), "*.json"))):
-            info = read_json(path, "train the model again", classifier.REQUIRED)
+            info = json_files.read_json(path, json_files.MODEL, "train the model again")
             if (all(info[key] == run["model"][key] for key in ("architecture", "image_size"))
                     and info["weights"]["sha256"] != run["model"]["sha256"]):  # not fine-tuned
                 file = os.path.splitext(path)[0] + ".h5"
@@ -245,6 +235,7 @@ def predict(args, model, files):
     from utils.images import read_images
     from utils.provenance import environment, now
 
+    device.choose(args.device)
     classifier.start_session(args.seed, inference=True)
     graph = AttackGraph(classifier.load_classifier(model.file, model.info))
     image_folder = os.path.join(args.data_dir, model.info["image_folder"])

@@ -16,13 +16,12 @@ command again does nothing where the run is finished, and continues it where it 
 until it is finished, its files are in a hidden folder beside its place.
 """
 
-import argparse
 import csv
 import os
 
 import numpy as np
 
-from utils import arguments, classifier, datasets
+from utils import arguments, classifier, datasets, device
 from utils.attack.norms import norm
 from utils.attack.state import LookedAgain, PassDone, Shown
 from utils.errors import UserError, run_script
@@ -37,18 +36,12 @@ CHOICES = (("attack", "deepfool", "{}"), ("norm", float("inf"), "l{:g}"),
            ("target", None, "target-{}"), ("step_size", 0.001, "step-{:g}"), ("seed", 0, "seed-{}"))
 
 
-def parse_arguments():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    add = parser.add_argument
+def add_options(add, add_source):
     add("--model-file", required=True, metavar="FILE", help="a model that train_model.py wrote")
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--source", metavar="|".join(datasets.SOURCES),
-                        help="images below --data-dir; the data set that the model was trained on "
-                             "(isic2018, or its name): the model's training images")
-    source.add_argument("--source-dir", metavar="FOLDER", help="any folder of images")
-    add("--data-dir", default="data", help="(default: %(default)s)")
-    add("--results-dir", default="results", help="where to write (default: %(default)s)")
+    add_source("--source", metavar="|".join(datasets.SOURCES),
+               help="images below --data-dir; the data set that the model was trained on "
+                    "(isic2018, or its name): the model's training images")
+    add_source("--source-dir", metavar="FOLDER", help="any folder of images")
     add("--name", type=arguments.folder_name,
         help="name of the run's folder (default: the source and every choice that is not the "
              "default)")
@@ -68,15 +61,15 @@ def parse_arguments():
     add("--target", metavar="CLASS", help="make every image this class (default: any other class)")
     add("--step-size", type=arguments.positive,
         help="of --attack fgsm, L-infinity, model-input units (default: %(default)s)")
-    add("--seed", type=arguments.seed, help="(default: %(default)s)")
-    add("--checkpoint-seconds", type=arguments.positive, default=60,
-        help="time between two checkpoints (default: %(default)s)")
-    add("--checkpoint-images", type=arguments.count,
-        help="images between two checkpoints (default: as --checkpoint-seconds)")
     add("--max-broken-share", type=arguments.share, default=0.01,
         help="stop when more than this share of the images cannot be read (default: %(default)s)")
-    add("--restart", action="store_true",
-        help="make the run anew where it would be continued or is finished")
+
+
+def parse_arguments():
+    parser = arguments.script_parser(__doc__, "data-dir", "results-dir", "seed", "device",
+                                     "checkpoint-seconds", "restart")
+    add_options(parser.add_argument,
+                parser.add_mutually_exclusive_group(required=True).add_argument)
     parser.set_defaults(**{option: default for option, default, _ in CHOICES})
     return parser.parse_args()
 
@@ -168,7 +161,7 @@ def follow(events, args, run, bar):
     from utils.checkpoint import Schedule, StopRequest
 
     state, stop = run.state, StopRequest()
-    due = Schedule(args.checkpoint_seconds, args.checkpoint_images)
+    due = Schedule(args.checkpoint_seconds)
     fooled = shown = 0  # in this pass, since this start
     for event in events:
         run.record(event)
@@ -188,7 +181,7 @@ def follow(events, args, run, bar):
             bar.write("after pass {}: {:.1%} of the images {}".format(
                 event.number, event.rate,
                 "fooled" if args.target is None else "predicted as " + args.target))
-        if stop.received or due(len(visits)):
+        if stop.received or due():
             run.save_checkpoint()
         if stop.received:
             raise KeyboardInterrupt
@@ -197,7 +190,8 @@ def follow(events, args, run, bar):
 def finish(args, run, model_name, model, files, xi, started):
     """Write images.csv, uap.npy, uap.png and run.json, publish the run, and say what was done."""
     from utils import figures
-    from utils.files import replacing, sha256_of_file, write_json
+    from utils.files import replacing, sha256_of_file
+    from utils.json_files import write_json
     from utils.provenance import environment, now
     from utils.uap_run import save_perturbation
 
@@ -252,7 +246,7 @@ def main():
     from utils.checkpoint import is_finished
     from utils.files import hold_for_writing, require_space, sha256_of_lines
     from utils.provenance import now
-    from utils.uap_run import UapRun, disk_space
+    from utils.uap_run import UapRun, checkpoint_of, disk_space
 
     started = now()
     size = model["image_size"]
@@ -260,12 +254,13 @@ def main():
     identity = dict({option: value for option, value in arguments.as_json(args).items()
                      if option in [option for option, _, _ in CHOICES]},
                     model_sha256=model["weights"]["sha256"], images_sha256=sha256_of_lines(files))
-    if not args.restart and is_finished(os.path.join(where, "run.json"), identity):
+    if is_finished(os.path.join(where, "run.json"), identity, checkpoint_of(where), args.restart):
         print("{}{}: finished; --restart makes it anew".format(where, os.sep))
         return
     hold_for_writing(os.path.dirname(where), os.path.basename(where))
     require_space(args.results_dir, disk_space(len(files), args.passes, size))
 
+    device.choose(args.device)
     from tqdm import tqdm
 
     from utils.attack.graph import AttackGraph

@@ -1,287 +1,133 @@
 """Downloads that end whole or with a message: https only, resumed where they were cut, checked."""
 
-import http.client
-import json
+import contextlib
 import os
-import re
-import ssl
-import sys
-import threading
-import urllib.error
-import urllib.parse
-import urllib.request
+import time
+
+import requests
+from requests.adapters import HTTPAdapter
+from tqdm import tqdm
+from urllib3.util.retry import Retry
 
 from utils.errors import UserError
-from utils.files import md5_of_file, require_space
+from utils.files import md5_of_file, require_space, unfinished, write_text, writing
 
 TIMEOUT = 30  # seconds without a byte
-TRIES = 6  # connections in a row that bring nothing new
-FIRST_WAIT = 1.0  # seconds before the second of them; doubled before each further one
 BLOCK = 1 << 16  # bytes
-WORTH_RESUMING = 1 << 20  # bytes; a shorter file is begun again by the next process
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-
+CONNECTIONS = 16  # at a time
+WORTH_RESUMING = 1 << 20  # bytes; a shorter file is begun again
+VERSION = ".version"  # ends the name of the file that holds the version of an unfinished one
+TRIES = 6  # connections in a row that bring nothing new
 ABSENT = (403, 404, 410)  # 403: what S3 answers for a missing file where listing is not allowed
-PASSING = (408, 425, 429)  # and all of 500 and above
+
+RETRY = Retry(total=TRIES - 1, backoff_factor=1,
+              status_forcelist=(408, 425, 429, 500, 502, 503, 504))
+SESSION = requests.Session()
+SESSION.adapters.clear()  # so that no redirect leads away from https either
+SESSION.mount("https://", HTTPAdapter(max_retries=RETRY, pool_maxsize=CONNECTIONS))
+SESSION.headers["Accept-Encoding"] = "identity"  # lengths and ranges are those of the file
 
 
 class Absent(UserError):
     """The server answers that it has no such file."""
 
 
-class _Passing(Exception):
-    """This connection failed; another one may not."""
-
-
-def _is_loopback(url):
-    return urllib.parse.urlsplit(url).hostname in LOOPBACK
-
-
-def check_address(url, asked=None):
-    """Raise UserError unless `url` is https, or http on this very machine.
-
-    asked: the address that redirected to `url`; one elsewhere may not send us to this machine.
-    """
-    scheme = urllib.parse.urlsplit(url).scheme
-    if scheme == "https" and not _is_loopback(url):
-        return
-    if scheme in ("http", "https") and _is_loopback(url) and (not asked or _is_loopback(asked)):
-        return
-    raise UserError("{}: {} is refused; downloads are made over https only".format(
-        asked or url, "a redirect to " + url if asked else "this address"))
-
-
-class _CheckedRedirects(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, request, answer, code, message, headers, url):
-        check_address(url, asked=request.full_url)
-        return super().redirect_request(request, answer, code, message, headers, url)
-
-
-_opener = urllib.request.build_opener(_CheckedRedirects)
-
-
-def begun(path):
-    """Whether bytes of an interrupted download to `path` are kept."""
-    return _Part(path).length() > 0
-
-
-class _Part:
-    """The first bytes of a file that is being downloaded, beside its place.
-
-    version: dict of the length of the whole ("total", None where unknown) and of what names it at
-    the server ("validator", None where nothing does), so that bytes of two versions are never
-    joined. It is kept in a second file, which a later process reads.
-    """
-
-    def __init__(self, path):
-        folder, name = os.path.split(os.path.abspath(path))
-        self.path = os.path.join(folder, ".{}.part".format(name))
-        self._version_path = self.path + ".json"
-        self.version = None
-        try:
-            with open(self._version_path, encoding="utf-8") as file:
-                version = json.load(file)
-            self.version = {"validator": version["validator"], "total": version["total"]}
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-        if self.version is None:
-            self.discard()
-
-    def length(self):
-        return os.path.getsize(self.path) if os.path.exists(self.path) else 0
-
-    def begin(self, version):
-        """Forget all bytes; the next ones are the first of `version`."""
-        self.discard()
-        if version["total"] is None or version["total"] >= WORTH_RESUMING:
-            with open(self._version_path, "w", encoding="utf-8") as file:
-                json.dump(version, file)
-        self.version = version
-
-    def discard(self):
-        self.version = None
-        for path in (self.path, self._version_path):  # bytes without a version do no harm
-            if os.path.exists(path):
-                os.remove(path)
-
-    def publish(self, path):
-        """Put the bytes, now whole, in the place of `path`."""
-        with open(self.path, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(self.path, path)
-        self.discard()
-
-
-def download(url, path, size=None, md5=None, bar=True, stop=None):
+def download(url, path, size=None, md5=None, bar=True):
     """Bring a file from `url` to `path`, whole and checked, or not at all; `path` there is kept.
 
-    A cut connection is resumed where it was cut, by this process or by a later one that is called
-    with the same path; connections are tried again, after growing waits.
-    size: bytes the file must have. md5: hexadecimal, that it must have. bar: show the progress.
-    stop: threading.Event that ends the waits.
-    Raises Absent when the server has no such file; UserError when no bytes come, or wrong ones.
+    A cut connection is resumed where it was cut, by this process or by a later one. size: bytes,
+    md5: hexadecimal, that the file must have. bar: show the progress.
+    Raises Absent when the server has no such file; UserError.
     """
-    check_address(url)
     if os.path.exists(path):
         return
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part = _Part(path)
-    stop = stop or threading.Event()
-    furthest, failures, wrong = part.length(), 0, 0
-    resumed = furthest > 0
-    with _Progress(os.path.basename(path), bar) as progress:
-        while True:
-            try:
-                _receive(url, part, size, md5 is not None, progress)
-                found = md5_of_file(part.path) if md5 else None
-                if found == md5:
-                    break
-                part.discard()
-                wrong += 1
-                if wrong == 2 or not resumed:
-                    raise UserError("{}: MD5 is {}, expected {}; what came is not the file that "
-                                    "was published, try again later".format(url, found, md5))
-                furthest = 0  # once more, from the beginning
-            except _Passing as error:
-                failures = 1 if part.length() > furthest else failures + 1
-                furthest = max(furthest, part.length())
-                resumed = part.length() > 0
-                wait = FIRST_WAIT * 2 ** (failures - 1)
-                if failures < TRIES:
-                    progress.say("{}; again in {:.0f} s".format(error, wait))
-                if failures == TRIES or stop.wait(wait):
-                    raise UserError("{}: {}; gave up after {} tries, the same command continues"
-                                    .format(url, error, failures))
-    part.publish(path)
+    part, furthest, vain, whole = unfinished(path), 0, 0, False
+    while not whole:
+        whole, length = _receive(url, path, size, md5, bar)
+        furthest, vain = max(furthest, length), 0 if length > furthest else vain + 1
+        if vain == TRIES and not whole:
+            raise UserError("{}: cut {} times in a row, after {:,} bytes at most; the same command "
+                            "continues".format(url, vain, furthest))
+        time.sleep(0 if whole else RETRY.backoff_factor * 2 ** vain)
+    found = md5_of_file(part) if md5 else None
+    if found == md5:
+        os.replace(part, path)
+    for left in (part, part + VERSION):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(left)
+    if found != md5:
+        raise UserError("{}: MD5 is {}, expected {}; what came is removed, try again later".format(
+            url, found, md5))
 
 
-class _Progress:
-    """A progress bar in bytes, or none."""
+def _receive(url, path, size, md5, bar):
+    """Add what one connection brings to the unfinished file.
 
-    def __init__(self, name, shown):
-        from tqdm import tqdm
-
-        self._bar = tqdm(desc=name, unit="B", unit_scale=True, unit_divisor=1000,
-                         disable=not shown)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._bar.close()
-
-    def say(self, message):
-        if not self._bar.disable:
-            self._bar.write(message, file=sys.stderr)
-
-    def at(self, done, total):
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
-
-
-def _receive(url, part, size, has_checksum, progress):
-    """Over one connection, add to `part` what it lacks.
-
-    Returns when the part is as long as the whole. Raises _Passing when the connection failed or
-    was cut, UserError when another one would do no better.
+    The length of the whole and its version, an ETag or date, are kept beside it: bytes of two
+    versions are never joined. Returns (whether it is whole, its bytes). Raises Absent, UserError.
     """
-    done = part.length()
-    if done and not part.version["validator"]:
-        part.discard()  # nothing to ask for the rest of the same version with
-        done = 0
-    if done and done == part.version["total"]:
-        return
-    headers = {}
-    if done:
-        headers = {"Range": "bytes={}-".format(done), "If-Range": part.version["validator"]}
-    with _open(url, headers, part) as answer:
-        if answer.status == 206:
-            total = _continued_total(answer, part, done)
-            if total is None:
-                part.discard()
-                raise _Passing("the server answered another range than was asked for")
-        else:
-            total = answer.length
-            if total is None and not answer.chunked and size is None and not has_checksum:
-                raise UserError("{}: the server does not say how long the file is, so that a cut "
-                                "one could not be told; try again later".format(url))
-            if size is not None and total not in (None, size):
+    part, name = unfinished(path), os.path.basename(path) if bar else None
+    total = version = None
+    with contextlib.suppress(FileNotFoundError), open(part + VERSION) as file:
+        total, _, version = file.read().partition(" ")
+    with writing(path), open(part, "ab") as file:
+        if str(file.tell()) == total:
+            return True, file.tell()
+        headers = {"Range": "bytes={}-".format(file.tell()), "If-Range": version}
+        with _get(url, headers if file.tell() and version else {}) as answer:
+            found = answer.headers.get("ETag", "")
+            found = found if found.startswith('"') else answer.headers.get("Last-Modified", "")
+            if answer.status_code != 200 and found == version and answer.headers.get(
+                    "Content-Range", "").startswith("bytes {}-".format(file.tell())):
+                return _append(answer, file, int(total), name)
+            file.truncate(0)
+            if answer.status_code != 200:
+                return False, 0  # it became another file
+            total = answer.raw.length_remaining
+            if None not in (total, size) and total != size:
                 raise UserError("{}: {:,} bytes, expected {:,}; this is not the file that was "
                                 "published".format(url, total, size))
             total = size if total is None else total
-            part.begin({"validator": _validator(answer), "total": total})
-        if total is not None:
-            require_space(os.path.dirname(part.path), total - part.length())
-        _append(answer, part.path, total, progress)
-    if total is not None and part.length() < total:
-        raise _Passing("the connection was cut at {:,} of {:,} bytes".format(part.length(), total))
-    if total is not None and part.length() > total:
-        part.discard()
-        raise UserError("{}: more than the expected {:,} bytes; this is not the file that was "
-                        "published".format(url, total))
+            if total is None and not md5 and "Transfer-Encoding" not in answer.headers:
+                raise UserError("{}: the server does not say how long the file is, so that a cut "
+                                "one could not be told; try again later".format(url))
+            if (total or 0) >= WORTH_RESUMING:
+                write_text(part + VERSION, "{} {}".format(total, found))
+            return _append(answer, file, total, name)
 
 
-def _append(answer, path, total, progress):
-    """Add the bytes of an answer to a file, at most one block beyond `total`."""
-    try:
-        with open(path, "ab") as file:
-            while total is None or file.tell() <= total:
-                progress.at(file.tell(), total)
-                block = _read(answer)
-                if not block:
-                    break
+def _append(answer, file, total, name):
+    """Copy an answer's body. total: bytes of the whole file, or None. Returns as _receive()."""
+    require_space(os.path.dirname(file.name), (total or 0) - file.tell())
+    with tqdm(desc=name, initial=file.tell(), total=total, unit="B", unit_scale=True,
+              disable=not name) as progress:
+        try:
+            for block in answer.iter_content(BLOCK):
                 file.write(block)
-    except OSError as error:  # of the disk: those of the connection come as _Passing
-        raise UserError("{}: {}; the same command continues once it can be written".format(
-            path, error.strerror))
+                progress.update(len(block))
+        except requests.RequestException:
+            return False, file.tell()  # cut: the next connection goes on from here
+    file.flush()
+    os.fsync(file.fileno())
+    return total in (None, file.tell()), file.tell()
 
 
-def _open(url, headers, part):
-    """The server's answer, with status, headers, length and read(). Raises as _receive does."""
+def _get(url, headers):
+    """The server's answer, whose body is still to be read. Raises Absent, UserError."""
     try:
-        return _opener.open(urllib.request.Request(url, headers=headers), timeout=TIMEOUT)
-    except urllib.error.HTTPError as error:
-        error.close()
-        answer = "the server answers {} {}".format(error.code, error.reason)
-        if error.code == 416 and headers:  # the file has become shorter than what we have of it
-            part.discard()
-            raise _Passing(answer)
-        if error.code in ABSENT:
-            raise Absent("{}: {}".format(url, answer))
-        if error.code in PASSING or error.code >= 500:
-            raise _Passing(answer)
-        raise UserError("{}: {}".format(url, answer))
-    except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
-        if isinstance(reason, ssl.SSLCertVerificationError):
-            raise UserError("{}: the server cannot prove who it is ({}); check this machine's "
-                            "clock and certificates".format(url, reason))
-        raise _Passing(_text(reason))
+        answer = SESSION.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        if answer.status_code in ABSENT:
+            raise Absent("{}: the server answers {}".format(url, answer.status_code))
+        if answer.status_code != 416:  # the file is shorter than what we have of it
+            answer.raise_for_status()
+        return answer
+    except requests.RequestException as error:
+        raise UserError("{}: {}; {}".format(url, error, "downloads are made over https only" if (
+            isinstance(error, ValueError)) else "gave up, the same command continues"))
 
 
-def _read(answer):
-    """The next bytes of an answer, none at its end or where it was cut."""
-    try:
-        return answer.read(BLOCK)
-    except (OSError, http.client.HTTPException) as error:
-        raise _Passing("the connection was cut ({})".format(_text(error)))
-
-
-def _text(error):
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _validator(answer):
-    """What names this version of a file in If-Range: a strong ETag, else its date, else None."""
-    tag = answer.headers.get("ETag", "")
-    return tag if tag.startswith('"') else answer.headers.get("Last-Modified")
-
-
-def _continued_total(answer, part, done):
-    """The length of the whole, if a partial answer holds all from `done` on; else None."""
-    found = re.match(r"bytes (\d+)-(\d+)/(\d+)$", answer.headers.get("Content-Range", ""))
-    if not done or not found or _validator(answer) not in (None, part.version["validator"]):
-        return None
-    first, last, total = map(int, found.groups())
-    fits = (first, last) == (done, total - 1) and part.version["total"] in (None, total)
-    return total if fits else None
+def require_rest(folder, size):
+    """Raise UserError when the disk lacks what is not yet in `folder` of `size` bytes."""
+    require_space(folder, size - sum(os.path.getsize(os.path.join(where, name))
+                                     for where, _, names in os.walk(folder) for name in names))

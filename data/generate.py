@@ -1,14 +1,14 @@
-"""Generated stand-ins for the three data sets, in their official layouts.
+"""Generated stand-ins for the three data sets, in their official layouts, and images to pretrain on.
 
     python -m data.generate demo/data
 
 They let the demo and the tests run anywhere, offline, in minutes. The lesions look like
 dermoscopy only enough that a classifier can learn the 7 classes; the natural images are crops of
-the two photographs that scikit-learn ships, and textures. No result on them says anything about
-ISIC2018.
+the two photographs that scikit-learn ships, and textures in warm and cold colours: 12 classes, to
+pretrain a classifier on as others are on ImageNet. No result on them says anything about ISIC2018.
 """
 
-import argparse
+import colorsys
 import os
 
 import numpy as np
@@ -31,6 +31,12 @@ APPEARANCE = {
     "VASC": ((150, 30, 60), 0.10, 10),
 }
 SKIN = (225, 180, 155)
+
+TONES = {"warm": (-0.08, 0.17), "cold": (0.33, 0.75)}  # of a colour's hue, 0..1
+TEXTURES = ("stripes", "checks", "rings", "clouds", "dots")
+NATURAL_CLASSES = ("building", "flower") + tuple(
+    "{}-{}".format(texture, tone) for texture in TEXTURES for tone in TONES)
+PRETRAINING = "natural"  # the data set of images in these classes, a folder for each
 
 
 def smooth_noise(random, size, scale):
@@ -64,10 +70,26 @@ def lesion_image(random, label, size):
     return np.clip(picture * vignette + random.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
 
 
-def natural_image(random, photographs, size):
-    """A random crop of a photograph, or a texture of random colours: uint8, (size, size, 3)."""
-    if random.uniform() < 0.6:
-        photograph = photographs[random.randint(len(photographs))]
+def field(random, texture, size):
+    """A texture as float, (size, size), about -1..1."""
+    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
+    if texture == "clouds":
+        return smooth_noise(random, size, random.uniform(size / 24, size / 8))
+    if texture == "dots":
+        spots = (random.uniform(size=(size, size)) < random.uniform(0.005, 0.02)).astype(float)
+        spots = ndimage.gaussian_filter(spots, size / 32, mode="wrap")
+        return 2 * spots / max(spots.max(), 1e-9) - 0.6
+    angle, waves = random.uniform(0, np.pi), random.uniform(3, 9) * np.pi
+    u, w = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    if texture == "rings":
+        return np.sin(waves * np.hypot(x - random.uniform(-1, 1), y - random.uniform(-1, 1)))
+    return np.sin(waves * u) * (np.sin(waves * w) if texture == "checks" else 1)
+
+
+def natural_image(random, photographs, name, size):
+    """An image of one of NATURAL_CLASSES: uint8, (size, size, 3)."""
+    if name in ("building", "flower"):
+        photograph = photographs[name == "flower"]
         side = random.randint(size // 2, min(photograph.shape[:2]))
         top = random.randint(photograph.shape[0] - side + 1)
         left = random.randint(photograph.shape[1] - side + 1)
@@ -75,14 +97,12 @@ def natural_image(random, photographs, size):
         if random.uniform() < 0.5:
             crop = crop[:, ::-1]
         return np.asarray(Image.fromarray(crop).resize((size, size), Image.BILINEAR))
-    colours = random.uniform(0, 255, (2, 3))
-    if random.uniform() < 0.5:
-        field = smooth_noise(random, size, random.uniform(1, size / 8))
-    else:
-        y, x = np.mgrid[0:size, 0:size] * (2 * np.pi / size)
-        field = np.sin(random.uniform(-12, 12) * x + random.uniform(-12, 12) * y)
-    mix = 1 / (1 + np.exp(-3 * field))[..., np.newaxis]
-    return (colours[0] * mix + colours[1] * (1 - mix)).astype(np.uint8)
+    texture, tone = name.split("-")
+    one, other = (255 * np.array(colorsys.hsv_to_rgb(
+        random.uniform(*TONES[tone]) % 1, random.uniform(0.3, 1), value))
+        for value in (random.uniform(0.1, 0.5), random.uniform(0.6, 1)))
+    mix = 1 / (1 + np.exp(-3 * field(random, texture, size)))[..., np.newaxis]
+    return (one * mix + other * (1 - mix)).astype(np.uint8)
 
 
 def _save_jpeg(path, pixels):
@@ -115,38 +135,38 @@ def generate_isic2018(data_dir, num_images, size, seed):
 
 
 def generate_natural(data_dir, num_images, size, seed):
-    """Write `num_images` images in the layout of ILSVRC2012 and as many in that of Open Images."""
+    """Write `num_images` images each in the layout of ILSVRC2012, in that of Open Images, and in
+    the folders of PRETRAINING; the classes in turn."""
     from sklearn.datasets import load_sample_images
 
     photographs = load_sample_images().images
     random = np.random.RandomState(seed)
-    for number in range(num_images):
-        wnid = "n{:08d}".format(number % 10)
-        _save_jpeg(os.path.join(data_dir, SOURCES["ilsvrc2012"], "train", wnid,
-                                "{}_{}.JPEG".format(wnid, number)),
-                   natural_image(random, photographs, size))
-    for number in range(num_images):
-        _save_jpeg(os.path.join(data_dir, SOURCES["open_images_v5"], "{:016x}.jpg".format(number)),
-                   natural_image(random, photographs, size))
+    for folder, file in (
+            (os.path.join(SOURCES["ilsvrc2012"], "train"), "n{1:08d}/n{1:08d}_{0}.JPEG"),
+            (SOURCES["open_images_v5"], "{0:016x}.jpg"), (PRETRAINING, "{2}/{0}.jpg")):
+        for number in range(num_images):
+            k = number % len(NATURAL_CLASSES)
+            _save_jpeg(os.path.join(data_dir, folder, file.format(number, k, NATURAL_CLASSES[k])),
+                       natural_image(random, photographs, NATURAL_CLASSES[k], size))
 
 
-def generate(data_dir, isic_images, natural_images, size=96, seed=0):
-    """Write all three data sets below `data_dir`; the same arguments give the same files."""
+def generate(data_dir, isic_images=700, natural_images=360, size=80, seed=0):
+    """Write all data sets below `data_dir`; the same arguments give the same files."""
     generate_isic2018(data_dir, isic_images, size, seed)
     generate_natural(data_dir, natural_images, size, seed + 1)
 
 
 def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data_dir", metavar="FOLDER")
-    parser.add_argument("--isic-images", type=arguments.count, default=350)
-    parser.add_argument("--natural-images", type=arguments.count, default=100)
-    parser.add_argument("--size", type=arguments.count, default=96, help="in pixels")
-    parser.add_argument("--seed", type=arguments.seed, default=0)
+    parser = arguments.script_parser(__doc__, "seed")
+    add = parser.add_argument
+    add("data_dir", metavar="FOLDER")
+    add("--isic-images", type=arguments.count, default=700, help="(default: %(default)s)")
+    add("--natural-images", type=arguments.count, default=360,
+        help="of each natural data set (default: %(default)s)")
+    add("--size", type=arguments.count, default=80, help="in pixels (default: %(default)s)")
     args = parser.parse_args()
     generate(args.data_dir, args.isic_images, args.natural_images, args.size, args.seed)
-    print("wrote {} lesions and 2 x {} natural images to {}{}".format(
+    print("wrote {} lesions and 3 x {} natural images to {}{}".format(
         args.isic_images, args.natural_images, args.data_dir, os.sep))
 
 

@@ -21,7 +21,6 @@ SMALL_PYTHON = """#!/bin/sh
 case "$*" in
     train_model.py*) set -- "$@" --weights none --epochs 1 --limit 14
                      set -- "$@" --image-size "${{IMAGE_SIZE:-75}}" ;;
-    make_uap.py*)    set -- "$@" --num-images 3 --passes 1 ;;
     evaluate.py*)    set -- "$@" --limit 14 ;;
     "-m data.demo")  set -- "$@" --tiny ;;
     "-m pytest"*)    set -- "$@" --collect-only --quiet ;;
@@ -60,9 +59,10 @@ def make(folder):
 
 
 def readme_commands():
-    """The shell blocks of README.md, in order."""
+    """The shell blocks of README.md, in order, with 3 for 10,000 or more images."""
     with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
-        return re.findall(r"^```sh\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL)
+        blocks = re.findall(r"^```sh\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL)
+    return [re.sub(r"\b100?000\b", "3", block) for block in blocks]
 
 
 def shell(folder, text):

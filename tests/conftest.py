@@ -98,10 +98,15 @@ def trained(tmp_path_factory):
              "--epochs", "1", "--limit", "14")
     for words in (train, train + ("--name", "VGG16-other", "--seed", "1"),
                   ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012",
-                   "--num-images", "3", "--passes", "1")):
+                   "--num-images", "3", "--name", "ilsvrc2012")):
         code, _, errors = checkout.script(folder, *words)
         assert code == 0, errors
     return folder
+
+
+def pytest_addoption(parser):
+    parser.addoption("--noise-seeds", type=int, default=3, help="seeds of the rounding noise under "
+                     "which tests/test_exactness.py compares the fast path with the plain one")
 
 
 def pytest_collection_modifyitems(items):

@@ -17,7 +17,7 @@ from utils.checkpoint import load_checkpoint, save_checkpoint
 from utils.errors import UserError
 
 UAP = ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012",
-       "--num-images", "6", "--passes", "2", "--checkpoint-images", "1")
+       "--name", "ilsvrc2012", "--passes", "2", "--checkpoint-seconds", "0.000001")
 
 # Runs a command with 256 kB of disk below the folder results/, in a mount namespace of its own.
 SMALL_DISK = "mount -t tmpfs -o size=256k tmpfs results && exec \"$0\" \"$@\""
@@ -40,7 +40,7 @@ def test_a_full_disk_ends_with_a_message_and_keeps_what_was_there(trained, tmp_p
     shutil.copytree(trained, folder)
     with open(os.path.join(folder, "results", "VGG16", "ilsvrc2012", "uap.npy"), "rb") as file:
         before = file.read()
-    code, _, errors = run(folder, UAP, preexec_fn=limit_file_size)
+    code, _, errors = run(folder, UAP + ("--restart",), preexec_fn=limit_file_size)
     assert code == 2 and "Traceback" not in errors
     for word in ("uap.png: cannot be written (File too large)", "make room"):
         assert word in errors.splitlines()[-1]
@@ -59,7 +59,7 @@ def test_too_little_space_is_said_before_the_run(trained):
     allowed = subprocess.call(in_namespace + ["true"], cwd=folder,
                               stderr=subprocess.DEVNULL) == 0
     if allowed:
-        done = subprocess.run(in_namespace + [sys.executable] + list(UAP + ("--passes", "50")),
+        done = subprocess.run(in_namespace + [sys.executable] + list(UAP + ("--passes", "50", "--restart")),
                               cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               universal_newlines=True)
         code, errors = done.returncode, done.stderr
@@ -93,7 +93,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(errno_of, tmp_path, monkeypa
 def test_a_second_run_is_refused_while_the_first_lives_and_not_after(trained):
     folder = trained
     words = UAP + ("--attack", "fgsm", "--results-dir", "shared")
-    lock = os.path.join(folder, "shared", "VGG16", ".ilsvrc2012-fgsm.lock")
+    lock = os.path.join(folder, "shared", "VGG16", ".ilsvrc2012.lock")
     first = subprocess.Popen([sys.executable] + list(words), cwd=folder,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not os.path.exists(lock) or not os.path.getsize(lock):

@@ -1,89 +1,252 @@
-"""utils/environment.sh finds a Python 3.7, makes .venv once, and says what to do without one."""
+"""utils/environment.sh finds or fetches a Python 3.7, makes .venv once, or says what to do."""
 
 import os
+import re
 import shutil
 import subprocess
+import sys
 
 import pytest
 
 import checkout
 
-FAKE_PYTHON = """#!/bin/sh
+COREUTILS = "cat cksum cp dirname env grep ls mkdir rm sed sh sort touch uname".split()
+
+# Stand-ins. Each does what the real program does with the options that the script gives, and fails
+# at any others; the copies of `python37` and `uv` that they hand out lie in the project's folder.
+PYTHON37 = """#!/bin/sh
 case "$*" in
-    "-c "*) exit {not_37} ;;
-    "-m venv .venv") mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
-    "-m pip install "*) echo installed >> installs ;;
-    *) echo "ran $*" ;;
+    "-c "*) {check} ;;
+    "-m venv "*) mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; {venv} ;;
+    "-m pip --version") {pip} ;;
+    "-m pip install "*) echo "$*" >> installs; {install} ;;
+    *) echo "ran $*, ENVIRONMENT=$ENVIRONMENT" ;;
 esac
 """
 
 
+def python37(check=":", venv=":", pip=":", install=":"):
+    return PYTHON37.format(check=check, venv=venv, pip=pip, install=install)
+
+
+GOOD = python37()
+BROKEN = "#!/nonexistent\n"
+WRONG_VERSION = python37(check="exit 1")
+NO_ENSUREPIP = python37(venv="exit 1")
+NO_PIP = python37(pip="exit 1")
+
+UV = """#!/bin/sh
+[ "$*" = "python install --install-dir .venv-uv 3.7.9" ] || exit 2
+mkdir -p .venv-uv/cpython-3.7.9-linux-x86_64-gnu/bin
+cp python37 .venv-uv/cpython-3.7.9-linux-x86_64-gnu/bin/python3.7
+"""
+NEWER_UV = """#!/bin/sh
+[ "$1 $2 $3" = "tool run uv@0.6.17" ] || exit 2
+shift 3
+exec ./uv "$@"
+"""
+INTERRUPTED_UV = "#!/bin/sh\nmkdir -p .venv-uv/.temp/half\nexit 130\n"
+PYTHON3 = """#!/bin/sh
+case "$*" in
+    "-m pip install "*" --target .venv-uv/uv uv==0.6.17") ;;
+    *) exit 2 ;;
+esac
+mkdir -p .venv-uv/uv/bin
+cp uv .venv-uv/uv/bin/uv
+"""
+CONDA = """#!/bin/sh
+[ "$*" = "create -y -q -p $PWD/.venv-conda --override-channels -c conda-forge python=3.7" ] ||
+    exit 2
+mkdir .venv-conda .venv-conda/bin || exit 2
+cp python37 .venv-conda/bin/python
+"""
+INTERRUPTED_CONDA = CONDA + "exit 130\n"
+OFFLINE = "#!/bin/sh\nexit 1\n"
+
+
 @pytest.fixture
 def project(tmp_path):
-    """A folder with the script and the pins, and a PATH without any Python 3.7."""
-    for name in ("utils/environment.sh", "requirements.txt", "tests/requirements.txt"):
+    """A folder with the script and the pins, and a PATH with nothing but some of coreutils."""
+    for name in ("utils/environment.sh", "requirements.txt", "tests/requirements.txt",
+                 "tests/requirements-tf115.txt"):
         os.makedirs(str(tmp_path / os.path.dirname(name)), exist_ok=True)
         shutil.copy(os.path.join(checkout.ROOT, name), str(tmp_path / name))
-    (tmp_path / "commands").mkdir()
+    (tmp_path / "PATH").mkdir()
+    for name in COREUTILS:
+        (tmp_path / "PATH" / name).symlink_to(shutil.which(name))
+    add(tmp_path, {"python37": GOOD, "uv": UV})
     return tmp_path
 
 
-def fake_python(path, works=True):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(FAKE_PYTHON.format(not_37=0 if works else 1))
-    path.chmod(0o755)
-    return str(path)
+def add(project, programs):
+    """Write stand-ins; programs: dict from a path in the project to the program's text."""
+    for path, text in programs.items():
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        if (project / path).exists():
+            (project / path).unlink()
+        (project / path).write_text(text)
+        (project / path).chmod(0o755)
 
 
-def run(project, **environment):
+def run(project, command=("python", "train_model.py"), **environment):
     done = subprocess.run(
-        ["sh", "utils/environment.sh", "python", "train_model.py"], cwd=str(project),
-        env=dict({"PATH": "{}:/usr/bin:/bin".format(project / "commands"), "HOME": str(project)},
-                 **environment),
+        ("sh", "utils/environment.sh") + command, cwd=str(project),
+        env=dict({"PATH": str(project / "PATH"), "HOME": str(project)}, **environment),
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
     return done.returncode, done.stdout, done.stderr
 
 
-def test_without_a_python_37_three_lines_say_how_to_get_one(project):
-    code, _, errors = run(project)
-    assert code == 2
-    assert len(errors.splitlines()) == 3
-    for word in ("3.7", "pyenv install", "conda create", "PYTHON="):
-        assert word in errors
-    assert not (project / ".venv").exists()
+def on_path(**programs):
+    """Programs on the PATH; python37 and python3_7 stand for names with a dot."""
+    return {"PATH/" + name.replace("python3_7", "python3.7"): text
+            for name, text in programs.items()}
 
 
-def test_a_python_that_is_named_but_does_not_work_is_an_error(project):
-    code, _, errors = run(project, PYTHON=fake_python(project / "broken", works=False))
-    assert code == 2 and "broken" in errors
+def of_pyenv(version, text):
+    return {".pyenv/versions/{}/bin/python".format(version): text}
 
 
-def test_a_python37_that_does_not_run_is_passed_over_for_one_of_pyenv(project):
-    fake_python(project / "commands" / "python3.7", works=False)
-    fake_python(project / ".pyenv" / "versions" / "3.7.16" / "bin" / "python")
+EVERYTHING = dict(on_path(python3_7=GOOD, uv=UV, python3=PYTHON3, micromamba=CONDA, conda=CONDA),
+                  **of_pyenv("3.7.16", GOOD))
+
+
+@pytest.mark.parametrize("programs, environment, taken", [
+    (dict(EVERYTHING, mine=GOOD), {"PYTHON": "./mine"}, r"./mine (\$PYTHON)"),
+    (EVERYTHING, {}, r"python3\.7 (PATH)"),
+    (dict(of_pyenv("3.7.9", GOOD), **of_pyenv("3.7.16", GOOD)), {}, r"/3\.7\.16/.* (pyenv)"),
+    (dict(of_pyenv("3.7.9", GOOD), **of_pyenv("3.7.16", BROKEN)), {}, r"/3\.7\.9/.* (pyenv)"),
+    (of_pyenv("3.8.18", GOOD), {}, None),
+    (on_path(uv=UV, conda=CONDA), {}, r"cpython-3\.7\.9-.*/bin/python3\.7 (uv)"),
+    (on_path(uv=NEWER_UV, python3=OFFLINE), {}, "(uv)"),
+    (on_path(uv=OFFLINE, python3=PYTHON3), {}, "(uv)"),
+    (on_path(python3=PYTHON3), {}, "(uv)"),
+    (on_path(python3=OFFLINE, micromamba=CONDA, conda=OFFLINE), {}, "(conda)"),
+    (on_path(mamba=CONDA), {}, "(conda)"),
+    (on_path(micromamba=OFFLINE, conda=CONDA), {}, "(conda)"),
+    (on_path(micromamba=INTERRUPTED_CONDA, conda=CONDA), {}, "(conda)"),
+    (dict(on_path(uv=UV, conda=OFFLINE), python37=BROKEN), {}, None),
+    (dict(on_path(uv=OFFLINE, conda=CONDA), python37=NO_ENSUREPIP), {}, None),
+    (on_path(uv=INTERRUPTED_UV, python3=OFFLINE, conda=INTERRUPTED_CONDA), {}, None),
+    ({}, {}, None),
+    (EVERYTHING, {"PYTHON_SOURCE": "pyenv"}, "(pyenv)"),
+    (EVERYTHING, {"PYTHON_SOURCE": "uv"}, "(uv)"),
+    (EVERYTHING, {"PYTHON_SOURCE": "conda"}, "(conda)"),
+    (dict(EVERYTHING, **on_path(uv=OFFLINE, python3=OFFLINE)), {"PYTHON_SOURCE": "uv"}, None),
+])
+def test_the_first_source_that_works_is_taken_and_named(project, programs, environment, taken):
+    add(project, programs)
+    code, output, errors = run(project, **environment)
+    if taken is None:
+        assert code == 2 and not (project / ".venv").exists()
+        assert "error: no working Python 3.7 (tried " in errors
+        assert re.findall("docker build|pyenv install|PYTHON=", errors)[0] == "docker build"
+    else:
+        assert (code, output) == (0, "ran train_model.py, ENVIRONMENT=\n"), errors
+        named = re.findall("^making the environment .venv with (.*)$", errors, re.MULTILINE)
+        assert len(named) == 1
+        assert re.search(taken.replace("(", r"\(").replace(")", r"\)") + "$", named[0])
+
+
+@pytest.mark.parametrize("bad", [BROKEN, WRONG_VERSION, NO_ENSUREPIP, NO_PIP])
+def test_a_python37_that_lacks_something_is_passed_over(project, bad):
+    add(project, dict(on_path(python3_7=bad), **of_pyenv("3.7.16", GOOD)))
     code, output, errors = run(project)
-    assert (code, output) == (0, "ran train_model.py\n")
-    assert "3.7.16" in errors
+    assert code == 0 and "passed over: python3.7 (PATH)" in errors and "(pyenv)" in errors
+    code, _, errors = run(project, PYTHON="python3.7", ENVIRONMENT="tf115")
+    assert code == 2 and "error: $PYTHON is python3.7" in errors
+    assert not (project / ".venv-tf115").exists()
+
+
+def test_without_any_python_three_lines_say_what_to_do(project):
+    assert len(run(project)[2].splitlines()) == 3
+
+
+def test_an_unknown_source_is_an_error(project):
+    code, _, errors = run(project, PYTHON_SOURCE="brew")
+    assert code == 2 and "PYTHON_SOURCE is brew; expected python3.7, pyenv, uv or conda" in errors
+
+
+def test_a_processor_without_tensorflow_is_sent_to_docker(project):
+    add(project, dict(EVERYTHING, **on_path(uname="#!/bin/sh\necho arm64\n")))
+    code, _, errors = run(project)
+    assert code == 2 and "x86-64 only, this is arm64" in errors and "docker build" in errors
+
+
+@pytest.mark.parametrize("interrupted, whole", [
+    (on_path(uv=INTERRUPTED_UV), on_path(uv=UV)),
+    (on_path(conda=INTERRUPTED_CONDA), on_path(conda=CONDA)),
+    (on_path(python3_7=python37(install="exit 1")), on_path(python3_7=GOOD)),
+    (on_path(python3_7=python37(install="kill -KILL $PPID")), on_path(python3_7=GOOD)),
+])
+def test_an_interrupted_attempt_is_begun_again(project, interrupted, whole):
+    add(project, interrupted)
+    assert run(project)[0] != 0
+    assert not (project / ".venv" / "pins").exists()
+    add(project, whole)
+    assert run(project)[0] == 0
+    assert "making" not in run(project)[2]
+
+
+@pytest.mark.parametrize("source, program", [("uv", UV), ("conda", CONDA)])
+def test_a_python_that_was_fetched_serves_a_second_environment(project, source, program):
+    add(project, on_path(**{source: program}))
+    assert run(project)[0] == 0
+    add(project, on_path(**{source: OFFLINE}))
+    assert run(project, ENVIRONMENT="tf115")[0] == 0
+    assert (project / ".venv" / "pins").exists() and (project / ".venv-tf115" / "pins").exists()
 
 
 def test_the_environment_is_reused_until_the_pins_change(project):
-    fake_python(project / "commands" / "python3.7")
+    add(project, on_path(python3_7=GOOD))
     for _ in range(2):
-        assert run(project)[:2] == (0, "ran train_model.py\n")
-    assert (project / "installs").read_text().count("installed") == 1
+        assert run(project)[0] == 0
+    assert len((project / "installs").read_text().splitlines()) == 1
     with open(str(project / "requirements.txt"), "a") as file:
         file.write("# another pin\n")
     assert run(project)[0] == 0
-    assert (project / "installs").read_text().count("installed") == 2
+    assert len((project / "installs").read_text().splitlines()) == 2
 
 
-def test_an_installation_that_failed_is_begun_again(project):
-    python = fake_python(project / "commands" / "python3.7")
-    with open(python) as file:
-        working = file.read()
-    with open(python, "w") as file:
-        file.write(working.replace("echo installed >> installs", "exit 1"))
-    assert run(project)[0] != 0
-    with open(python, "w") as file:
-        file.write(working)
-    assert run(project)[:2] == (0, "ran train_model.py\n")
+def test_another_environment_replaces_pins_of_the_first(project):
+    add(project, on_path(python3_7=GOOD))
+    code, output, _ = run(project, ENVIRONMENT="tf115")
+    assert (code, output) == (0, "ran train_model.py, ENVIRONMENT=\n")
+    kept = (project / ".venv-tf115" / "first.txt").read_text()
+    all_pins = (project / "requirements.txt").read_text()
+    assert set(all_pins.splitlines()) - set(kept.splitlines()) == {
+        line for line in all_pins.splitlines() if line.startswith("tensorflow==")}
+    assert "tensorflow==1.15.5" in (project / "tests" / "requirements-tf115.txt").read_text()
+
+
+def test_a_real_python_makes_a_real_environment(project):
+    for name in ("requirements.txt", "tests/requirements.txt"):
+        (project / name).write_text("# nothing\n")
+    code, output, errors = run(
+        project, ("python", "-c", "import sys; print(sys.version_info[:2], sys.prefix)"),
+        PYTHON=sys.executable)
+    assert code == 0, errors
+    assert output == "(3, 7) {}\n".format(project / ".venv")
+
+
+def test_the_dockerfile_makes_the_environment_that_its_command_needs(project):
+    """What it copies is copied, what it runs is run, into a folder of its own."""
+    image = project / "image"
+    add(project, dict(on_path(python3_7=GOOD, useradd="#!/bin/sh\n"), python37=GOOD))
+    ran = []
+    for line in open(os.path.join(checkout.ROOT, "Dockerfile"), encoding="utf-8"):
+        word, _, rest = line.strip().partition(" ")
+        if word == "COPY":
+            owner, source, target = rest.split()
+            os.makedirs(str(image / target), exist_ok=True)
+            if source != ".":
+                shutil.copy(os.path.join(checkout.ROOT, source), str(image / target))
+        elif word == "RUN":
+            os.makedirs(str(image), exist_ok=True)
+            subprocess.check_call(["sh", "-e", "-c", rest], cwd=str(image),
+                                  env={"PATH": str(project / "PATH"), "HOME": str(image)})
+            ran.append(rest)
+    assert ran == ["useradd --create-home uap", "sh utils/environment.sh python --version"]
+    for name in ("requirements.txt", "tests/requirements.txt"):  # as COPY . brings them again
+        shutil.copy(os.path.join(checkout.ROOT, name), str(image / name))
+    code, _, errors = run(image, PATH=str(project / "PATH"))
+    assert (code, errors) == (0, "")

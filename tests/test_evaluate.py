@@ -11,7 +11,8 @@ import evaluate
 from utils import rows
 from utils.classifier import SCALING
 from utils.errors import UserError
-from utils.files import sha256_of_file, sha256_of_lines, write_json
+from utils.files import sha256_of_file, sha256_of_lines
+from utils.json_files import write_json
 
 TEST = ["a.jpg,NV", "b.jpg,MEL"]
 
@@ -33,8 +34,9 @@ def write_model(args, name, size=8, architecture="VGG16"):
             opened.write(text)
     write_json(path + ".json", {
         "architecture": architecture, "class_names": list(checkout.CLASSES), "image_size": size,
-        "mean_norms": {}, "scaling": SCALING, "image_folder": "x", "grey": False,
-        "split": {"test": {"sha256": sha256_of_lines(TEST)}}, "weights_from": "random",
+        "mean_norms": {"2": 1, "inf": 1}, "scaling": SCALING, "image_folder": "x", "grey": False,
+        "split": {side: {"images": 2, "sha256": sha256_of_lines(TEST)}
+                  for side in ("train", "test")}, "weights_from": "random", "identity": {},
         "weights": {"sha256": sha256_of_file(path + ".h5")}})
 
 
@@ -48,11 +50,11 @@ def write_run(args, model, run, size=8, seed=0, **changes):
         np.save(os.path.join(folder, name + ".npy"), v)
     h5 = os.path.join(args.models_dir, model + ".h5")
     write_json(os.path.join(folder, "run.json"), dict({
-        "model": {"name": model, "sha256": sha256_of_file(h5) if os.path.exists(h5) else "none",
-                  "architecture": "VGG16", "image_size": size},
+        "model": {"name": model, "sha256": sha256_of_file(h5) if os.path.exists(h5) else "f" * 64,
+                  "architecture": "VGG16", "image_size": size, "scaling": SCALING},
         "uap": {"sha256": sha256_of_file(os.path.join(folder, "uap.npy"))}, "source": "ilsvrc2012",
         "attack": "deepfool", "norm": {"p": "inf", "ratio": 0.04, "bound": 0.1}, "target": None,
-        "images": {"used": 20}, "passes": 2, "identity": {"seed": seed},
+        "images": {"used": 20}, "passes": 2, "identity": {"seed": seed}, "seconds": 4.0,
         "steps": {"made": 4, "kept": 1}, "snapshots": {
             name: {"images": n, "seconds": n / 10} for name, n in shown.items()}}, **changes))
     return folder

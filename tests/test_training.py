@@ -17,15 +17,15 @@ SIZE = 12
     ("study", 0, 1), ("study", 40, 1), ("study", 41, 0.1), ("study", 60, 0.1),
     ("study", 61, 0.01), ("study", 80, 0.01), ("study", 81, 0.001), ("study", 90, 0.001),
     ("study", 91, 0.0005), ("study", 99, 0.0005),
-    ("follow-up", 0, 1), ("follow-up", 39, 1), ("follow-up", 40, 0.1), ("follow-up", 44, 0.1),
-    ("follow-up", 45, 0.01), ("follow-up", 49, 0.01)])
+    ("follow-up", 0, 1), ("follow-up", 40, 1), ("follow-up", 41, 0.1), ("follow-up", 45, 0.1),
+    ("follow-up", 46, 0.01), ("follow-up", 49, 0.01)])
 def test_the_learning_rate_falls_at_the_epochs_of_the_recipe(recipe, epoch, factor):
     for base in (1e-3, 0.5):
         rate = training.learning_rate(training.RECIPES[recipe], base, epoch)
         assert rate == pytest.approx(base * factor, rel=1e-12)
 
 
-def test_the_recipes_are_those_of_the_two_papers():
+def test_the_recipes_are_those_of_the_two_repositories():
     study, follow_up = training.RECIPES["study"], training.RECIPES["follow-up"]
     assert (study.epochs, study.oversample, study.augment) == (100, False, False)
     assert (follow_up.epochs, follow_up.oversample, follow_up.augment) == (50, True, True)

@@ -52,8 +52,11 @@ def run(classifier, images, **settings):
     return state, [visit for event in loop if isinstance(event, Shown) for visit in event.visits]
 
 
-def plain_step(classifier, x, attack, label, target):
-    """One image's step in float64 by the papers' formulas: (dv, path)."""
+def plain_step(classifier, x, attack, label, target, max_iter=MAX_ITER, points=None):
+    """One image's step in float64 by the papers' formulas: (dv, path).
+
+    points: list that receives (point, f, g) of every label check of DeepFool.
+    """
     if attack == "fgsm":
         f, g = classifier.f(x), classifier.gradients(x)
         wanted = label if target is None else target
@@ -61,8 +64,10 @@ def plain_step(classifier, x, attack, label, target):
         ascent = np.sign(sum(p[k] * g[k] for k in range(len(f))) - g[wanted])
         return STEP_SIZE * (ascent if target is None else -ascent), [wanted]
     r, path = np.zeros(x.shape), []
-    while len(path) < MAX_ITER:
+    while len(path) < max_iter:
         f, g = classifier.f(x + 1.02 * r), classifier.gradients(x + 1.02 * r)
+        if points is not None:
+            points.append((x + 1.02 * r, f, g))
         top = int(np.argmax(f))
         if top == target or (target is None and top != label):
             break
@@ -75,8 +80,11 @@ def plain_step(classifier, x, attack, label, target):
 
 
 def plain_algorithm(classifier, images, attack="deepfool", p=np.inf, target=None, passes=3,
-                    goal=1.0, seed=0, xi=None):
-    """Algorithm 1, one image at a time, everything computed again: (v, visits, rates)."""
+                    goal=1.0, seed=0, xi=None, max_iter=MAX_ITER, trace=None):
+    """Algorithm 1, one image at a time, everything computed again: (v, visits, rates).
+
+    trace: list that receives, of each visit, x, x + v, the points of plain_step, dv, the new v.
+    """
     def is_fooled(x, v):
         under_v = classifier.top(x + v)
         return under_v != classifier.top(x) if target is None else under_v == target
@@ -92,15 +100,18 @@ def plain_algorithm(classifier, images, attack="deepfool", p=np.inf, target=None
             if images[i] is None:
                 continue
             x, under_v, path = images[i].astype(np.float64), classifier.top(images[i] + v), []
-            kept = False
+            kept, shown, points, dv = False, x + v, [], np.zeros(x.shape)
             if not is_fooled(x, v):
-                dv, path = plain_step(classifier, x + v, attack, classifier.top(x), target)
+                dv, path = plain_step(classifier, shown, attack, classifier.top(x), target,
+                                      max_iter, points)
                 kept = is_fooled(x, v + dv)
                 if kept:
                     v = v + dv
                     v = (np.clip(v, -xi, xi) if p == np.inf else
                          v * min(1, xi / np.sqrt((v ** 2).sum())))
             visits.append((len(visits) + 1, number + 1, i, classifier.top(x), under_v, path, kept))
+            if trace is not None:
+                trace.append((x, shown, points, dv, v))
     return v, visits, rates
 
 

@@ -5,6 +5,12 @@ import http.server
 import threading
 import time
 
+from tqdm import tqdm
+
+from data import download
+
+tqdm.set_lock(threading.RLock())  # its own is shared with forks, and a killed one would keep it
+
 
 class Site:
     """files: dict from path ("/a.zip") to bytes.
@@ -71,6 +77,14 @@ class Site:
         if how.get("chunked") and "cut" not in how:
             handler.wfile.write(b"0\r\n\r\n")
         handler.close_connection = True
+
+
+def allow(monkeypatch):
+    """Let data.download load from this machine without https, and wait for nothing."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr(download.RETRY, "backoff_factor", 0.001)
+    monkeypatch.setitem(download.SESSION.adapters, "http://127.0.0.1:",
+                        download.SESSION.adapters["https://"])
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -1,4 +1,4 @@
-"""Argument types that refuse a value which cannot be meant, with a message that says why."""
+"""Command lines: options that the scripts share, and types that refuse what cannot be meant."""
 
 import argparse
 import os
@@ -28,6 +28,30 @@ def folder_name(text):
     if os.path.basename(text) != text or text.startswith(".") or text.strip() != text or not text:
         raise argparse.ArgumentTypeError("expected a plain name, found {!r}".format(text))
     return text
+
+
+SHARED = {
+    "data-dir": dict(default="data", help="folder of the data sets (default: %(default)s)"),
+    "models-dir": dict(default="models", help="folder of the models (default: %(default)s)"),
+    "results-dir": dict(default="results", help="folder of the runs (default: %(default)s)"),
+    "batch-size": dict(type=count, default=32, help="images in a batch (default: %(default)s)"),
+    "seed": dict(type=seed, default=0, help="of all that is drawn (default: %(default)s)"),
+    "device": dict(choices=("auto", "cpu"), default="auto",
+                   help="auto: a GPU, if TensorFlow sees one (default: %(default)s)"),
+    "checkpoint-seconds": dict(type=positive, default=120,
+                               help="time between two checkpoints (default: %(default)s)"),
+    "restart": dict(action="store_true",
+                    help="begin anew where the work would be continued or is finished"),
+}
+
+
+def script_parser(doc, *shared):
+    """The parser of a script whose docstring is `doc`, with some options of SHARED."""
+    parser = argparse.ArgumentParser(
+        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for option in shared:
+        parser.add_argument("--" + option, **SHARED[option])
+    return parser
 
 
 def as_json(args):

@@ -9,7 +9,8 @@ import zipfile
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import read_json, replacing, unfinished
+from utils.files import replacing, unfinished
+from utils.json_files import OBJECT, fields, read_json
 
 
 def save_checkpoint(path, identity, progress, arrays):
@@ -43,11 +44,15 @@ def load_checkpoint(path, identity, restart):
     return header["progress"], arrays
 
 
-def is_finished(path, identity):
-    """Whether the JSON file `path` is of a finished run of this identity; UserError: of another."""
-    if not os.path.exists(path):
+def is_finished(path, identity, checkpoint_path, restart):
+    """Whether nothing is left to do, because the JSON file `path` is of a run of this identity.
+
+    Never with `restart`, nor while an interrupted run is to be continued. Raises UserError, naming
+    what differs, when `path` is of another run, which must not be overwritten.
+    """
+    if restart or os.path.exists(checkpoint_path) or not os.path.exists(path):
         return False
-    there = read_json(path, "--restart makes it anew", ("identity",))["identity"]
+    there = read_json(path, fields(identity=OBJECT), "--restart makes it anew")["identity"]
     require_same(path, there, identity, "a finished run")
     return True
 
@@ -71,25 +76,15 @@ def remove_checkpoint(path):
 
 
 class Schedule:
-    """When the next checkpoint is due: after so many seconds, or so many items of work.
+    """Says, each time it is asked, whether so many seconds have passed since it last said yes."""
 
-    seconds: float. count: int, or None for no such limit.
-    """
+    def __init__(self, seconds):
+        self._seconds, self._since = seconds, time.time()
 
-    def __init__(self, seconds, count):
-        self._seconds, self._count = seconds, count
-        self._begin()
-
-    def _begin(self):
-        self._since, self._items = time.time(), 0
-
-    def __call__(self, items):
-        """Count `items` more; True, once, when a checkpoint is due."""
-        self._items += items
-        due = (time.time() - self._since > self._seconds
-               or self._count is not None and self._items >= self._count)
+    def __call__(self):
+        due = time.time() - self._since > self._seconds
         if due:
-            self._begin()
+            self._since = time.time()
         return due
 
 

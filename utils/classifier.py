@@ -1,16 +1,20 @@
 """The classifiers of the study as Keras models: building, saving and loading them."""
 
+import contextlib
 import ctypes
 import functools
 import importlib
+import io
 import os
 import random
+import sys
 import types
 
 import numpy as np
 
+from utils import json_files
 from utils.errors import UserError
-from utils.files import read_json, replacing, sha256_of_file, sha256_of_lines, write_json
+from utils.files import replacing, sha256_of_file, sha256_of_lines
 from utils.images import PIXEL_OFFSET, PIXEL_SCALE
 from utils.splits import read_rows
 from utils.weights import load_weights, missing_imagenet_weights
@@ -20,27 +24,54 @@ MIN_IMAGE_SIZE = {"VGG16": 32, "ResNet50": 32, "InceptionV3": 75}  # what keras_
 
 SCALING = {"offset": PIXEL_OFFSET, "scale": PIXEL_SCALE}
 
-def start_session(seed, inference):
-    """Begin an empty TensorFlow graph in which every random operation is seeded.
 
-    inference: fix the graph to the test phase (batch normalisation uses its moving averages).
-    TensorFlow's rewriting of the graph is off: it takes seconds for each new set of outputs, and
-    made neither training nor attack faster (ResNet50, InceptionV3, 2 cores).
+def import_quietly():
+    """Import TensorFlow and Keras without the lines that greet everybody; warnings and errors stay.
+
+    To be called before anything else imports them. TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's back.
     """
-    import keras.backend as K
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
+    # Lets XLA compile for a CPU, which session_config() rules out: else 1.14 warns that it may not.
+    os.environ.setdefault("TF_XLA_FLAGS", "--tf_xla_cpu_global_jit")
     import tensorflow as tf
 
     # Keras 2.2.4 calls names that TensorFlow 1.14 announces as deprecated, once for each name; on
     # pinned versions that announcement asks nothing of anybody.
     tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        import keras  # noqa: F401
+    sys.stderr.write(said.getvalue().replace("Using TensorFlow backend.\n", ""))
+
+
+def session_config():
+    """The options of every session, as a TensorFlow ConfigProto.
+
+    TensorFlow's rewriting of the graph is off: it takes seconds for each new set of outputs, and
+    made neither training nor attack faster (ResNet50, InceptionV3, 2 cores). XLA is off, too.
+    """
+    import tensorflow as tf
+
+    config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.OFF
+    return config
+
+
+def start_session(seed, inference):
+    """Begin an empty TensorFlow graph in which every random operation is seeded.
+
+    inference: fix the graph to the test phase (batch normalisation uses its moving averages).
+    """
+    import_quietly()
+    import keras.backend as K
+    import tensorflow as tf
+
     keep_freed_memory()
     K.clear_session()
     random.seed(seed)
     tf.set_random_seed(seed)
     np.random.seed(seed)  # Keras draws the seeds of its initialisers from NumPy
-    config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
-    K.set_session(tf.Session(config=config))
+    K.set_session(tf.Session(config=session_config()))
     if inference:
         K.set_learning_phase(0)
 
@@ -102,7 +133,8 @@ def _suited_to_random_weights():
     Convolution kernels are drawn from He's distribution (He et al. 2015, equation 10): with
     Glorot's, Keras' choice, a signal loses half its variance in each rectified layer, and VGG16
     learns nothing for a long time. Batch normalisation averages over about 10 steps, not 100: the
-    averages of a short training would else be those of its first steps.
+    averages of a short training would else be those of its first steps. Which initialiser the
+    follow-up paper's models from random weights had is not published.
     """
     from keras import layers
 
@@ -154,7 +186,7 @@ def save_classifier(arrays, path, description):
             with h5py.File(temporary, "w") as file:
                 _copy_without_times(with_times, file)
     weights = {"file": os.path.basename(path), "sha256": sha256_of_file(path)}
-    write_json(description_path(path), dict(description, weights=weights))
+    json_files.write_json(description_path(path), dict(description, weights=weights))
 
 
 def _copy_without_times(source, target):
@@ -170,20 +202,13 @@ def _copy_without_times(source, target):
             target.create_dataset(name, data=item[()], track_times=False)
 
 
-REQUIRED = ("architecture", "class_names", "image_size", "mean_norms", "scaling", "image_folder",
-            "split", "weights", "grey")
-
-
 def read_description(path):
     """Read and check the JSON beside a weights file. Raises UserError."""
-    mend = "train_model.py writes it beside the weights"
     if not os.path.isfile(path):
         raise UserError("{}: no such model file; train one with train_model.py".format(path))
     json_path = description_path(path)
-    description = read_json(json_path, mend, REQUIRED)
-    if description["architecture"] not in ARCHITECTURES:
-        raise UserError("{}: architecture {}, expected one of {}".format(
-            json_path, description["architecture"], ", ".join(ARCHITECTURES)))
+    description = json_files.read_json(json_path, json_files.MODEL,
+                                       "train_model.py writes it beside the weights")
     if description["scaling"] != SCALING:
         raise UserError("{}: made for inputs scaled as {}, this code scales as {}".format(
             json_path, description["scaling"], SCALING))

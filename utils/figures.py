@@ -46,9 +46,12 @@ def learning_curve(path, history, title):
     save(figure, path)
 
 
-def confusion_matrix(path, counts, class_names, title, ylabel, xlabel):
-    """A confusion matrix: counts, int (K, K), rows `ylabel`, columns `xlabel`."""
-    confusion_matrices(path, {title: counts}, class_names, None, ylabel, xlabel)
+def confusion_matrix(path, labels, predictions, class_names, title):
+    """The confusion matrix of a classifier. labels, predictions: int, (n,)."""
+    from sklearn import metrics
+
+    counts = metrics.confusion_matrix(labels, predictions, labels=range(len(class_names)))
+    confusion_matrices(path, {title: counts}, class_names, None, "true class", "predicted class")
 
 
 def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):

@@ -21,12 +21,14 @@ import numpy as np
 
 from utils import metrics
 from utils.datasets import read_csv
-from utils.files import read_json, sha256_of_file, write_json, write_text
+from utils.files import sha256_of_file, write_text
+from utils.json_files import OBJECT, fields, read_json, write_json
 
 CLASS_COLUMNS = ("label", "clean", "uap", "uap_8bit", "jpeg95", "jpeg75", "clean_jpeg75", "random",
                  "permuted")
 COLUMNS = {"predictions": ("file",) + CLASS_COLUMNS + ("clean_confidence", "uap_confidence"),
            "curve": ("file",), "transfer": ("file",)}  # those that must be there
+INFO = fields(identity=OBJECT, snapshots=OBJECT, weights_from={})  # of predictions.json, at least
 SAME_IMAGES = ("model_sha256", "test_sha256")  # rows of one model and one list of test images
 
 
@@ -108,7 +110,7 @@ def read_inputs(folder, kind):
     path, json_path = _paths(folder, kind)
     if not (os.path.exists(path) and os.path.exists(json_path)):
         return None
-    stored = read_json(json_path, "delete it")
+    stored = read_json(json_path, OBJECT, "delete it")
     stored.pop("made", None)
     return stored if stored.pop("rows_sha256", None) == sha256_of_file(path) else None
 
@@ -121,8 +123,7 @@ def find(results_dir):
 
 def read_run(folder):
     """Read what evaluate.py left in the folder of a run: a Run. Raises UserError."""
-    info = read_json(_paths(folder, "predictions")[1], "run evaluate.py --again",
-                     SAME_IMAGES + ("identity", "weights_from", "snapshots"))
+    info = read_json(_paths(folder, "predictions")[1], INFO, "run evaluate.py --again")
     more, columns = {}, {}
     for kind in ("curve", "transfer"):
         stored = read_inputs(folder, kind)

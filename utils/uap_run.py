@@ -8,7 +8,7 @@ import time
 import numpy as np
 
 from utils.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
-from utils.files import replacing, write_text, writing
+from utils.files import publish, replacing, write_text, writing
 from utils.attack.norms import norm
 from utils.attack.state import PassDone, Shown, State
 
@@ -28,6 +28,17 @@ def disk_space(n, passes, size):
     return 4 * 3 * size ** 2 * (snapshots + 4) + LOG_BYTES * n * passes
 
 
+def work_folder(folder):
+    """Where the files of an unfinished run are, beside the folder that it will be."""
+    parent, name = os.path.split(folder)
+    return os.path.join(parent, "." + name + ".partial")
+
+
+def checkpoint_of(folder):
+    """The path of the checkpoint of an unfinished run."""
+    return os.path.join(work_folder(folder), "checkpoint.npz")
+
+
 class UapRun:
     """folder: where the finished run will be; until then its files are beside it, in `work`.
 
@@ -41,11 +52,10 @@ class UapRun:
     """
 
     def __init__(self, folder, identity, files, class_names, shape, p, restart):
-        parent, name = os.path.split(folder)
-        self.folder, self.work = folder, os.path.join(parent, "." + name + ".partial")
+        self.folder, self.work = folder, work_folder(folder)
         self.identity, self._files, self._class_names, self._p = identity, files, class_names, p
         self._log_path = os.path.join(self.work, "log.csv")
-        self._checkpoint_path = os.path.join(self.work, "checkpoint.npz")
+        self._checkpoint_path = checkpoint_of(folder)
         self._snapshot_counts = snapshot_counts(len(files))
         checkpoint = load_checkpoint(self._checkpoint_path, identity, restart)
         self.resumed = checkpoint is not None
@@ -106,13 +116,7 @@ class UapRun:
     def publish(self):
         """Put the finished files in the place of those of an earlier run, if there was one."""
         self._log.close()
-        parent, name = os.path.split(self.folder)
-        earlier = os.path.join(parent, "." + name + ".earlier")
-        shutil.rmtree(earlier, ignore_errors=True)
-        if os.path.exists(self.folder):
-            os.rename(self.folder, earlier)
-        os.rename(self.work, self.folder)
-        shutil.rmtree(earlier, ignore_errors=True)
+        publish(self.work, self.folder)
         remove_checkpoint(os.path.join(self.folder, "checkpoint.npz"))
 
 

@@ -3,7 +3,8 @@
 import os
 
 from utils.errors import UserError
-from utils.files import read_json, sha256_of_file
+from utils.files import sha256_of_file
+from utils.json_files import OBJECT, read_json
 
 # MD5 of the files that Keras downloads, as keras_applications 1.0.8 lists them.
 IMAGENET_MD5 = {
@@ -79,4 +80,4 @@ def _class_names_beside(path):
     json_path = os.path.splitext(path)[0] + ".json"
     if not os.path.exists(json_path):
         return None
-    return read_json(json_path, "restore or delete it").get("class_names")
+    return read_json(json_path, OBJECT, "restore or delete it").get("class_names")

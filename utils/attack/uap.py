@@ -4,8 +4,10 @@ Moosavi-Dezfooli, Fawzi, Fawzi, Frossard: Universal adversarial perturbations, C
 Algorithm 1. The algorithm knows arrays and functions only; reading and saving are the caller's.
 
 A step is kept only when it changes the label. In Algorithm 1 it does by definition (line 6: the
-smallest dv with k(x_i + v + dv) != k(x_i)); the authors' code keeps a DeepFool step only when
-DeepFool converged, and the study's code looks at the label after its step and drops it otherwise.
+smallest dv with k(x_i + v + dv) != k(x_i)); its authors' code keeps a DeepFool step only when it
+took fewer iterations than allowed (universal_pert.py: iter < max_iter_df - 1, so at most 8 of 10;
+here any that changes the label), and the study's code keeps its step only when the label under it,
+before the projection, is another (universal_perturbation.py of its copy of ART).
 """
 
 from utils.attack.norms import project

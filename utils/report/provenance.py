@@ -3,7 +3,7 @@
 import os
 import shlex
 
-from utils.files import read_json
+from utils.json_files import OBJECT, read_json
 from utils.report import markdown
 
 DIGITS = 16  # of a hash; the JSON files hold all 64
@@ -42,7 +42,7 @@ def provenance(runs, models_dir):
 
 
 def _read(path):
-    return read_json(path, "make it again") if os.path.exists(path) else {}
+    return read_json(path, OBJECT, "make it again") if os.path.exists(path) else {}
 
 
 def _run_json(run):

@@ -1,0 +1,121 @@
+"""What a run computes on: a GPU that gives the CPU's numbers, or the CPU.
+
+    python -m utils.device
+
+checks this machine's GPU, if TensorFlow sees one, and says what the scripts would use.
+"""
+
+import collections
+import functools
+import os
+import re
+
+from utils.errors import UserError, run_script
+
+# CUDA 10, on which the TensorFlow of requirements.txt is built, ends at compute capability 7.5. On
+# newer cards it gave wrong numbers without an error (saliency#25, tfoptflow#11) or hung.
+FIRST_UNKNOWN_TO_CUDA_10 = (8, 0)
+# Of logits and gradient, as ||GPU - CPU|| / ||CPU||. Rounding of float32 makes about 1e-6.
+TOLERANCE = 0.01
+MEND = "; use NVIDIA's TensorFlow (Dockerfile.gpu), or go on without the card: --device cpu"
+
+Card = collections.namedtuple("Card", "name capability")
+
+
+@functools.lru_cache(None)
+def choose(device="auto"):
+    """Settle what this process computes on, before it computes; say so if it is a GPU.
+
+    device: "auto", the first GPU that TensorFlow sees, if any; or "cpu". Returns the Card or None.
+    Raises UserError when the card computes wrong numbers, or would.
+    """
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    # Else cards from compute capability 8.0 on multiply with 10 bits, and a gradient is off by 5 %.
+    os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
+    card = first_card()
+    if card is None:
+        return None
+    if card.capability >= FIRST_UNKNOWN_TO_CUDA_10 and loaded_cuda() < 11:
+        import tensorflow as tf
+
+        raise UserError("{} (compute capability {}.{}): TensorFlow {} is built on CUDA {} and may "
+                        "compute wrong numbers on it without an error{}".format(
+                            card.name, *card.capability, tf.__version__, loaded_cuda(), MEND))
+    print("computing on {}, checked against the CPU: differs by {:.1e}".format(
+        card.name, check(card, logits_and_gradient)), flush=True)
+    return card
+
+
+def first_card():
+    """The GPU on which TensorFlow places operations, as a Card; None if it sees none."""
+    from utils.classifier import import_quietly, session_config
+
+    import_quietly()
+    from tensorflow.python.client import device_lib
+
+    for found in device_lib.list_local_devices(session_config()):
+        if found.device_type == "GPU":
+            name, major, minor = re.search(r"name: (.*?),.* compute capability: (\d+)\.(\d+)",
+                                           found.physical_device_desc).groups()
+            return Card(name, (int(major), int(minor)))
+    return None
+
+
+def loaded_cuda():
+    """The main version of the CUDA runtime in this process; 10 where it cannot be told."""
+    with open("/proc/self/maps") as file:
+        return max(map(int, re.findall(r"/libcudart\.so\.(\d+)", file.read())), default=10)
+
+
+def check(card, compute):
+    """The larger of the relative differences between GPU and CPU, of logits and of a gradient.
+
+    compute: function from a TensorFlow device, or None for its own choice, to two arrays. Raises
+    UserError beyond TOLERANCE, or when the GPU cannot compute at all.
+    """
+    import numpy as np
+    import tensorflow as tf
+
+    expected = compute("/cpu:0")
+    try:
+        found = compute(None)
+    except tf.errors.OpError as error:
+        raise UserError("{}: TensorFlow {} cannot compute on it ({}){}".format(
+            card.name, tf.__version__, error.message.splitlines()[0], MEND))
+    difference = np.max([np.linalg.norm(f - e) / np.linalg.norm(e)
+                         for f, e in zip(found, expected)])
+    if not difference <= TOLERANCE:  # NaN, too
+        raise UserError("{}: computes other numbers than the CPU (they differ by {:.1e}, rounding "
+                        "by less than {}){}".format(card.name, difference, TOLERANCE, MEND))
+    return difference
+
+
+def logits_and_gradient(device):
+    """A VGG16's logits, (7,), and a gradient, (64, 64, 3), for one image, both random but fixed."""
+    import numpy as np
+    import tensorflow as tf
+
+    from utils import classifier
+
+    classifier.start_session(0, inference=True)
+    from utils.attack.graph import AttackGraph
+
+    random = np.random.RandomState(0)
+    with tf.device(device):
+        model = classifier.build_classifier("VGG16", 64, 7)
+        shapes = [weights.shape.as_list() for weights in model.weights]
+        model.set_weights([random.normal(size=shape, scale=(2 / np.prod(shape[:-1])) ** 0.5)
+                           for shape in shapes])
+        graph = AttackGraph(model)
+        x = random.uniform(-1, 1, (64, 64, 3)).astype(np.float32)
+        return graph.margin_gradient(x, graph.logits(x[np.newaxis]).argmax(), leave=True)
+
+
+def main():
+    if choose() is None:
+        print("no GPU that TensorFlow can use: computing on the CPU")
+
+
+if __name__ == "__main__":
+    run_script(main)
