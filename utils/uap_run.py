@@ -46,9 +46,9 @@ class UapRun:
     identity is continued, unless `restart`. files: names of the n images. shape: of v. p: the
     norm to log. Raises UserError when an interrupted run has another identity.
 
-    state: the State of the UAP loop. snapshots: dict from the name of each snapshot to the number of
-    images shown and the seconds of computing until then. broken: dict from the name of an unreadable file to the
-    reason. resumed: whether an interrupted run is continued.
+    state: the State of the UAP loop. snapshots: dict from the name of each snapshot to the number
+    of images shown and the seconds of computing until then. broken: dict from the name of an
+    unreadable file to the reason. resumed: whether an interrupted run is continued.
     """
 
     def __init__(self, folder, identity, files, class_names, shape, p, restart):
