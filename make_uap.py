@@ -25,16 +25,16 @@ import numpy as np
 from utils import arguments, classifier, datasets
 from utils.attack.norms import norm
 from utils.attack.state import LookedAgain, PassDone, Shown
+from utils.attack_choice import ATTACKS, chosen_loop
 from utils.errors import UserError, run_script
 from utils.images import PIXEL_SCALE, BrokenImage, list_images, read_ahead, to_model_input
-
-MAX_ITERATIONS = 10  # of DeepFool for one image inside the loop, as in its authors' code
 
 # The choices that make a run another run: option, default, and how the folder's name tells it.
 CHOICES = (("attack", "deepfool", "{}"), ("norm", float("inf"), "l{:g}"),
            ("norm_ratio", 0.04, "ratio-{:g}"), ("num_images", None, "images-{}"),
            ("passes", 1, "passes-{}"), ("target_fooling_rate", None, "until-{:g}"),
-           ("target", None, "target-{}"), ("step_size", 0.001, "step-{:g}"), ("seed", 0, "seed-{}"))
+           ("target", None, "target-{}"), ("step_size", None, "step-{:g}"),
+           ("batch_size", 16, "batch-{}"), ("seed", 0, "seed-{}"))
 
 
 def parse_arguments():
@@ -52,8 +52,8 @@ def parse_arguments():
     add("--name", type=arguments.folder_name,
         help="name of the run's folder (default: the source and every choice that is not the "
              "default)")
-    add("--attack", choices=("deepfool", "fgsm"),
-        help="the step for one image (default: %(default)s)")
+    add("--attack", choices=ATTACKS,
+        help="the step for one image, or sgd: one for each minibatch (default: %(default)s)")
     add("--norm", type=arguments.norm, metavar="2|inf",
         help="p, the norm that is bounded (default: %(default)s)")
     add("--norm-ratio", type=arguments.positive,
@@ -67,7 +67,10 @@ def parse_arguments():
              "is looked at after each pass but the last (default: never look)")
     add("--target", metavar="CLASS", help="make every image this class (default: any other class)")
     add("--step-size", type=arguments.positive,
-        help="of --attack fgsm, L-infinity, model-input units (default: %(default)s)")
+        help="model-input units: of fgsm, in every pixel (default: 0.001); of sgd, in the norm "
+             "(default: falling, a share of xi)")
+    add("--batch-size", type=arguments.count,
+        help="images of one step of --attack sgd (default: %(default)s)")
     add("--seed", type=arguments.seed, help="(default: %(default)s)")
     add("--checkpoint-seconds", type=arguments.positive, default=60,
         help="time between two checkpoints (default: %(default)s)")
@@ -119,22 +122,6 @@ def target_class(args, model):
         raise UserError("--target {}: {} knows the classes {}".format(
             args.target, args.model_file, " ".join(model["class_names"])))
     return model["class_names"].index(args.target)
-
-
-def attack_step(args, graph, target):
-    """The step for one image: function (x, label) -> Step, where label is the target if any."""
-    from utils.attack.deepfool import deepfool, targeted_deepfool
-    from utils.attack.fgsm import fgsm, targeted_fgsm
-
-    if args.attack == "deepfool":
-        attack, gradients, options = (
-            (deepfool, graph.differences, {"max_iter": MAX_ITERATIONS}) if target is None else
-            (targeted_deepfool, graph.difference, {"max_iter": MAX_ITERATIONS}))
-    else:
-        attack, gradients, options = (
-            fgsm if target is None else targeted_fgsm, graph.margin_gradient,
-            {"step_size": args.step_size})
-    return lambda x, label: attack(x, gradients, label, **options)
 
 
 def image_reader(args, folder, files, size, run):
@@ -269,8 +256,6 @@ def main():
     from tqdm import tqdm
 
     from utils.attack.graph import AttackGraph
-    from utils.attack.uap import universal_perturbation
-
     classifier.start_session(args.seed, inference=True)
     graph = AttackGraph(classifier.load_classifier(args.model_file, model), model["grey"])
     xi = args.norm_ratio * model["mean_norms"]["{:g}".format(args.norm)] / PIXEL_SCALE
@@ -282,10 +267,8 @@ def main():
             state.visits, len(files) * args.passes))
     with tqdm(total=len(files) * args.passes, initial=state.visits, unit="image",
               desc="{} {}".format(name, run_name(args))) as bar:
-        follow(universal_perturbation(
-            state, image_reader(args, folder, files, size, run), graph.logits,
-            attack_step(args, graph, target), args.norm, xi, args.passes, args.seed, target,
-            args.target_fooling_rate), args, run, bar)
+        follow(chosen_loop(args, graph, state, image_reader(args, folder, files, size, run), xi,
+                           target), args, run, bar)
     finish(args, run, name, model, files, xi, started)
 
 

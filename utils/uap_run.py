@@ -81,8 +81,9 @@ class UapRun:
                     names[visit.predicted], len(visit.path),
                     " ".join(names[l] for l in visit.path),
                     ("yes" if visit.kept else "no") if visit.path else "", "{:.6g}".format(size)))
-            if visit.visit in self._snapshot_counts:
-                self._save_snapshot("images_{:07d}".format(visit.visit))
+            if visit.visit in self._snapshot_counts:  # a minibatch: v of its last image
+                self._save_snapshot("images_{:07d}".format(
+                    event.visits[-1].visit if visit.kept else visit.visit))
 
     def _save_snapshot(self, name):
         save_perturbation(os.path.join(self.work, "snapshots", name + ".npy"), self.state.v)

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from utils.attack.fast_gradients import FastGradients
 
+BETA = 10.0  # of the clipped loss of a minibatch
+
 
 class AttackGraph:
     """model: a Keras classifier with a layer "logits", in a session started for inference.
@@ -29,7 +31,7 @@ class AttackGraph:
         self._top = tf.argmax(self._f[0], output_type=tf.int32)
         self._label = tf.placeholder(tf.int32, ())
         self._leave = tf.placeholder(tf.bool, ())
-        self._graphs = {}
+        self._graphs, self._minibatch = {}, None
 
     def logits(self, x):
         """x: float32, (n, h, w, 3), model-input units. Returns float32 logits, (n, K)."""
@@ -63,6 +65,24 @@ class AttackGraph:
         f, g = self._run(self._margin, x, label, leave)
         return f, None if g is None else g[0]
 
+    def minibatch_gradient(self, x, label, leave):
+        """Logits of a minibatch, and the gradient that a perturbation of all its images follows.
+
+        x: float32, (n, h, w, 3), model-input units. label: int, (n,). leave: True to leave the
+        labels, False to reach them. Returns (f, g): f float32 (n, K), and g float32 (h, w, 3), the
+        gradient of the mean over the minibatch of min(m, BETA), where m is the margin that
+        margin_gradient climbs, or its negative.
+        """
+        if self._minibatch is None:
+            self._labels = tf.placeholder(tf.int32, (None,))
+            is_label = tf.one_hot(self._labels, self._num_classes, True, False)
+            others = tf.where(is_label, tf.fill(tf.shape(self._f), -np.inf), self._f)
+            margin = tf.reduce_logsumexp(others, 1) - tf.boolean_mask(self._f, is_label)
+            loss = tf.minimum(tf.where(self._leave, margin, -margin), BETA)
+            self._minibatch = self._grey_part(tf.reduce_mean(tf.gradients(loss, self._x)[0], 0))
+        return self._session.run((self._f, self._minibatch),
+                                 {self._x: x, self._labels: label, self._leave: leave})
+
     def _run(self, build, x, label, leave=True):
         if build not in self._graphs:
             self._graphs[build] = build()
@@ -74,12 +94,14 @@ class AttackGraph:
     def _gradients_if(self, condition, make_cotangents):
         """The gradients for the cotangents (m, K), as (m, h, w, 3); (0, h, w, 3) if not."""
         def gradients():
-            found = self._classifier.vector_jacobian(make_cotangents())
-            if not self._grey:
-                return found
-            return tf.tile(tf.reduce_mean(found, -1, keepdims=True), (1, 1, 1, 3))
+            return self._grey_part(self._classifier.vector_jacobian(make_cotangents()))
 
         return tf.cond(condition, gradients, lambda: tf.zeros([0] + self._x.shape.as_list()[1:]))
+
+    def _grey_part(self, g):
+        if not self._grey:
+            return g
+        return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3)
 
     def _one_hot(self, label):
         return tf.one_hot(label, self._num_classes)[tf.newaxis]
