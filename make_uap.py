@@ -20,14 +20,13 @@ import argparse
 import csv
 import os
 
-import numpy as np
-
-from utils import arguments, classifier, datasets
+from utils import arguments, backbone, classifier, datasets
 from utils.attack.norms import norm
-from utils.attack.state import LookedAgain, PassDone, Shown
-from utils.attack_choice import ATTACKS, chosen_loop
+from utils.attack.state import Climbed, LookedAgain, PassDone, Shown
+from utils.attack_choice import ATTACKS, chosen_loop, new_state
 from utils.errors import UserError, run_script
-from utils.images import PIXEL_SCALE, BrokenImage, list_images, read_ahead, to_model_input
+from utils.images import PIXEL_SCALE
+from utils.uap_images import draw_images, image_reader
 
 # The choices that make a run another run: option, default, and how the folder's name tells it.
 CHOICES = (("attack", "deepfool", "{}"), ("norm", float("inf"), "l{:g}"),
@@ -41,11 +40,17 @@ def parse_arguments():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
-    add("--model-file", required=True, metavar="FILE", help="a model that train_model.py wrote")
+    attacked = parser.add_mutually_exclusive_group(required=True)
+    attacked.add_argument("--model-file", metavar="FILE", help="a model that train_model.py wrote")
+    attacked.add_argument("--backbone", choices=classifier.ARCHITECTURES,
+                          help="for gd-uap: a pretrained network, with --weights and --image-size")
+    add("--weights", metavar="imagenet|FILE", help="of --backbone: Keras' own, or an h5 file")
+    add("--image-size", type=arguments.count, metavar="PIXELS", help="of --backbone")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--source", metavar="|".join(datasets.SOURCES),
                         help="images below --data-dir; the data set that the model was trained on "
-                             "(isic2018, or its name): the model's training images")
+                             "(isic2018, or its name): the model's training images; none: for "
+                             "--attack gd-uap")
     source.add_argument("--source-dir", metavar="FOLDER", help="any folder of images")
     add("--data-dir", default="data", help="(default: %(default)s)")
     add("--results-dir", default="results", help="where to write (default: %(default)s)")
@@ -53,7 +58,8 @@ def parse_arguments():
         help="name of the run's folder (default: the source and every choice that is not the "
              "default)")
     add("--attack", choices=ATTACKS,
-        help="the step for one image, or sgd: one for each minibatch (default: %(default)s)")
+        help="the step for one image; sgd: a step for each minibatch; gd-uap: without images "
+             "(default: %(default)s)")
     add("--norm", type=arguments.norm, metavar="2|inf",
         help="p, the norm that is bounded (default: %(default)s)")
     add("--norm-ratio", type=arguments.positive,
@@ -81,29 +87,18 @@ def parse_arguments():
     add("--restart", action="store_true",
         help="make the run anew where it would be continued or is finished")
     parser.set_defaults(**{option: default for option, default, _ in CHOICES})
-    return parser.parse_args()
-
-
-def draw_images(args, model):
-    """(folder, files below it in the order drawn) of the source that the arguments name."""
-    trained_on = model["image_folder"].split(os.sep)[0]
-    if args.source not in (None, trained_on) + tuple(datasets.SOURCES):
-        raise UserError("--source {}: expected {}, or give --source-dir".format(
-            args.source, ", ".join(sorted(set(datasets.SOURCES) | {trained_on}))))
-    if args.source == trained_on:
-        folder = os.path.join(args.data_dir, model["image_folder"])
-        files = sorted(file for file, _ in classifier.read_split_side(
-            args.model_file, model, "train"))
-        datasets.check_images_exist(args.data_dir, model["image_folder"], files,
-                                    "the model's train.csv")
-    else:
-        folder = args.source_dir or os.path.join(args.data_dir, datasets.SOURCES[args.source])
-        files = list_images(folder)
-    if args.num_images and args.num_images > len(files):
-        raise UserError("{}: {} images found, --num-images asks for {}; get more, or ask for fewer"
-                        .format(folder, len(files), args.num_images))
-    chosen = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
-    return folder, [files[i] for i in chosen]
+    args = parser.parse_args()
+    without_images = args.attack == "gd-uap"
+    if without_images != (args.source == "none"):
+        parser.error("--attack gd-uap and --source none belong together")
+    given = [option for option, default, _ in CHOICES if getattr(args, option) != default]
+    if without_images and not set(given) <= {"attack", "norm", "norm_ratio", "seed"}:
+        parser.error("--attack gd-uap knows none of --num-images, --passes, --target, "
+                     "--target-fooling-rate, --step-size, --batch-size")
+    if len({args.backbone is None, args.weights is None, args.image_size is None}) > 1 or (
+            args.backbone and not without_images):
+        parser.error("--backbone, --weights, --image-size and --attack gd-uap belong together")
+    return args
 
 
 def run_name(args):
@@ -122,29 +117,6 @@ def target_class(args, model):
         raise UserError("--target {}: {} knows the classes {}".format(
             args.target, args.model_file, " ".join(model["class_names"])))
     return model["class_names"].index(args.target)
-
-
-def image_reader(args, folder, files, size, run):
-    """The function `read` of the UAP loop, over `files` below `folder`.
-
-    Files that cannot be read are noted in run.broken; too many of them raise UserError.
-    """
-    def read(indices):
-        stream = read_ahead((os.path.join(folder, files[i]) for i in indices), size)
-        for index, image in zip(indices, stream):
-            if isinstance(image, BrokenImage):
-                run.broken[files[index]] = str(image)
-                if len(run.broken) > args.max_broken_share * len(files):
-                    if not run.state.visits:  # nothing that another start could continue
-                        run.discard()
-                    raise UserError(
-                        "{}: {} of {} images cannot be read, the last is {} ({}); get them again"
-                        .format(folder, len(run.broken), len(files), files[index], image))
-                yield None
-            else:
-                yield to_model_input(image)
-
-    return read
 
 
 def follow(events, args, run, bar):
@@ -167,6 +139,10 @@ def follow(events, args, run, bar):
             bar.set_postfix(fooled="{:.1%}".format(fooled / shown),
                             kept="{}/{}".format(state.updates, state.steps),
                             norm="{:.4f}".format(norm(state.v, args.norm)), refresh=False)
+        elif isinstance(event, Climbed):
+            bar.set_postfix_str("iteration {}, {:.0%} at the bound, objective {:.3f}".format(
+                state.steps, event.share, event.objective), refresh=False)
+            bar.update(0)
         elif isinstance(event, LookedAgain):
             bar.set_postfix_str("looking at all images again: {:.0%}".format(
                 event.images / len(state.clean)))
@@ -181,7 +157,7 @@ def follow(events, args, run, bar):
             raise KeyboardInterrupt
 
 
-def finish(args, run, model_name, model, files, xi, started):
+def finish(args, run, model_name, model_file, model, files, xi, started):
     """Write images.csv, uap.npy, uap.png and run.json, publish the run, and say what was done."""
     from utils import figures
     from utils.files import replacing, sha256_of_file, write_json
@@ -205,8 +181,9 @@ def finish(args, run, model_name, model, files, xi, started):
         arguments=arguments.as_json(args),
         identity=run.identity,
         model={"name": model_name, "architecture": model["architecture"],
-               "file": args.model_file, "sha256": model["weights"]["sha256"],
-               "image_size": model["image_size"], "scaling": model["scaling"]},
+               "backbone": args.backbone is not None, "file": model_file,
+               "sha256": model["weights"]["sha256"], "image_size": model["image_size"],
+               "scaling": model["scaling"]},
         source=args.source or os.path.join(args.source_dir, ""),
         attack=args.attack,
         target=args.target,
@@ -231,10 +208,15 @@ def finish(args, run, model_name, model, files, xi, started):
 
 def main():
     args = parse_arguments()
-    model = classifier.read_description(args.model_file)
+    if args.backbone:
+        name = "backbone-{}-{}".format(args.backbone, args.image_size)
+        model_file, model = backbone.describe(args.backbone, args.weights, args.image_size)
+        load = backbone.load_backbone
+    else:
+        name, model_file = classifier.model_name(args.model_file), args.model_file
+        model, load = classifier.read_description(model_file), classifier.load_classifier
     target = target_class(args, model)
     folder, files = draw_images(args, model)
-    name = classifier.model_name(args.model_file)
 
     from utils.checkpoint import is_finished
     from utils.files import hold_for_writing, require_space, sha256_of_lines
@@ -255,21 +237,21 @@ def main():
 
     from tqdm import tqdm
 
-    from utils.attack.graph import AttackGraph
     classifier.start_session(args.seed, inference=True)
-    graph = AttackGraph(classifier.load_classifier(args.model_file, model), model["grey"])
+    keras_model = load(model_file, model)
+    shape, grey = (size, size, 3), model["grey"]
     xi = args.norm_ratio * model["mean_norms"]["{:g}".format(args.norm)] / PIXEL_SCALE
-    run = UapRun(where, identity, files, model["class_names"], (size, size, 3), args.norm,
-                 args.restart)
+    run = UapRun(where, identity, files, model["class_names"],
+                 new_state(args, shape, len(files), xi, grey), args.norm, args.restart)
     state = run.state
     if run.resumed:
-        print("continuing after image {} of at most {}".format(
-            state.visits, len(files) * args.passes))
-    with tqdm(total=len(files) * args.passes, initial=state.visits, unit="image",
+        print("continuing after image {} of at most {}, {} steps".format(
+            state.visits, len(files) * args.passes, state.steps))
+    with tqdm(total=len(files) * args.passes or None, initial=state.visits, unit="image",
               desc="{} {}".format(name, run_name(args))) as bar:
-        follow(chosen_loop(args, graph, state, image_reader(args, folder, files, size, run), xi,
-                           target), args, run, bar)
-    finish(args, run, name, model, files, xi, started)
+        follow(chosen_loop(args, keras_model, grey, state, image_reader(
+            args, folder, files, size, run), xi, target), args, run, bar)
+    finish(args, run, name, model_file, model, files, xi, started)
 
 
 if __name__ == "__main__":

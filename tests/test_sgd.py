@@ -239,7 +239,7 @@ def test_a_script_killed_between_two_minibatches_ends_with_the_same_files(traine
     os.kill(process, signal.SIGKILL)
     assert checkout.fork_server().wait()[0] == -signal.SIGKILL
     code, output, errors = checkout.script(trained, *words, "--results-dir", "killed")
-    assert code == 0 and "continuing after image" in output, errors
+    assert code == 0 and "continuing after" in output, errors
     whole, killed = (files(os.path.join(trained, results, "VGG16", name))
                      for results in ("results", "killed"))
     assert killed == whole and "snapshots/pass_010.npy" in whole

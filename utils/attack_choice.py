@@ -1,14 +1,30 @@
 """From the arguments of make_uap.py to the loop that they ask for."""
 
-ATTACKS = ("deepfool", "fgsm", "sgd")
+ATTACKS = ("deepfool", "fgsm", "sgd", "gd-uap")
 MAX_ITERATIONS = 10  # of DeepFool for one image inside the loop, as in its authors' code
 
 
-def chosen_loop(args, graph, state, read, xi, target):
-    """The events of the attack `args.attack`, with the other arguments. graph: AttackGraph."""
+def new_state(args, shape, n, xi, grey):
+    """Where the attack begins, for n images. shape: of v. grey: whether v has to be."""
+    from utils.attack.gd_uap import Climb
+    from utils.attack.norms import random_of_norm
+    from utils.attack.state import State
+
+    if args.attack == "gd-uap":
+        return Climb(random_of_norm(shape, args.norm, xi, args.seed, grey))
+    return State(shape, n)
+
+
+def chosen_loop(args, model, grey, state, read, xi, target):
+    """The events of the attack on a Keras model; the other arguments are those of the loops."""
+    from utils.attack.gd_uap import data_free
+    from utils.attack.graph import Activations, AttackGraph
     from utils.attack.sgd import stochastic_gradient
     from utils.attack.uap import universal_perturbation
 
+    if args.attack == "gd-uap":
+        return data_free(state, Activations(model, grey).gradient, args.norm, xi)
+    graph = AttackGraph(model, grey)
     options = dict(p=args.norm, xi=xi, passes=args.passes, seed=args.seed, target=target,
                    goal=args.target_fooling_rate)
     if args.attack == "sgd":

@@ -8,6 +8,7 @@ backward part is executed only if the label makes it necessary.
 import keras.backend as K
 import numpy as np
 import tensorflow as tf
+from keras import activations
 
 from utils.attack.fast_gradients import FastGradients
 
@@ -79,7 +80,8 @@ class AttackGraph:
             others = tf.where(is_label, tf.fill(tf.shape(self._f), -np.inf), self._f)
             margin = tf.reduce_logsumexp(others, 1) - tf.boolean_mask(self._f, is_label)
             loss = tf.minimum(tf.where(self._leave, margin, -margin), BETA)
-            self._minibatch = self._grey_part(tf.reduce_mean(tf.gradients(loss, self._x)[0], 0))
+            self._minibatch = grey_part(
+                tf.reduce_mean(tf.gradients(loss, self._x)[0], 0), self._grey)
         return self._session.run((self._f, self._minibatch),
                                  {self._x: x, self._labels: label, self._leave: leave})
 
@@ -94,14 +96,9 @@ class AttackGraph:
     def _gradients_if(self, condition, make_cotangents):
         """The gradients for the cotangents (m, K), as (m, h, w, 3); (0, h, w, 3) if not."""
         def gradients():
-            return self._grey_part(self._classifier.vector_jacobian(make_cotangents()))
+            return grey_part(self._classifier.vector_jacobian(make_cotangents()), self._grey)
 
         return tf.cond(condition, gradients, lambda: tf.zeros([0] + self._x.shape.as_list()[1:]))
-
-    def _grey_part(self, g):
-        if not self._grey:
-            return g
-        return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3)
 
     def _one_hot(self, label):
         return tf.one_hot(label, self._num_classes)[tf.newaxis]
@@ -129,3 +126,28 @@ class AttackGraph:
 
         return self._gradients_if(tf.equal(tf.equal(self._top, self._label), self._leave),
                                   cotangent)
+
+
+class Activations:
+    """How much a Keras model, its top aside, is excited: the objective of utils.attack.gd_uap.
+
+    model: in a session started for inference. grey: as of AttackGraph.
+    """
+
+    def __init__(self, model, grey=False):
+        self._x = model.input
+        rectified = [layer.output for layer in model.layers
+                     if getattr(layer, "activation", None) is activations.relu]
+        objective = tf.add_n([tf.log(tf.nn.l2_loss(each)) for each in rectified])
+        self._outputs = objective, grey_part(tf.gradients(objective, self._x)[0][0], grey)
+
+    def gradient(self, v):
+        """v: float32, (h, w, 3), model-input units, the only input. Returns (objective, g): the sum
+        over all rectified convolutions l of log(||a_l||_2^2 / 2), and its gradient, (h, w, 3).
+        """
+        return K.get_session().run(self._outputs, {self._x: v[np.newaxis]})
+
+
+def grey_part(g, grey):
+    """g, (..., h, w, 3); where `grey`, its mean over the channels, in all three."""
+    return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3) if grey else g

@@ -26,6 +26,10 @@ Shown = collections.namedtuple("Shown", "visits")
 LookedAgain = collections.namedtuple("LookedAgain", "images")
 PassDone = collections.namedtuple("PassDone", "number rate")
 
+# The event of a loop without images. Climbed: an iteration from a v of this objective, of whose
+# values this share was at the bound.
+Climbed = collections.namedtuple("Climbed", "objective share")
+
 # An image that v may not fool. place: in the order of the pass. label: its clean class, or the
 # target.
 Candidate = collections.namedtuple("Candidate", "place index x label")
@@ -41,6 +45,8 @@ class State:
     how many of these are fooled. rates: that share, for each pass after which it was asked for.
     """
 
+    ARRAYS = ("v", "clean")
+
     def __init__(self, shape, n):
         self.v = np.zeros(shape, np.float32)
         self.clean = np.full(n, UNKNOWN, np.int64)
@@ -51,13 +57,13 @@ class State:
 
     def as_checkpoint(self):
         """(dict of JSON values, list of arrays) from which from_checkpoint makes the same State."""
-        values = {key: value for key, value in vars(self).items() if key not in ("v", "clean")}
-        return values, [self.v, self.clean]
+        values = {key: value for key, value in vars(self).items() if key not in self.ARRAYS}
+        return values, [getattr(self, key) for key in self.ARRAYS]
 
     @classmethod
     def from_checkpoint(cls, values, arrays):
-        state = cls(arrays[0].shape, len(arrays[1]))
-        vars(state).update(values, v=arrays[0], clean=arrays[1])
+        state = cls.__new__(cls)
+        vars(state).update(values, **dict(zip(cls.ARRAYS, arrays)))
         return state
 
 
@@ -157,10 +163,10 @@ class Showing:
         state.steps += 1
         state.updates += 1
         predicted = f.argmax(axis=1)
-        fooled = self.fools(predicted, indices)
-        return Shown([self._visit(int(place), int(index), int(k), [] if hit else [int(wanted)], True)
-                      for place, index, k, hit, wanted
-                      in zip(places, indices, predicted, fooled, label)])
+        return Shown([
+            self._visit(int(place), int(index), int(k), [] if is_fooled else [int(wanted)], True)
+            for place, index, k, is_fooled, wanted
+            in zip(places, indices, predicted, self.fools(predicted, indices), label)])
 
     def _visit(self, place, index, predicted, path, kept):
         state = self._state
