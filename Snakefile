@@ -57,12 +57,11 @@ RUNS = {run_name(source, attack, norm): (source, attack, norm)
 
 def uap_options(wildcards):
     source, attack, norm = RUNS[wildcards.run]
-    options = "--source {} --attack {} --norm {}".format(source, attack, norm)
-    if source == "none":
-        return options
     images = CONFIG["isic_images" if source == "isic2018" else "natural_images"]
-    return "{}{} {}".format(options, "" if images is None else " --num-images {}".format(images),
-                            CONFIG["uap_options"])
+    return "--source {} --attack {} --norm {}{} {}".format(
+        source, attack, norm,
+        "" if images is None or source == "none" else " --num-images {}".format(images),
+        CONFIG["uap_options"])
 
 
 def for_model(key):
