@@ -70,8 +70,7 @@ def main():
             count = settings["isic_images" if source == "isic2018" else "natural_images"]
             run("make_uap.py", "--model-file", os.path.join(models, model + ".h5"), "--source",
                 source, "--num-images", 4 if args.tiny else count, "--seed", args.seed,
-                "--data-dir", data, "--results-dir", results,
-                *shlex.split(settings["uap_options"]))
+                "--norm-ratio", settings["norm_ratio"], "--data-dir", data, "--results-dir", results)
     run("evaluate.py", "--data-dir", data, "--models-dir", models, "--results-dir", results,
         *shlex.split(settings["evaluate_options"]))
 
