@@ -42,7 +42,7 @@ def plain_version(gradient, p):
         v = v / 2 if halve else v
         objective, g = gradient(v)
         share, before = np.mean(np.abs(v) > XI * (1 - 1e-7)), share
-        halve = share > 0.5 and share == before
+        halve = in_climb and share > 0.5 and share == before
         if halve or in_climb == 400:
             looks.append((objective, v.tolist()))
             in_climb = 0
@@ -85,6 +85,13 @@ def test_the_first_v_of_the_highest_objective_is_kept():
             looked_at.append(state.v)
     assert state.objectives == heights
     np.testing.assert_array_equal(state.v, looked_at[3])
+
+
+def test_a_climb_that_was_too_long_is_not_looked_at_twice(monkeypatch):
+    monkeypatch.setattr(gd_uap, "LONGEST", 30)  # in which more and more values reach the bound
+    state = start(np.inf)
+    list(gd_uap.data_free(state, wave(0), np.inf, XI))
+    assert len(set(state.objectives)) == 10 and state.steps == state.updates > 10 * 15
 
 
 @pytest.mark.parametrize("p", [2, np.inf])
