@@ -32,6 +32,7 @@ CONFIG = {
     "natural_sources": ["open_images_v5", "ilsvrc2012"],
     "natural_images": 100000,  # drawn from each natural source
     "isic_images": None,       # None: the model's whole training set
+    "sgd_images": None,        # drawn from each natural source for sgd; None: natural_images
     "attack": "deepfool", "norm": "inf", "norm_ratio": 0.04, "passes": 1, "seed": 0,
     "image_size": 299,
     "pretrain_dataset": None,
@@ -61,8 +62,9 @@ def find_runs():
         choices["norm"] = float(choices["norm"])  # of --config, text
         without_images = choices["attack"] == "gd-uap"
         for source in ["none"] if without_images else CONFIG["natural_sources"] + ["isic2018"]:
-            choices["num_images"] = None if without_images else CONFIG[
-                "isic_images" if source == "isic2018" else "natural_images"]
+            key = ("isic_images" if source == "isic2018" else "sgd_images"
+                   if choices["attack"] == "sgd" and CONFIG["sgd_images"] else "natural_images")
+            choices["num_images"] = None if without_images else CONFIG[key]
             runs[run_name(source, **choices)] = " ".join(["--source " + source] + [
                 "--{} {}".format(option.replace("_", "-"), "{:g}".format(value)
                                  if isinstance(value, float) else value)

@@ -10,16 +10,17 @@ settings of data/demo.yaml. Its numbers are not those of the study. Everything i
 import os
 import shlex
 import sys
+import tempfile
 
 import yaml
 
 from data.generate import generate
 from utils import arguments
 from utils.classifier import ARCHITECTURES, import_quietly
-from utils.datasets import SOURCES
 from utils.errors import UserError, run_script
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+RESULT = {"train_model.py": "test ", "make_uap.py": "shown", "evaluate.py": ""}  # lines to print
 
 
 def parse_arguments():
@@ -31,20 +32,36 @@ def parse_arguments():
 
 
 def run(script, *words):
-    """Print and run one of the scripts. Raises UserError.
+    """Print and run one of the scripts, and print the lines of its output that tell the result.
 
     In a fork of this process, which has imported TensorFlow: the scripts start seconds earlier.
+    Raises UserError.
     """
     words = [script] + [str(word) for word in words]
     print("\n$ python " + " ".join(map(shlex.quote, words)), flush=True)
-    process = os.fork()
-    if process == 0:
-        sys.argv = words
-        run_script(__import__(script[:-len(".py")]).main)
-        sys.exit()
-    code = os.waitpid(process, 0)[1] >> 8
+    with tempfile.TemporaryFile("w+") as output:
+        process = os.fork()
+        if process == 0:
+            sys.argv, sys.stdout = words, output
+            run_script(__import__(script[:-len(".py")]).main)
+            sys.exit()
+        code = os.waitpid(process, 0)[1] >> 8
+        output.seek(0)
+        lines = [line for line in output if code or RESULT[script] in line]
+    print("".join(lines), end="", flush=True)
     if code:
         raise UserError("the demo stopped: {} ended with exit code {}".format(script, code))
+
+
+def train(architecture, folders, settings, seed, tiny):
+    """Pretrain a classifier on natural images, and fine-tune it on lesions."""
+    words = ["--model", architecture, "--image-size", settings["image_size"][architecture],
+             "--seed", seed] + folders
+    dataset = settings["pretrain_dataset"]
+    for start, options in ((["--dataset", dataset, "--weights", "none"], "pretrain_options"), (
+            ["--weights", os.path.join(folders[-1], "{}-{}.h5".format(architecture, dataset))],
+            "train_options")):
+        run("train_model.py", *words, *start, *shlex.split(settings[options][architecture]), *tiny)
 
 
 def main():
@@ -53,24 +70,22 @@ def main():
         settings = yaml.safe_load(file)
     data, models, results = (os.path.join(args.folder, name)
                              for name in ("data", "models", "results"))
-    tiny = ["--epochs", "1", "--limit", "14"] if args.tiny else []
     architectures = ARCHITECTURES[:1] if args.tiny else ARCHITECTURES
     generate(data, *((28, 48) if args.tiny else ()), seed=args.seed)
     import_quietly()  # for the forks
     for model in architectures:
-        train = ["--model", model, "--image-size", settings["image_size"][model], "--seed",
-                 args.seed, "--data-dir", data, "--models-dir", models]
-        run("train_model.py", *train, "--dataset", settings["pretrain_dataset"], "--weights",
-            "none", *shlex.split(settings["pretrain_options"][model]), *tiny)
-        run("train_model.py", *train, "--weights", os.path.join(
-            models, "{}-{}.h5".format(model, settings["pretrain_dataset"])),
-            *shlex.split(settings["train_options"][model]), *tiny)
+        train(model, ["--data-dir", data, "--models-dir", models], settings, args.seed,
+              ["--epochs", "1", "--limit", "14"] if args.tiny else [])
     for model in architectures:
-        for source in SOURCES:
-            count = settings["isic_images" if source == "isic2018" else "natural_images"]
+        runs = [(source, settings[key], []) for source, key in (
+            ("open_images_v5", "natural_images"), ("ilsvrc2012", "natural_images"),
+            ("isic2018", "isic_images"))]
+        runs.append(("ilsvrc2012", settings["sgd_images"], ["--attack", "sgd"]))
+        for source, images, attack in runs:
             run("make_uap.py", "--model-file", os.path.join(models, model + ".h5"), "--source",
-                source, "--num-images", 4 if args.tiny else count, "--seed", args.seed,
-                "--norm-ratio", settings["norm_ratio"], "--data-dir", data, "--results-dir", results)
+                source, "--num-images", 4 if args.tiny else images, *attack,
+                "--norm-ratio", settings["norm_ratio"], "--seed", args.seed,
+                "--data-dir", data, "--results-dir", results)
     run("evaluate.py", "--data-dir", data, "--models-dir", models, "--results-dir", results,
         *shlex.split(settings["evaluate_options"]))
 

@@ -4,11 +4,10 @@
 
 They let the demo and the tests run anywhere, offline, in minutes. The lesions look like
 dermoscopy only enough that a classifier can learn the 7 classes; the natural images are crops of
-the two photographs that scikit-learn ships, and textures in warm and cold colours: 12 classes, to
-pretrain a classifier on as others are on ImageNet. No result on them says anything about ISIC2018.
+the two photographs that scikit-learn ships, and textures named after what they remind of: 8 classes,
+to pretrain a classifier on as others are on ImageNet. No result on them says anything about ISIC2018.
 """
 
-import colorsys
 import os
 
 import numpy as np
@@ -32,10 +31,16 @@ APPEARANCE = {
 }
 SKIN = (225, 180, 155)
 
-TONES = {"warm": (-0.08, 0.17), "cold": (0.33, 0.75)}  # of a colour's hue, 0..1
-TEXTURES = ("stripes", "checks", "rings", "clouds", "dots")
-NATURAL_CLASSES = ("building", "flower") + tuple(
-    "{}-{}".format(texture, tone) for texture in TEXTURES for tone in TONES)
+# For each class of textures: its pattern, and the two colours that it mixes.
+TEXTURES = {
+    "sky": ("clouds", (70, 120, 200), (225, 230, 245)),
+    "forest": ("clouds", (20, 45, 20), (100, 150, 60)),
+    "dunes": ("stripes", (170, 115, 60), (245, 215, 160)),
+    "bricks": ("checks", (95, 35, 30), (195, 105, 85)),
+    "ripples": ("rings", (10, 70, 90), (110, 180, 190)),
+    "berries": ("dots", (60, 70, 40), (200, 30, 90)),
+}
+NATURAL_CLASSES = ("building", "flower") + tuple(TEXTURES)
 PRETRAINING = "natural"  # the data set of images in these classes, a folder for each
 
 
@@ -55,7 +60,7 @@ def lesion_image(random, label, size):
     angle = random.uniform(0, np.pi)
     u = x * np.cos(angle) + y * np.sin(angle) - random.uniform(-0.15, 0.15)
     w = (y * np.cos(angle) - x * np.sin(angle)) * random.uniform(1.0, 1.4)
-    distance = np.hypot(u, w) / random.uniform(0.4, 0.65)
+    distance = np.hypot(u, w) / random.uniform(0.5, 0.75)
     distance += raggedness * smooth_noise(random, size, size / 16)
     inside = 1 / (1 + np.exp((distance - 1) * 12))[..., np.newaxis]
 
@@ -70,20 +75,20 @@ def lesion_image(random, label, size):
     return np.clip(picture * vignette + random.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
 
 
-def field(random, texture, size):
-    """A texture as float, (size, size), about -1..1."""
+def field(random, pattern, size):
+    """A pattern as float, (size, size), about -1..1."""
     y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
-    if texture == "clouds":
+    if pattern == "clouds":
         return smooth_noise(random, size, random.uniform(size / 24, size / 8))
-    if texture == "dots":
+    if pattern == "dots":
         spots = (random.uniform(size=(size, size)) < random.uniform(0.005, 0.02)).astype(float)
         spots = ndimage.gaussian_filter(spots, size / 32, mode="wrap")
         return 2 * spots / max(spots.max(), 1e-9) - 0.6
     angle, waves = random.uniform(0, np.pi), random.uniform(3, 9) * np.pi
     u, w = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
-    if texture == "rings":
+    if pattern == "rings":
         return np.sin(waves * np.hypot(x - random.uniform(-1, 1), y - random.uniform(-1, 1)))
-    return np.sin(waves * u) * (np.sin(waves * w) if texture == "checks" else 1)
+    return np.sin(waves * u) * (np.sin(waves * w) if pattern == "checks" else 1)
 
 
 def natural_image(random, photographs, name, size):
@@ -97,12 +102,10 @@ def natural_image(random, photographs, name, size):
         if random.uniform() < 0.5:
             crop = crop[:, ::-1]
         return np.asarray(Image.fromarray(crop).resize((size, size), Image.BILINEAR))
-    texture, tone = name.split("-")
-    one, other = (255 * np.array(colorsys.hsv_to_rgb(
-        random.uniform(*TONES[tone]) % 1, random.uniform(0.3, 1), value))
-        for value in (random.uniform(0.1, 0.5), random.uniform(0.6, 1)))
-    mix = 1 / (1 + np.exp(-3 * field(random, texture, size)))[..., np.newaxis]
-    return (one * mix + other * (1 - mix)).astype(np.uint8)
+    pattern, *colours = TEXTURES[name]
+    one, other = (np.array(colour) + random.normal(0, 20, 3) for colour in colours)
+    mix = 1 / (1 + np.exp(-3 * field(random, pattern, size)))[..., np.newaxis]
+    return np.clip(other * mix + one * (1 - mix), 0, 255).astype(np.uint8)
 
 
 def _save_jpeg(path, pixels):
@@ -150,7 +153,7 @@ def generate_natural(data_dir, num_images, size, seed):
                        natural_image(random, photographs, NATURAL_CLASSES[k], size))
 
 
-def generate(data_dir, isic_images=700, natural_images=360, size=80, seed=0):
+def generate(data_dir, isic_images=800, natural_images=480, size=80, seed=0):
     """Write all data sets below `data_dir`; the same arguments give the same files."""
     generate_isic2018(data_dir, isic_images, size, seed)
     generate_natural(data_dir, natural_images, size, seed + 1)
@@ -160,8 +163,8 @@ def main():
     parser = arguments.script_parser(__doc__, "seed")
     add = parser.add_argument
     add("data_dir", metavar="FOLDER")
-    add("--isic-images", type=arguments.count, default=700, help="(default: %(default)s)")
-    add("--natural-images", type=arguments.count, default=360,
+    add("--isic-images", type=arguments.count, default=800, help="(default: %(default)s)")
+    add("--natural-images", type=arguments.count, default=480,
         help="of each natural data set (default: %(default)s)")
     add("--size", type=arguments.count, default=80, help="in pixels (default: %(default)s)")
     args = parser.parse_args()

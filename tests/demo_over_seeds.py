@@ -13,6 +13,7 @@ import csv
 import glob
 import json
 import os
+import resource
 import subprocess
 import sys
 
@@ -24,12 +25,26 @@ CONTROLS = ("random", "permuted")
 
 
 def run_demo(folder, seed):
-    """The demo's folder for one seed, made where it is missing."""
+    """(The demo's folder for one seed, seconds of its processors), made where it is missing.
+
+    What it prints, and in the last line these seconds, is in a .log beside.
+    """
     done = os.path.join(folder, str(seed))
+    os.makedirs(folder, exist_ok=True)
     if not os.path.exists(os.path.join(done, "results", "table.csv")):
-        subprocess.check_call([sys.executable, "-m", "data.demo", "--seed", str(seed), "--folder",
-                               done], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    return done
+        with open(done + ".log", "w", encoding="utf-8") as log:
+            before = processor_seconds()
+            subprocess.check_call([sys.executable, "-m", "data.demo", "--seed", str(seed),
+                                   "--folder", done], stdout=log, stderr=subprocess.STDOUT)
+            log.write("\n{:.0f}".format(processor_seconds() - before))
+    with open(done + ".log", encoding="utf-8") as log:
+        return done, log.read().split()[-1]
+
+
+def processor_seconds():
+    """Of all that this process has started and waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def accuracies(folder):
@@ -68,14 +83,14 @@ def main():
     args = parser.parse_args()
     good_accuracy = good_cells = 0
     for seed in range(args.seeds):
-        folder = run_demo(args.folder, seed)
+        folder, seconds = run_demo(args.folder, seed)
         scores = accuracies(folder)
         beaten, cells = cells_beaten(folder)
         good_accuracy += min(scores.values()) >= 0.7
         good_cells += beaten == cells
-        print("seed {}: test accuracy {}; {} of {} UAPs beat both controls".format(
-            seed, ", ".join("{} {:.1%}".format(*item) for item in scores.items()), beaten, cells),
-            flush=True)
+        print("seed {}: test accuracy {}; {} of {} UAPs beat both controls; {} s of processors".format(
+            seed, ", ".join("{} {:.1%}".format(*item) for item in scores.items()), beaten, cells,
+            seconds), flush=True)
     print("70 % or more everywhere: {} of {} seeds; all UAPs beat both controls: {} of {}".format(
         good_accuracy, args.seeds, good_cells, args.seeds))
 
