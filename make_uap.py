@@ -61,6 +61,8 @@ def add_options(add, add_source):
     add("--target", metavar="CLASS", help="make every image this class (default: any other class)")
     add("--step-size", type=arguments.positive,
         help="of --attack fgsm, L-infinity, model-input units (default: %(default)s)")
+    add("--estimate", action="store_true",
+        help="write nothing: measure a few images, and print the hours that this run will take")
     add("--max-broken-share", type=arguments.share, default=0.01,
         help="stop when more than this share of the images cannot be read (default: %(default)s)")
 
@@ -148,6 +150,20 @@ def image_reader(args, folder, files, size, run):
                 yield to_model_input(image)
 
     return read
+
+
+def load_loop(args, model, target, folder, files, xi):
+    """Load the classifier; the function (run) -> events of the UAP loop from run.state on."""
+    device.choose(args.device)
+    from utils.attack.graph import AttackGraph
+    from utils.attack.uap import universal_perturbation
+
+    classifier.start_session(args.seed, inference=True)
+    graph = AttackGraph(classifier.load_classifier(args.model_file, model), model["grey"])
+    return lambda run: universal_perturbation(
+        run.state, image_reader(args, folder, files, model["image_size"], run), graph.logits,
+        attack_step(args, graph, target), args.norm, xi, args.passes, args.seed, target,
+        args.target_fooling_rate)
 
 
 def follow(events, args, run, bar):
@@ -239,6 +255,12 @@ def main():
     target = target_class(args, model)
     folder, files = draw_images(args, model)
     name = classifier.model_name(args.model_file)
+    xi = args.norm_ratio * model["mean_norms"]["{:g}".format(args.norm)] / PIXEL_SCALE
+    if args.estimate:
+        from utils.estimate import print_estimate
+
+        print_estimate(args, model, len(files), load_loop(args, model, target, folder, files, xi))
+        return
 
     from utils.checkpoint import is_finished
     from utils.files import hold_for_writing, require_space, sha256_of_lines
@@ -257,15 +279,9 @@ def main():
     hold_for_writing(os.path.dirname(where), os.path.basename(where))
     require_space(args.results_dir, disk_space(len(files), args.passes, size))
 
-    device.choose(args.device)
     from tqdm import tqdm
 
-    from utils.attack.graph import AttackGraph
-    from utils.attack.uap import universal_perturbation
-
-    classifier.start_session(args.seed, inference=True)
-    graph = AttackGraph(classifier.load_classifier(args.model_file, model), model["grey"])
-    xi = args.norm_ratio * model["mean_norms"]["{:g}".format(args.norm)] / PIXEL_SCALE
+    loop = load_loop(args, model, target, folder, files, xi)
     run = UapRun(where, identity, files, model["class_names"], (size, size, 3), args.norm,
                  args.restart)
     state = run.state
@@ -274,10 +290,7 @@ def main():
             state.visits, len(files) * args.passes))
     with tqdm(total=len(files) * args.passes, initial=state.visits, unit="image",
               desc="{} {}".format(name, run_name(args))) as bar:
-        follow(universal_perturbation(
-            state, image_reader(args, folder, files, size, run), graph.logits,
-            attack_step(args, graph, target), args.norm, xi, args.passes, args.seed, target,
-            args.target_fooling_rate), args, run, bar)
+        follow(loop(run), args, run, bar)
     finish(args, run, name, model, files, xi, started)
 
 
