@@ -12,8 +12,8 @@ The defaults are those of the scripts, and the study's. Change them with --confi
 
     snakemake --config data_dir=/data natural_images=10000 norm=2 image_size=128 --cores 2 table
 
-attack and norm can be lists, '[deepfool,fgsm]'; image_size and train_options can be given for each
-model.
+attack and norm can be lists, '[deepfool,sgd,gd-uap]'; gd-uap needs no source. image_size and
+train_options can be given for each model.
 """
 
 CONFIG = {
@@ -50,15 +50,17 @@ def run_name(source, attack, norm):
 
 
 RUNS = {run_name(source, attack, norm): (source, attack, norm)
-        for source in CONFIG["natural_sources"] + ["isic2018"]
-        for attack in as_list(CONFIG["attack"]) for norm in as_list(CONFIG["norm"])}
+        for attack in as_list(CONFIG["attack"]) for norm in as_list(CONFIG["norm"])
+        for source in (["none"] if attack == "gd-uap"
+                       else CONFIG["natural_sources"] + ["isic2018"])}
 
 
 def uap_options(wildcards):
     source, attack, norm = RUNS[wildcards.run]
     images = CONFIG["isic_images" if source == "isic2018" else "natural_images"]
     return "--source {} --attack {} --norm {}{} {}".format(
-        source, attack, norm, "" if images is None else " --num-images {}".format(images),
+        source, attack, norm,
+        "" if images is None or source == "none" else " --num-images {}".format(images),
         CONFIG["uap_options"])
 
 

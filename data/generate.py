@@ -1,4 +1,4 @@
-"""Generated stand-ins for the three data sets, in their official layouts, and images to pretrain on.
+"""Generated stand-ins for the three data sets, in their official layouts, and to pretrain on.
 
     python -m data.generate demo/data
 

@@ -235,7 +235,8 @@ CASES = {
     "a UAP that is gone": (("evaluate.py",), lambda: os.remove("results/VGG16/ilsvrc2012/uap.npy"),
                            "uap.npy no such file"),
     "a UAP over its bound": (("evaluate.py",), lambda: edit_json(
-        "results/VGG16/ilsvrc2012/run.json", norm={"p": "inf", "bound": 1e-6}), "bound 1e-06"),
+        "results/VGG16/ilsvrc2012/run.json", norm={"p": "inf", "ratio": 0.04, "bound": 1e-6}),
+        "bound 1e-06"),
     "a UAP for other inputs": (("evaluate.py",), lambda: edit_json(
         "results/VGG16/ilsvrc2012/run.json", model=dict(
             read_json("results/VGG16/ilsvrc2012/run.json")["model"],
@@ -246,7 +247,7 @@ CASES = {
     "a damaged run.json": (("evaluate.py",), lambda: truncate(
         "results/VGG16/ilsvrc2012/run.json"), "run.json not a JSON file"),
     "an empty run.json": (("evaluate.py",), lambda: write(
-        "results/VGG16/ilsvrc2012/run.json", "{}"), "run.json lacks"),
+        "results/VGG16/ilsvrc2012/run.json", "{}"), "run.json required property"),
     "a run of a model that is gone": (("evaluate.py",), lambda: os.remove("models/VGG16.h5"),
                                       "models/VGG16.h5 no such model file"),
     "test images changed since training": (("evaluate.py",), lambda: write(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from utils.report.curve import images_needed
+from utils.report.cost import images_needed
 
 
 def test_between_two_measurements_the_curve_is_straight_over_the_logarithm():

@@ -50,8 +50,7 @@ def perturbation(p):
 
 def test_classes_and_confidences_are_those_of_each_image_alone_in_order(classifier):
     logits, images, batches = classifier
-    found = prediction.Predictor(logits, images, NAMES, 50).predict(
-        lambda pixels: (pixels.astype(np.float32) - 128) / 128)
+    found = prediction.Predictor(logits, images, NAMES, 50).predict()
     assert batches == [50, 50, 50, 50, 1]
     classes, confidences = one_by_one(logits, (images.astype(float) - 128) / 128)
     assert found.classes == classes and len(set(classes)) == 4
@@ -90,30 +89,23 @@ def test_an_attacked_image_saved_as_png_keeps_every_pixel():
 
 def test_each_perturbation_and_the_clean_images_are_predicted_once(classifier):
     logits, images, batches = classifier
-    predictor = prediction.Predictor(logits, images, NAMES, len(images))
-    passes = prediction.CLEAN_PASSES + prediction.ATTACK_PASSES
+    counts = []
+    predictor = prediction.Predictor(logits, images, NAMES, len(images), counts.append)
     v = perturbation(2)
     columns = prediction.attack_columns(predictor, "v", v, 2, seed=0)
-    assert len(batches) == passes
-    assert predictor.under("v", v) == columns["uap"]
-    assert len(batches) == passes
-    other = predictor.under("other", -v)
-    assert predictor.under("other", -v) == other
-    assert len(batches) == passes + 1
+    assert len(batches) == prediction.PASSES
+    assert predictor.once("v", v).classes == columns["uap"]
+    assert len(batches) == prediction.PASSES
+    other = predictor.once("other", -v)
+    assert predictor.once("other", -v) is other
+    assert len(batches) == prediction.PASSES + 1
     prediction.attack_columns(predictor, "third", 2 * v, 2, seed=0)
-    assert len(batches) == passes + 1 + prediction.ATTACK_PASSES  # the clean ones are known
-
-
-def test_what_is_known_of_a_perturbation_is_not_predicted(classifier):
-    counts = []
-    predictor = prediction.Predictor(None, classifier[1], NAMES, 64, counts.append)
-    predictor.known["v"] = ["a"] * 201
-    assert predictor.under("v", perturbation(2)) == ["a"] * 201
-    assert counts == [201]
+    assert len(batches) == 2 * prediction.PASSES - 1  # the clean ones are known
+    assert counts == [len(images)] * (2 * prediction.PASSES + 3)
 
 
 def test_every_batch_is_reported_as_it_is_done(classifier):
     logits, images, batches = classifier
     counts = []
-    prediction.Predictor(logits, images, NAMES, 50, counts.append).clean()
+    prediction.Predictor(logits, images, NAMES, 50, counts.append).predict()
     assert counts == batches == [50, 50, 50, 50, 1]

@@ -14,8 +14,9 @@ from scipy import stats
 
 import checkout
 from utils import rows
-from utils.report import pictures, report
+from utils import figures
 from utils.files import sha256_of_file
+from utils.report import pictures, report
 
 N = 120
 CLASSES = list(checkout.CLASSES)
@@ -24,8 +25,8 @@ SOURCES = collections.OrderedDict([("open_images_v5", "Open Images V5"),
                                    ("ilsvrc2012", "ILSVRC2012"), ("isic2018", "ISIC2018")])
 SIZE = {"VGG16": 8, "ResNet50": 8, "InceptionV3": 12}
 NOT_RUN = ("InceptionV3", "isic2018")
-PUBLISHED = {(source, model): 70.0 + i for i, (source, model) in enumerate(
-    (source, model) for source in SOURCES for model in MODELS)}
+PUBLISHED = {"open_images_v5": (82.5, 86.7, 76.3), "ilsvrc2012": (83.2, 87.0, 72.5),
+             "isic2018": (86.4, 94.3, 81.2)}  # of the study's slides
 SNAPSHOTS = {"10": 0.1, "20": 0.25, "50": 0.2, "100": 0.45, "200": 0.75}  # share changed
 
 
@@ -45,8 +46,11 @@ def write_run(folder, seed, labels, clean, transfers=(), **info):
     info = dict({
         "made_for": info["model"], "attack": "deepfool", "norm": "inf", "target": None,
         "run": os.path.basename(folder), "images": 100, "passes": 2, "norm_bound": 0.1,
-        "class_names": CLASSES, "image_size": size, "image_folder": "pictures", "seed": 5,
-        "model_sha256": "ab" * 32, "test_sha256": "cd" * 32, "uap_sha256": sha256}, **info)
+        "norm_ratio": 0.04, "class_names": CLASSES, "image_size": size, "seed": 5,
+        "image_folder": "pictures", "weights_from": {"file": "natural.h5"}, "backbone": False,
+        "steps": {"made": 40, "kept": 10 + seed}, "identity": {"seed": seed, "step_size": 0.001},
+        "snapshots": {name: 3.0 * int(name) for name in SNAPSHOTS}, "model_sha256": "ab" * 32,
+        "test_sha256": "cd" * 32, "uap_sha256": sha256}, **info)
     uap = changed(random, clean, 0.3 + 0.1 * (seed % 6))
     columns = collections.OrderedDict([
         ("file", ["{:03d}.png".format(i) for i in range(N)]), ("label", labels), ("clean", clean),
@@ -113,7 +117,10 @@ def results(tmp_path_factory):
                      ("ilsvrc2012-target-NV", {"target": "NV"}),
                      ("ilsvrc2012-target-MEL", {"target": "MEL"}),
                      ("mine", {"made_for": None, "source": "mine", "attack": "unknown",
-                               "images": None, "passes": None, "norm_bound": None})]
+                               "images": None, "passes": None, "norm_bound": None,
+                               "norm_ratio": None, "steps": None}),
+                     ("none-of-public", {"made_for": "public", "backbone": True, "images": 0,
+                                         "source": "none", "attack": "gd-uap"})]
             for k, (name, info) in enumerate(write):
                 write_run(os.path.join(folder, "results", model, name), 20 + k, labels, clean,
                           **dict({"model": model, "source": "ilsvrc2012"}, **info))
@@ -125,8 +132,9 @@ def undrawn():
     """Within this context, what a picture would be drawn from is kept in a dict by its name."""
     drawn = {}
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("rate_table", "curves", "example_grid", "confusions", "class_rates"):
-            patch.setattr(pictures, name, lambda path, *arguments: drawn.update(
+        for room, name in ((pictures, "rate_table"), (pictures, "curves"),
+                           (pictures, "example_grid"), (figures, "confusion_matrices")):
+            patch.setattr(room, name, lambda path, *arguments: drawn.update(
                 {os.path.basename(path): arguments}))
         yield drawn
 
@@ -139,10 +147,7 @@ def written(results):
 
 
 def evaluated(results):
-    return [rows.read_evaluated(os.path.join(results, "results", model, run))
-            for model in sorted(os.listdir(os.path.join(results, "results")))
-            if model in MODELS
-            for run in sorted(os.listdir(os.path.join(results, "results", model)))]
+    return [rows.read_run(folder) for folder in rows.find(os.path.join(results, "results"))]
 
 
 def write(results, chosen=None, read_images=None):
@@ -153,7 +158,7 @@ def write(results, chosen=None, read_images=None):
             for file in files])
     path = report.write_report(
         os.path.join(results, "results"), os.path.join(results, "models"),
-        evaluated(results) if chosen is None else chosen, PUBLISHED, "A sentence above.",
+        evaluated(results) if chosen is None else chosen, "A sentence above.",
         read_images or read)
     with open(path, encoding="utf-8") as file:
         return file.read()
@@ -215,25 +220,70 @@ def cells_of(setting):
     return [("VGG16", "ilsvrc2012", "ilsvrc2012-fgsm")]
 
 
+FULL = ["model", "run", "UAP", "published", "8 bits", "random", "permuted", "p", "dominant",
+        "accuracy, clean", "under the UAP", "images", "passes", "bound", "steps kept",
+        "test images", "differs"]
+
+
+def in_full(results, model, run, target=None):
+    """The row of a run in a table of all its numbers."""
+    found, info = read(results, model, run), read_json(results, model, run)
+    if target is None:
+        success = {name: hits(found, name) for name in found[0]}
+    else:
+        success = {name: [row[name] == target for row in found if row["clean"] != target]
+                   for name in found[0]}
+    value, low, high = (100 * x for x in wilson(sum(success["uap"]), len(success["uap"])))
+    attacked = [row["uap"] for row in found]
+    top = max(sorted(set(attacked)), key=attacked.count)
+    steps = info["steps"]
+    known = [("DeepFool", False), (info["attack"] if info["attack"] != "gd-uap" else "GD-UAP",
+                                   info["attack"] not in ("deepfool", "fgsm")),
+             ("ratio ?", info["norm_ratio"] is None), ("2 passes", info["passes"] == 2),
+             ("? passes", info["passes"] is None), ("target " + str(target), target is not None),
+             ("made for public", info["made_for"] == "public"),
+             ("made for ?", info["made_for"] is None), (str(info["image_size"]) + " px", True),
+             ("weights from a file", True), ("from mine", info["source"] == "mine"),
+             ("from no image", info["source"] == "none"),
+             ("{} images".format(info["images"] or "?"), info["source"] != "none"),
+             ("120 test images", True)]
+    return [model, run, "**{:.1f}** [{:.1f}, {:.1f}]".format(value, abs(low), high), "-"] + [
+        text(success[name]) for name in ("uap_8bit", "random", "permuted")] + [
+        "{:.1g}".format(mcnemar(success["uap"], success["permuted"])[2]),
+        "{} {:.1f}".format(top, 100 * attacked.count(top) / N)] + [
+        text(row[name] == row["label"] for row in found) for name in ("clean", "uap")] + [
+        "?" if info["images"] is None else str(info["images"]), str(info["passes"] or "?"),
+        "0.1 (Linf)" if info["norm_bound"] else "?",
+        "{:.1f} %".format(100 * steps["kept"] / 40) if steps else "-", str(N),
+        "; ".join(mark for mark, holds in known if holds)] + (
+        [] if target is None else [text(row["uap"] == target for row in found)])
+
+
+def read_json(results, model, run):
+    with open(os.path.join(results, "results", model, run, "predictions.json")) as file:
+        return json.load(file)
+
+
 def table_of(results, setting):
-    header = ["model", "images the UAP is made from", "fooling rate", "published", "random",
-              "permuted", "images", "passes", "bound", "test images"]
     runs = {(m, s): run for m, s, run in cells_of(setting)}
-    body = []
-    for m in MODELS:
-        for s, title in SOURCES.items():
-            published = str(PUBLISHED[s, m])
+    grid = []
+    for s, title in SOURCES.items():
+        line = [title]
+        for m in MODELS:
             if (m, s) in runs:
-                found = read(results, m, runs[m, s])
-                body.append([m, title, bold(text(hits(found))), published,
-                             text(hits(found, "random")), text(hits(found, "permuted")), "100",
-                             "2", "Linf 0.1", str(N)])
+                line.append(in_full(results, m, runs[m, s])[2] + (
+                    "; {} px".format(SIZE[m]) if setting == "DeepFool" else ""))
+                if (setting, m, s) == ("DeepFool", "VGG16", "ilsvrc2012"):
+                    line[-1] += "<br>{}; 8 px; 10 images; few".format(
+                        in_full(results, m, "few")[2])
             else:
-                body.append([m, title, "not run", published] + ["-"] * 6)
-    return [[header] + body]
+                line.append("not run; published {}".format(PUBLISHED[s][MODELS.index(m)]))
+        grid.append(line)
+    return [[["images the UAP is made from"] + list(MODELS)] + grid,
+            [FULL] + [in_full(results, m, run) for m, _, run in cells_of(setting)]]
 
 
-def reality_of(results, setting):
+def significance_of(results, setting):
     cells = [(m, s, read(results, m, run)) for m, s, run in cells_of(setting)]
     against = compared([(hits(found), hits(found, "permuted")) for _, _, found in cells])
     tables = [[["model", "UAP from", "UAP", "permuted", "only the UAP fools", "only permuted", "p",
@@ -268,37 +318,37 @@ def crossing(points, rate):
 
 
 def curve_of(results, setting, factors=None):
+    lines = [(m, SOURCES[s], run) for m, s, run in cells_of(setting)]
+    lines += [("VGG16", "few", "few")] if setting == "DeepFool" else []
+    counts = {(m, title): curve_counts(results, m, run) for m, title, run in lines}
+    rates = [rate for rate in np.arange(1, 10) / 10
+             if any(count / N >= rate for curve in counts.values() for _, count in curve)]
+
+    def needed(key, rate):
+        ends = [wilson(count, N) for _, count in counts[key]]
+        return [crossing([(n, end[i]) for (n, _), end in zip(counts[key], ends)], rate)
+                for i in (0, 2, 1)]
+
     body = []
-    for m in MODELS:
-        runs = [(s, run) for model, s, run in cells_of(setting) if model == m]
-        for rate in np.arange(1, 10) / 10:
-            needed = {}
-            for s, run in runs:
-                ends = [wilson(count, N) for _, count in curve_counts(results, m, run)]
-                ns = [n for n, _ in curve_counts(results, m, run)]
-                needed[s] = [crossing([(n, end[i]) for n, end in zip(ns, ends)], rate)
-                             for i in (0, 2, 1)]
-            if not any(value[0][1] for value in needed.values()):
+    for m, title, run in lines:
+        body.append([m, title, "{:.1f} %".format(
+            100 * read_json(results, m, run)["steps"]["kept"] / 40)])
+        for rate in rates:
+            cell = needed((m, title), rate)
+            if cell[0][1] is None:
+                body[-1].append("not reached")
                 continue
-            line = [m, "{:.0f}".format(100 * rate)]
-            for s in SOURCES:
-                if s not in needed:
-                    line.append("-")
-                    continue
-                if needed[s][0][1] is None:
-                    line.append("not reached")
-                    continue
-                line.append("{} [{}, {}]".format(*(value[0] for value in needed[s])))
-                isic = needed.get("isic2018", [(None, None, None)])[0]
-                bounds = needed[s][0][2], isic[2]
-                if s != "isic2018" and isic[1] and bounds != (True, True):
-                    factor = needed[s][0][1] / isic[1]
-                    line[-1] += "; x {}{:.1f}".format(
-                        {(True, False): "≤ ", (False, True): "≥ "}.get(bounds, ""), factor)
-                    if factors is not None and bounds == (False, False):
-                        factors.append(factor)
-            body.append(line)
-    return [[["model", "fooling rate, %"] + list(SOURCES.values())] + body]
+            body[-1].append("{} [{}, {}]".format(*(value[0] for value in cell)))
+            isic = needed((m, "ISIC2018"), rate)[0] if (m, "ISIC2018") in counts else [None] * 3
+            bounds = cell[0][2], isic[2]
+            if title != "ISIC2018" and isic[1] and bounds != (True, True):
+                factor = cell[0][1] / isic[1]
+                body[-1][-1] += "; x {}{:.1f}".format(
+                    {(True, False): "≤ ", (False, True): "≥ "}.get(bounds, ""), factor)
+                if factors is not None and bounds == (False, False) and title != "few":
+                    factors.append(factor)
+    return [[["model", "UAP from", "steps kept"]
+             + ["images for {:.0f} %".format(100 * rate) for rate in rates]] + body]
 
 
 def classes_of(results, setting):
@@ -373,30 +423,42 @@ def sensitivity_of(results, setting):
 
 
 def targeted_of(results):
-    body = []
-    for target in ("MEL", "NV"):
-        found = read(results, "VGG16", "ilsvrc2012-target-" + target)
-        others = [row for row in found if row["clean"] != target]
-        reached = {name: [row[name] == target for row in others] for name in
-                   ("uap", "uap_8bit", "jpeg95", "jpeg75", "random", "permuted")}
-        body.append(["VGG16", "ilsvrc2012-target-" + target, target, "100", "2", "Linf 0.1",
-                     bold(text(reached["uap"]))]
-                    + [text(reached[name]) for name in list(reached)[1:]]
-                    + ["{:.1g}".format(mcnemar(reached["uap"], reached["permuted"])[2]),
-                       text(row["uap"] == target for row in found)])
-    return [[["model", "UAP", "target", "images", "passes", "bound", "success", "8 bits, PNG",
-              "JPEG 95", "JPEG 75", "random", "permuted", "p", "predicted as target"]] + body]
+    runs = ["ilsvrc2012-target-" + target for target in ("MEL", "NV")]
+    files = [["VGG16", run] + [text(
+        row[name] == run[-len(target):] for row in read(results, "VGG16", run)
+        if row["clean"] != target) for name in ("uap", "uap_8bit", "jpeg95", "jpeg75",
+                                                "clean_jpeg75")]
+             for run, target in zip(runs, ("MEL", "NV"))]
+    return [[FULL + ["predicted as target"]] + [
+        in_full(results, "VGG16", run, run.split("-")[-1]) for run in runs],
+        [["model", "UAP", "x + v", "8 bits, PNG", "JPEG 95", "JPEG 75", "no UAP, JPEG 75"]] + files]
 
 
 def others_of(results):
-    body = []
-    for run, known in (("few", ["VGG16", "10", "2", "Linf 0.1"]), ("mine", ["?"] * 4)):
-        found = read(results, "VGG16", run)
-        body.append(["VGG16", run] + known + [str(N)] + [
-            text(hits(found, name)) for name in ("uap", "uap_8bit", "random", "permuted")] + [
-            "{:.1g}".format(mcnemar(hits(found), hits(found, "permuted"))[2])])
-    return [[["model", "UAP", "made for", "images", "passes", "bound", "test images",
-              "fooling rate", "8 bits, PNG", "random", "permuted", "p against permuted"]] + body]
+    return [[FULL] + [in_full(results, "VGG16", run) for run in ("few", "mine", "none-of-public")]]
+
+
+def needs_of(results):
+    """The strongest of the runs of a line, by hand."""
+    def cell(model, runs, name):
+        run = max(runs, key=lambda run: sum(hits(read(results, model, run))))
+        found = read(results, model, run)
+        return "{}: {} ({}, {})".format(name(run), bold(text(hits(found))),
+                                        *(text(hits(found, c)) for c in ("random", "permuted")))
+
+    def natural(run):
+        return "{}, {} {}".format("FGSM" if "fgsm" in run else "DeepFool", 10 if run == "few" else
+                                  100, SOURCES.get(run, "ILSVRC2012"))
+
+    more = {"VGG16": ["ilsvrc2012-fgsm", "few"], "ResNet50": [], "InceptionV3": []}
+    return [[["the attacker has"] + list(MODELS)] + [
+        ["ISIC2018 images"] + [cell(m, ["isic2018"], natural) if (m, "isic2018") != NOT_RUN
+                               else "not run" for m in MODELS],
+        ["natural images"] + [cell(m, ["open_images_v5", "ilsvrc2012"] + more[m], natural)
+                              for m in MODELS],
+        ["no image"] + ["not run"] * 3,
+        ["no image and no classifier", cell("VGG16", ["none-of-public"], lambda _: "GD-UAP"),
+         "not run", "not run"]]]
 
 
 def provenance_of(results):
@@ -434,9 +496,9 @@ def sections_of(report_text):
 
 
 SECTIONS = collections.OrderedDict([
-    ("The table", table_of), ("Is it real?", reality_of),
-    ("How many images does it take?", curve_of), ("What it looks like", lambda *_: []),
-    ("What it does", classes_of), ("The attack one could carry out", files_of),
+    ("The table", table_of), ("Significance", significance_of),
+    ("Images needed", curve_of), ("Examples", lambda *_: []),
+    ("Predicted classes", classes_of), ("Image files", files_of),
     ("Transfer", transfer_of), ("Sensitivity", sensitivity_of)])
 SETTINGS = collections.OrderedDict([("DeepFool", "UAPs by DeepFool, Linf norm"),
                                     ("FGSM", "UAPs by FGSM, Linf norm")])
@@ -448,6 +510,7 @@ def expected_tables(results):
         tables[title] = []
         for setting, name in SETTINGS.items():
             tables["{}: {}".format(title, name)] = second_way(results, setting)
+    tables["What the attacker needs"] = needs_of(results)
     tables["Targeted UAPs"] = targeted_of(results)
     tables["Other UAPs"] = others_of(results)
     tables["Provenance"] = provenance_of(results)
@@ -464,16 +527,16 @@ def test_every_number_in_every_table_is_that_of_the_second_way(results, written)
 def test_the_computed_sentences_say_what_the_second_way_finds(results, written):
     sections = sections_of(written[0])
     for setting, name in SETTINGS.items():
-        (table, *_) = reality_of(results, setting)
+        (table, *_) = significance_of(results, setting)
         real = sum(float(row[-1]) <= 0.05 and int(row[4]) > int(row[5]) for row in table[1:])
         assert "in {} of {} cells the UAP fools more".format(real, len(table) - 1) in sections[
-            "Is it real?: " + name]
+            "Significance: " + name]
     factors = []
     curve_of(results, "DeepFool", factors)
     assert len(factors) > 3
     assert "takes {:.1f} to {:.1f} times as many images, {:.1f} in the median of {} c".format(
         min(factors), max(factors), np.median(factors), len(factors)) in sections[
-            "How many images does it take?: UAPs by DeepFool, Linf norm"]
+            "Images needed: UAPs by DeepFool, Linf norm"]
 
 
 def test_commands_are_printed_so_that_a_shell_takes_them_as_they_were_given(written):
@@ -492,48 +555,59 @@ def test_the_note_stands_above_and_every_picture_is_shown(written):
 def test_the_picture_of_the_table_holds_the_numbers_of_the_table(results, written):
     cells = written[1]["table.png"][0]
     assert len(cells) == 9
-    assert cells["isic2018", "InceptionV3"] == (["not run", "published 78.0"], None)
+    assert cells["ISIC2018", "InceptionV3"] == (None, ["not run", "published 81.2"])
     found = read(results, "VGG16", "ilsvrc2012")
-    lines, rate = cells["ilsvrc2012", "VGG16"]
     value, low, high = wilson(sum(hits(found)), N)
+    rate, lines = cells["ILSVRC2012", "VGG16"]
     assert rate == pytest.approx(value)
     assert lines == ["{:.1f}".format(100 * value),
-                     "95 %: {:.1f} to {:.1f}".format(100 * low, 100 * high), "published 73.0",
+                     "95 %: {:.1f} to {:.1f}".format(100 * low, 100 * high), "8 px",
                      "controls {:.1f}, {:.1f}".format(*(
                          100 * np.mean(hits(found, name)) for name in ("random", "permuted")))]
+    assert "Not as published: 2 passes; weights from a file; 100 images; 120 test" in written[1][
+        "table.png"][3]
 
 
 def test_the_curve_is_drawn_through_the_rates_of_the_snapshots(results, written):
     panels = written[1]["curve.png"][0]
     assert list(panels) == list(MODELS)
-    assert list(panels["InceptionV3"]) == ["open_images_v5", "ilsvrc2012"]
-    shown, rates, control, images = panels["ResNet50"]["isic2018"]
+    assert list(panels["InceptionV3"]) == ["Open Images V5", "ILSVRC2012"]
+    shown, rates, repeated, control = panels["ResNet50"]["ISIC2018"]
     counts = curve_counts(results, "ResNet50", "isic2018")
-    assert shown == [n for n, _ in counts] and images == 100
+    assert list(shown) == [n for n, _ in counts]
+    assert list(repeated) == [False] * 4 + [True]  # 200 images shown, 100 images
     for rate, (_, count) in zip(rates, counts):
         assert (rate.value, rate.low, rate.high) == pytest.approx(wilson(count, N))
     assert control.value == pytest.approx(
         np.mean(hits(read(results, "ResNet50", "isic2018"), "permuted")))
 
 
+def test_two_attacks_on_the_same_images_are_drawn_against_the_seconds_they_took(results, written):
+    (name,) = [name for name in written[1] if name.startswith("time")]
+    panels, title, label = written[1][name][:3]
+    assert "ILSVRC2012" in title and label == "seconds of computing"
+    assert {m: list(panel) for m, panel in panels.items()} == {"VGG16": ["DeepFool", "FGSM"]}
+    seconds, rates, *_ = panels["VGG16"]["FGSM"]
+    assert list(seconds) == [3.0 * int(shown) for shown in SNAPSHOTS]
+    assert [rate.count for rate in rates] == [
+        count for _, count in curve_counts(results, "VGG16", "ilsvrc2012-fgsm")]
+
+
+def test_runs_that_differ_in_another_choice_are_told_apart_on_the_curve(results, written):
+    panel = written[1]["curve.png"][0]["VGG16"]
+    assert list(panel) == list(SOURCES.values()) + ["few"]
+    assert [rate.count for rate in panel["few"][1]] == [
+        count for _, count in curve_counts(results, "VGG16", "few")]
+
+
 def test_the_confusion_pictures_count_every_test_image(results, written):
-    panels, names, _ = written[1]["confusion-VGG16.png"]
-    assert list(panels) == list(SOURCES.values()) and names == CLASSES
+    panels, names, *_ = written[1]["confusion-VGG16.png"]
+    assert list(panels) == ["UAP from " + title for title in SOURCES.values()] and names == CLASSES
     found = read(results, "VGG16", "ilsvrc2012")
     for i, clean in enumerate(CLASSES):
         for k, attacked in enumerate(CLASSES):
-            assert panels["ILSVRC2012"][i, k] == sum(
+            assert panels["UAP from ILSVRC2012"][i, k] == sum(
                 (row["clean"], row["uap"]) == (clean, attacked) for row in found)
-
-
-def test_the_picture_of_the_classes_holds_their_rates(results, written):
-    names, counts, rates = written[1]["classes.png"][0]["VGG16"]
-    assert names == CLASSES and counts == [20] * 6 + [0]
-    found = read(results, "VGG16", "isic2018")
-    for name, rate in zip(CLASSES[:6], rates["isic2018"]):
-        assert rate.value == pytest.approx(np.mean(hits(
-            [row for row in found if row["label"] == name])))
-    assert rates["isic2018"][6].total == 0
 
 
 def test_the_examples_are_the_first_test_image_of_each_class(results, written):
@@ -563,7 +637,7 @@ def test_pictures_are_files_and_those_of_an_earlier_report_go(results):
     shown = re.findall(r"\]\(report/(.*?)\)", write(results, [
         e for e in evaluated(results) if e.info["model"] == "VGG16"
         and e.info["run"] in ("ilsvrc2012", "ilsvrc2012-target-NV")]))
-    assert sorted(shown) == ["classes.png", "confusion-VGG16.png", "curve.png",
+    assert sorted(shown) == ["confusion-VGG16.png", "curve.png",
                              "examples-VGG16-targeted.png", "examples-VGG16.png", "table.png"]
     assert set(os.listdir(folder)) == set(shown) | {"notes.txt"}
     for name in shown:
@@ -586,7 +660,7 @@ def test_a_uap_that_changed_since_it_was_evaluated_is_not_shown(tmp_path):
     write_run(folder, 0, CLASSES * 20, CLASSES * 20, model="VGG16", source="isic2018")
     np.save(os.path.join(folder, "uap.npy"), np.zeros((8, 8, 3), np.float32))
     with undrawn() as drawn:
-        write(str(tmp_path), [rows.read_evaluated(folder)],
+        write(str(tmp_path), [rows.read_run(folder)],
               lambda info, files: np.zeros((len(files), 8, 8, 3), np.uint8))
     assert drawn["examples-VGG16.png"][2] == []
 
@@ -606,12 +680,15 @@ def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
     write_run(folder, 0, ["healthy", "ill"] * (N // 2), ["healthy"] * N, model="VGG16",
               source="photographs", class_names=["healthy", "ill"])
     with undrawn() as drawn:
-        sections = sections_of(write(str(tmp_path), [rows.read_evaluated(folder)],
+        sections = sections_of(write(str(tmp_path), [rows.read_run(folder)],
                                      lambda info, files: None))
     table = tables_of(sections["The table"])[0]
-    assert [row[3] for row in table if row[1] == "photographs"] == ["-"]
-    assert [row[2] for row in table[1:] if row[1] != "photographs"] == ["not run"] * 9
-    assert drawn["classes.png"][0]["VGG16"][:2] == (["healthy", "ill"], [N // 2] * 2)
+    (run,) = [row for row in table if row[0] == "photographs"]
+    assert run[1].startswith("**") and "published" not in run[1] and run[2:] == ["not run"] * 2
+    assert [cell.split(";")[0] for row in table[1:4] for cell in row[1:]] == ["not run"] * 9
+    assert [row[:3] for row in tables_of(sections["Sensitivity"])[1][1:]] == [
+        ["VGG16", "healthy", str(N // 2)], ["VGG16", "ill", str(N // 2)]]
+    assert drawn["confusion-VGG16.png"][1] == ["healthy", "ill"]
     assert sections["Provenance"].count("| ? |") > 0
 
 
@@ -619,5 +696,7 @@ def test_without_any_run_every_cell_says_so(tmp_path):
     os.makedirs(str(tmp_path / "results"))
     with undrawn():
         sections = sections_of(write(str(tmp_path), []))
-    assert [row[2] for row in tables_of(sections["The table"])[0][1:]] == ["not run"] * 9
+    (table,) = tables_of(sections["The table"])
+    assert [row[1:] for row in table[1:]] == [
+        ["not run; published {}".format(rate) for rate in PUBLISHED[source]] for source in SOURCES]
     assert "Not run." in sections["Transfer"]

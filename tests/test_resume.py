@@ -137,5 +137,5 @@ def test_a_run_with_another_choice_has_another_folder(option, value, folder):
     names = []
     for words in (plain, plain + [option, value]):
         with mock.patch.object(sys, "argv", words):
-            names.append(make_uap.run_name(make_uap.parse_arguments()))
+            names.append(make_uap.parse_arguments().name)
     assert names == ["ilsvrc2012", "ilsvrc2012-" + folder]

@@ -2,37 +2,23 @@
 
 import csv
 import io
-import os
 
+import numpy as np
 import pytest
 
-from utils.report import table
+from utils.errors import UserError
+from utils.report import markdown, table
+from utils.report.settings import differences
+from utils.rows import Run
 
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
-PUBLISHED = {(source, model): 80.0 + i for i, (source, model) in enumerate(
-    (source, model) for source in ("open_images_v5", "ilsvrc2012", "isic2018")
-    for model in MODELS)}
+PUBLISHED = {("open_images_v5", "VGG16"): 82.5, ("open_images_v5", "ResNet50"): 86.7,
+             ("open_images_v5", "InceptionV3"): 76.3, ("ilsvrc2012", "VGG16"): 83.2,
+             ("ilsvrc2012", "ResNet50"): 87.0, ("ilsvrc2012", "InceptionV3"): 72.5,
+             ("isic2018", "VGG16"): 86.4, ("isic2018", "ResNet50"): 94.3,
+             ("isic2018", "InceptionV3"): 81.2}  # of the study's slides
 Z = 1.959963984540054
-
-
-def info(**changes):
-    """What predictions.json says of a run."""
-    return dict({"model": "VGG16", "made_for": "VGG16", "source": "ilsvrc2012",
-                 "attack": "deepfool", "norm": "inf", "target": None, "run": "ilsvrc2012",
-                 "images": 1000, "passes": 5, "norm_bound": 0.0791,
-                 "class_names": ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]}, **changes)
-
-
-def rows_of(text):
-    """Rows of predictions.csv from lines: label, clean, uap, uap_8bit, random, permuted."""
-    found = []
-    for line in text.strip().splitlines():
-        row = dict(zip(("label", "clean", "uap", "uap_8bit", "random", "permuted"), line.split()))
-        found.append(dict(row, jpeg95=row["uap"], jpeg75=row["uap"], clean_jpeg75=row["clean"]))
-    return found
-
-
-ROWS = rows_of("""
+ROWS = """
     NV    NV    MEL   MEL   NV    NV
     NV    NV    MEL   NV    NV    NV
     NV    NV    DF    DF    NV    NV
@@ -43,108 +29,92 @@ ROWS = rows_of("""
     DF    MEL   DF    DF    MEL   DF
     AKIEC AKIEC AKIEC AKIEC AKIEC NV
     AKIEC NV    AKIEC NV    NV    NV
-""")
+"""
+COLUMNS = dict(zip(("label", "clean", "uap", "uap_8bit", "random", "permuted"),
+                   np.array([line.split() for line in ROWS.strip().splitlines()]).T))
+
+
+def run_of(repeated=100, identity=(), **changes):
+    """A Run with the published table's settings, its rows repeated; changes: to its info."""
+    return Run("", dict({
+        "model": "VGG16", "made_for": "VGG16", "source": "ilsvrc2012", "attack": "deepfool",
+        "norm": "inf", "norm_ratio": 0.04, "target": None, "run": "ilsvrc2012", "images": 10000,
+        "passes": 1, "norm_bound": 0.0791, "steps": {"made": 8, "kept": 2}, "image_size": 299,
+        "class_names": ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"], "backbone": False,
+        "weights_from": "ImageNet by Keras", "snapshots": {},
+        "identity": dict({"seed": 3, "step_size": 0.001}, **dict(identity))}, **changes),
+        {name: np.tile(cells, repeated) for name, cells in COLUMNS.items()})
 
 
 def test_an_untargeted_run_is_summarised_by_the_share_of_changed_predictions():
-    found = table.summarise(ROWS, info())
-    n = len(ROWS)
+    found = table.summarise(run_of(1))
     for key, column in (("rate", "uap"), ("rate_8bit", "uap_8bit"), ("random", "random"),
                         ("permuted", "permuted")):
-        assert found[key] == pytest.approx(sum(r["clean"] != r[column] for r in ROWS) / n)
-    assert (found["rate"], found["rate_8bit"], found["random"], found["permuted"]) == pytest.approx(
-        (0.8, 0.6, 0.1, 0.2))
-    assert found["accuracy_clean"] == pytest.approx(7 / 10)
-    assert found["accuracy_uap"] == pytest.approx(5 / 10)
+        assert found[key].value == np.mean(COLUMNS["clean"] != COLUMNS[column])
+    assert [found[key].value for key in ("rate", "rate_8bit", "random", "permuted")] == (
+        pytest.approx([0.8, 0.6, 0.1, 0.2]))
+    assert (found["accuracy_clean"].value, found["accuracy_uap"].value) == (0.7, 0.5)
     # fooled by the UAP alone: 7, by the permuted one alone: 1
     assert found["mcnemar_p"] == pytest.approx(2 * (1 + 8) / 2 ** 8)
-    assert found["target_share"] is None and found["test_images"] == n
-    for key, value in info().items():
-        assert key == "class_names" or found[key] == value
+    assert (found["dominant"], found["dominant_share"]) == ("MEL", 0.5)
+    assert found["target_share"] is None and found["test_images"] == 10
+    assert (found["steps_made"], found["steps_kept"], found["seed"]) == (8, 2, 3)
+    for key in ("model", "made_for", "source", "attack", "run", "images", "passes", "norm_bound"):
+        assert found[key] == run_of().info[key]
 
 
 def test_the_interval_is_where_the_rate_is_a_normal_quantile_away():
-    found = table.summarise(ROWS, info())
-    assert found["low"] < found["rate"] < found["high"]
+    found = table.summarise(run_of(1))
+    assert found["low"] < 0.8 < found["high"]
     for bound in (found["low"], found["high"]):  # the equation that Wilson's interval solves
-        assert (0.8 - bound) ** 2 == pytest.approx(Z ** 2 * bound * (1 - bound) / len(ROWS))
+        assert (0.8 - bound) ** 2 == pytest.approx(Z ** 2 * bound * (1 - bound) / 10)
 
 
-# AKIEC is the first class by name, MEL the first of ISIC2018
-@pytest.mark.parametrize("target", ["AKIEC", "MEL", "NV"])
+# AKIEC is the first class by name, MEL the first of ISIC2018; no prediction names VASC
+@pytest.mark.parametrize("target", ["AKIEC", "MEL", "NV", "VASC"])
 def test_a_targeted_run_is_summarised_by_the_images_that_were_not_the_target(target):
-    found = table.summarise(ROWS, info(target=target))
-    others = [row for row in ROWS if row["clean"] != target]
+    found = table.summarise(run_of(1, target=target))
+    others = COLUMNS["clean"] != target
     for key, column in (("rate", "uap"), ("rate_8bit", "uap_8bit"), ("random", "random"),
                         ("permuted", "permuted")):
-        assert found[key] == pytest.approx(
-            sum(row[column] == target for row in others) / len(others))
-    assert found["target_share"] == pytest.approx(
-        sum(row["uap"] == target for row in ROWS) / len(ROWS))
+        assert found[key].value == pytest.approx(np.mean(COLUMNS[column][others] == target))
+    assert found["target_share"].value == pytest.approx(np.mean(COLUMNS["uap"] == target))
     assert found["target"] == target
 
 
-def test_a_target_that_no_prediction_names_has_no_success():
-    found = table.summarise(ROWS, info(target="VASC"))
-    assert (found["rate"], found["target_share"]) == (0, 0)
+MARKS = [
+    ({}, []), ({"attack": "fgsm"}, []), ({"model": "InceptionV3", "made_for": "InceptionV3"}, []),
+    ({"source": "isic2018", "images": 7000}, []), ({"identity": {"seed": 9}}, []),
+    ({"attack": "fgsm", "identity": {"step_size": 0.01}}, ["step 0.01"]),
+    ({"attack": "sgd"}, ["SGD"]), ({"attack": "a new one"}, ["a new one"]),
+    ({"norm": "2"}, ["L2 norm"]), ({"norm_ratio": 0.1}, ["ratio 0.1"]),
+    ({"passes": 5}, ["5 passes"]), ({"target": "MEL"}, ["target MEL"]),
+    ({"identity": {"target_fooling_rate": 0.8}}, ["until 0.8 fooled"]),
+    ({"made_for": "ResNet50"}, ["made for ResNet50"]),
+    ({"class_names": ["healthy", "ill"]}, ["other classes"]), ({"image_size": 96}, ["96 px"]),
+    ({"weights_from": "random"}, ["random weights"]), ({"weights_from": None}, ["? weights"]),
+    ({"weights_from": {"file": "natural.h5"}}, ["weights from a file"]),
+    ({"images": 9999}, ["9999 images"]), ({"source": "isic2018", "images": 500}, ["500 images"]),
+    ({"source": "photographs"}, ["from photographs"]), ({"repeated": 99}, ["990 test images"]),
+    ({"image_size": 96, "images": None}, ["96 px", "? images"])]
 
 
-def test_every_cell_of_the_studys_table_has_a_row_run_or_not():
-    summary = table.summarise(ROWS, info())
-    rows = table.arrange([summary], PUBLISHED)
-    assert [(row["source"], row["model"]) for row in rows] == list(PUBLISHED)
-    assert [row["published"] for row in rows] == list(PUBLISHED.values())
-    for row in rows:
-        assert set(row) == set(table.COLUMNS)
-        is_run = (row["source"], row["model"]) == ("ilsvrc2012", "VGG16")
-        assert row["rate"] == (summary["rate"] if is_run else None)
-    assert [row["rate"] for row in table.arrange([], PUBLISHED)] == [None] * 9
+@pytest.mark.parametrize("changes, marks", MARKS)
+def test_a_published_rate_stands_only_beside_a_run_with_the_settings_of_the_table(changes, marks):
+    run = run_of(**changes)
+    assert differences(run) == marks
+    found = table.summarise(run)
+    assert found["differs"] == "; ".join(marks)
+    assert found["published"] == (
+        None if marks else PUBLISHED[run.info["source"], run.info["model"]])
 
 
-def test_each_attack_and_norm_has_a_table_of_its_own():
-    summaries = [table.summarise(ROWS, info()), table.summarise(ROWS, info(attack="fgsm")),
-                 table.summarise(ROWS, info(norm="2"))]
-    rows = table.arrange(summaries, PUBLISHED)
-    assert len(rows) == 27
-    text = table.to_markdown(rows)
-    for title in ("DeepFool, Linf norm", "FGSM, Linf norm", "DeepFool, L2 norm"):
-        assert text.count("UAPs by {}.".format(title)) == 1
-
-
-def test_runs_that_are_no_cell_of_the_table_follow_it():
-    extra = [table.summarise(ROWS, info(target="MEL", run="ilsvrc2012-target-MEL")),
-             table.summarise(ROWS, info(source="my_photos", run="my_photos")),
-             table.summarise(ROWS, info(model="VGG16-lesion", made_for="VGG16-lesion")),
-             table.summarise(ROWS, info(made_for="ResNet50", run="from-ResNet50")),
-             table.summarise(ROWS, info(class_names=["healthy", "ill"]))]
-    rows = table.arrange(extra, PUBLISHED)
-    assert len(rows) == 9 + 5 and rows[9:] == extra
-    assert all(row["rate"] is None for row in rows[:9])
-
-
-def grid(text):
-    """The cells of the study's table in the text, by source title and model."""
+def cells_of(text):
+    """The cells of every table in the text whose columns are the models, by title and model."""
     lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("| ")]
-    header = next(line for line in lines if line[1:] == list(MODELS))
-    return {(line[0], model): cell for line in lines[lines.index(header) + 1:][:3]
-            for model, cell in zip(MODELS, line[1:])}
-
-
-def test_a_cell_shows_our_rate_its_interval_and_the_published_rate_or_that_it_was_not_run():
-    summary = table.summarise(ROWS, info())
-    cells = grid(table.to_markdown(table.arrange([summary], PUBLISHED)))
-    assert len(cells) == 9
-    assert cells.pop(("ILSVRC2012", "VGG16")) == "**80.0** [{:.1f}, {:.1f}]; published 83.0".format(
-        100 * summary["low"], 100 * summary["high"])
-    assert cells[("ISIC2018", "InceptionV3")] == "not run; published 88.0"
-    assert all(cell.startswith("not run; published ") for cell in cells.values())
-
-
-def test_two_runs_of_a_cell_both_stand_in_it():
-    summaries = [table.summarise(ROWS, info()), table.summarise(ROWS[:5], info(run="few"))]
-    cell = grid(table.to_markdown(table.arrange(summaries, PUBLISHED)))["ILSVRC2012", "VGG16"]
-    assert cell.count("published 83.0") == 2
-    assert "**80.0**" in cell and "**100.0**" in cell
+    return [{(line[0], model): cell for line in lines[i + 1:i + 4]
+             for model, cell in zip(MODELS, line[1:])}
+            for i, header in enumerate(lines) if header[1:4] == list(MODELS)]
 
 
 def section(text, title):
@@ -154,65 +124,136 @@ def section(text, title):
     return [dict(zip(header, line)) for line in body]
 
 
+def test_a_cell_shows_our_rate_its_interval_and_the_published_rate_or_that_it_was_not_run():
+    found = table.summarise(run_of())
+    (cells,) = cells_of(table.to_markdown([run_of()]))
+    assert len(cells) == 9
+    assert cells.pop(("ILSVRC2012", "VGG16")) == "**80.0** [{:.1f}, {:.1f}]; published 83.2".format(
+        100 * found["low"], 100 * found["high"])
+    assert cells["ISIC2018", "InceptionV3"] == "not run; published 81.2"
+    assert all(cell.startswith("not run; published ") for cell in cells.values())
+
+
+def test_a_run_that_differs_says_so_in_its_cell_and_what_all_differ_in_stands_above():
+    text = table.to_markdown([run_of(image_size=96, images=500),
+                              run_of(image_size=96, model="ResNet50", made_for="ResNet50")])
+    (cells,) = cells_of(text)
+    assert "Not as published: 96 px." in text
+    assert cells["ILSVRC2012", "VGG16"].endswith("]; 500 images")
+    assert cells["ILSVRC2012", "ResNet50"].endswith("]")
+
+
+def test_runs_of_one_cell_stand_in_it_side_by_side_the_published_settings_first():
+    runs = [run_of(norm_ratio=0.1, run="ilsvrc2012-ratio-0.1"),
+            run_of(run="ilsvrc2012-seed-1", identity={"seed": 1}), run_of()]
+    (cells,) = cells_of(table.to_markdown(runs))
+    first, *others = cells["ILSVRC2012", "VGG16"].split("<br>")
+    assert first.endswith("; published 83.2")
+    assert [cell.split("]; ")[1] for cell in others] == [
+        "ratio 0.1; ilsvrc2012-ratio-0.1", "published 83.2; ilsvrc2012-seed-1"]
+    assert [row["norm_ratio"] for row in csv.DictReader(io.StringIO(table.to_csv(runs)))
+            if row["rate"]] == ["0.1", "0.04", "0.04"]
+
+
+def test_each_attack_and_norm_has_a_table_of_its_own():
+    text = table.to_markdown([run_of(attack="sgd"), run_of(attack="fgsm"), run_of(norm="2"),
+                              run_of(attack="gd-uap", source="none", images=0)])
+    for title in ("SGD, Linf norm", "FGSM, Linf norm", "DeepFool, L2 norm", "GD-UAP, Linf norm"):
+        assert text.count("UAPs by {}.".format(title)) == 1
+    sgd, fgsm, l2, _ = cells_of(text)
+    assert sgd["ISIC2018", "VGG16"] == l2["ISIC2018", "VGG16"] == "not run"
+    assert fgsm["ISIC2018", "VGG16"] == "not run; published 86.4"
+    assert "| no image | **80.0** [" in text  # and no line for images that gd-uap does not take
+    assert text.count("| ISIC2018 |") == 3
+
+
+def test_runs_that_are_no_cell_of_the_table_follow_it():
+    runs = [run_of(target="MEL", run="to-MEL"), run_of(made_for="ResNet50", run="of-ResNet50"),
+            run_of(attack="unknown", made_for=None, source="isic2018", run="isic2018")]
+    text = table.to_markdown(runs)
+    (cells,) = cells_of(text)
+    assert all(cell.startswith("not run") for cell in cells.values())
+    assert [row["run"] for row in section(text, "Every run")] == ["of-ResNet50", "isic2018"]
+    assert [row["run"] for row in section(text, "Targeted runs")] == ["to-MEL"]
+
+
 def test_the_full_table_shows_every_number_of_a_run():
-    text = table.to_markdown(table.arrange([table.summarise(ROWS, info())], PUBLISHED))
+    text = table.to_markdown([run_of(1)])
     (found,) = section(text, "Every run")
-    assert found.pop("UAP").startswith("**80.0** [")
+    for name, start in (("UAP", "**80.0** ["), ("8 bits", "60.0 ["), ("random", "10.0 ["),
+                        ("permuted", "20.0 ["), ("accuracy, clean", "70.0 ["),
+                        ("under the UAP", "50.0 [")):
+        assert found.pop(name).startswith(start)
     assert found == {
-        "model": "VGG16", "run": "ilsvrc2012", "images": "1000", "passes": "5",
-        "bound": "0.0791 (Linf)", "test images": "10", "8 bit": "60.0", "random": "10.0",
-        "permuted": "20.0", "p": "0.07", "accuracy": "70.0, 50.0"}
+        "model": "VGG16", "run": "ilsvrc2012", "published": "-", "p": "0.07",
+        "dominant": "MEL 50.0", "images": "10000", "passes": "1", "bound": "0.0791 (Linf)",
+        "steps kept": "25.0 %", "test images": "10", "differs": "10 test images"}
     assert "Targeted runs" not in text
 
 
 @pytest.mark.parametrize("target", ["AKIEC", "MEL"])
 def test_targeted_runs_have_a_table_apart(target):
-    targeted = table.summarise(ROWS, info(target=target, run="to-" + target))
-    text = table.to_markdown(table.arrange(
-        [table.summarise(ROWS, info()), targeted], PUBLISHED))
+    text = table.to_markdown([run_of(), run_of(target=target, run="to-" + target)])
     assert [row["run"] for row in section(text, "Every run")] == ["ilsvrc2012"]
     (found,) = section(text, "Targeted runs")
     assert found["run"] == "to-" + target
-    assert found["UAP"].startswith("**{:.1f}** [".format(100 * targeted["rate"]))
-    assert found["predicted as target"] == "{:.1f}".format(100 * targeted["target_share"])
+    assert found["predicted as target"].startswith("{:.1f} [".format(
+        100 * np.mean(COLUMNS["uap"] == target)))
 
 
 def test_what_is_unknown_of_a_foreign_perturbation_is_a_question_mark():
-    foreign = info(source="mine", run="mine", attack="unknown", images=None, passes=None,
-                   norm_bound=None)
-    text = table.to_markdown(table.arrange([table.summarise(ROWS, foreign)], PUBLISHED))
-    (found,) = section(text, "Every run")
-    assert (found["images"], found["passes"], found["bound"]) == ("?", "?", "?")
-
-
-def test_a_foreign_perturbation_named_like_a_source_is_no_cell_of_the_studys_table():
-    foreign = info(source="isic2018", run="isic2018", attack="unknown", made_for=None)
-    text = table.to_markdown(table.arrange([table.summarise(ROWS, foreign)], PUBLISHED))
-    assert all(cell.startswith("not run") for cell in grid(text).values())
-    assert [row["run"] for row in section(text, "Every run")] == ["isic2018"]
+    (found,) = section(table.to_markdown([run_of(
+        made_for=None, attack="unknown", images=None, passes=None, norm_bound=None,
+        norm_ratio=None, steps=None)]), "Every run")
+    assert [found[name] for name in ("images", "passes", "bound", "steps kept")] == [
+        "?", "?", "?", "-"]
 
 
 def test_a_note_is_printed_above_the_table_when_there_is_one():
-    rows = table.arrange([table.summarise(ROWS, info())], PUBLISHED)
-    with_note = table.to_markdown(rows, "Ten images, for practice.")
+    with_note = table.to_markdown([run_of()], "Ten images, for practice.")
     assert with_note.index("Ten images, for practice.") < with_note.index("| VGG16 ")
-    assert with_note.replace("**Ten images, for practice.**\n\n", "") == table.to_markdown(rows)
+    assert with_note.replace("**Ten images, for practice.**\n\n", "") == table.to_markdown(
+        [run_of()])
 
 
-def test_the_csv_holds_every_row_in_full_precision():
-    rows = table.arrange([table.summarise(ROWS, info())], PUBLISHED)
-    found = list(csv.DictReader(io.StringIO(table.to_csv(rows))))
-    assert list(found[0]) == list(table.COLUMNS)
-    for row, cells in zip(rows, found):
-        for column in table.COLUMNS:
-            assert cells[column] == ("" if row[column] is None else str(row[column]))
-    assert len(found) == 9
+def test_the_csv_holds_every_cell_and_every_run_in_full_precision():
+    found = list(csv.DictReader(io.StringIO(table.to_csv([run_of(7)]))))
+    assert list(found[0]) == list(table.COLUMNS) and len(found) == 9
+    assert {(row["source"], row["model"]) for row in found} == set(PUBLISHED)
+    run, summary = found[-1], table.summarise(run_of(7))
+    assert not any(row["rate"] for row in found[:-1])
+    for name, value in summary.items():
+        value = value.value if name in table.RATES and value else value
+        assert run[name] == ("" if value is None else str(value))
+    assert len(list(csv.DictReader(io.StringIO(table.to_csv([]))))) == 9
+
+
+def test_a_p_value_smaller_than_floats_hold_is_not_printed_as_zero():
+    assert [markdown.p_value(p) for p in (0.0, 7e-5, 0.31)] == ["< 1e-300", "7e-05", "0.3"]
 
 
 def test_the_published_rates_are_the_papers():
-    path = os.path.join(os.path.dirname(os.path.abspath(table.__file__)), "..", "..", "results",
-                        "published.csv")
-    published = table.read_published(path)
-    assert [published[source, model] for source, model in PUBLISHED] == [
-        82.5, 86.7, 76.3, 83.2, 87.0, 72.5, 86.4, 94.3, 81.2]
-    assert len(published) == 9
+    assert table.published() == PUBLISHED
+
+
+EXPECTED = {"as expected": ("source,VGG16\nilsvrc2012,84.9\n", 1, []),
+            "further off": ("source,VGG16\nilsvrc2012,85.1\n", 1, ["ilsvrc2012: 80.0 %, expected 8"
+                                                                   "5.1 (settings as published)"]),
+            "not run": ("source,VGG16,ResNet50\nisic2018,10,20\nilsvrc2012,,20\n", 0, []),
+            "of a named attack": ("source,attack,VGG16\nilsvrc2012,fgsm,1\nilsvrc2012,sgd,1\n", 1,
+                                  ["with-sgd: 80.0 %, expected 1.0 (SGD)"])}
+
+
+@pytest.mark.parametrize("text, compared, off", EXPECTED.values(), ids=EXPECTED)
+def test_rates_further_off_than_the_tolerance_are_listed(tmp_path, text, compared, off):
+    (tmp_path / "expected.csv").write_text(text)
+    runs = [run_of(), run_of(attack="sgd", run="with-sgd"), run_of(norm="2", run="l2"),
+            run_of(norm_ratio=0.1, run="another ratio")]
+    assert table.compare(runs, table.read_rates(str(tmp_path / "expected.csv")), 5) == (
+        compared, ["VGG16/" + line for line in off])
+
+
+def test_an_expected_rate_that_is_no_number_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "expected.csv").write_text("source,VGG16\nisic2018,high\n")
+    with pytest.raises(UserError, match="expected.csv: isic2018, VGG16: .*'high'"):
+        table.read_rates(str(tmp_path / "expected.csv"))

@@ -287,7 +287,7 @@ def by_checkpoint(state):
     """What makes a State again, from what a checkpoint file holds: JSON and arrays."""
     values, arrays = state.as_checkpoint()
     text, arrays = json.dumps(values), [array.copy() for array in arrays]
-    return lambda: State.from_checkpoint(json.loads(text), [array.copy() for array in arrays])
+    return lambda: type(state).from_checkpoint(json.loads(text), [array.copy() for array in arrays])
 
 
 def by_pickle(state):

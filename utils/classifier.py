@@ -17,7 +17,7 @@ from utils.errors import UserError
 from utils.files import replacing, sha256_of_file, sha256_of_lines
 from utils.images import PIXEL_OFFSET, PIXEL_SCALE
 from utils.splits import read_rows
-from utils.weights import load_weights, missing_imagenet_weights
+from utils.weights import IMAGENET_MD5, load_weights, missing_imagenet_weights
 
 ARCHITECTURES = ("VGG16", "ResNet50", "InceptionV3")
 MIN_IMAGE_SIZE = {"VGG16": 32, "ResNet50": 32, "InceptionV3": 75}  # what keras_applications accepts
@@ -119,6 +119,18 @@ def build_classifier(architecture, image_size, num_classes, weights=None):
     features = layers.GlobalAveragePooling2D(name="features")(base.output)
     logits = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(base.input, layers.Activation("softmax", name="softmax")(logits))
+
+
+def imagenet_weights(architecture):
+    """The path of Keras' ImageNet weights, which are downloaded where missing. Raises UserError."""
+    from keras.utils import get_file
+
+    address = _module(architecture).WEIGHTS_PATH_NO_TOP
+    try:
+        return get_file(os.path.basename(address), address, cache_subdir="models",
+                        file_hash=IMAGENET_MD5[architecture])
+    except Exception as error:  # Keras raises a bare one
+        raise UserError(missing_imagenet_weights(architecture, address, error))
 
 
 def _module(architecture):

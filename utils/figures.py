@@ -30,12 +30,11 @@ def learning_curve(path, history, title):
     figure, axes = plt.subplots(1, 2, figsize=(8, 3))
     for axis, quantity, label in ((axes[0], "loss", "cross-entropy loss"),
                                   (axes[1], "accuracy", "accuracy")):
-        axis.plot(epochs, [row[quantity] for row in history], color=BLUE, marker=".",
-                  label="training, during the epoch")
-        axis.plot(epochs, [row["test_" + quantity] for row in history], color=ORANGE, marker=".",
-                  linestyle="--", label="test, after the epoch")
-        axis.set_xlabel("epoch")
-        axis.set_ylabel(label)
+        for key, color, style, when in ((quantity, BLUE, "-", "training, during the epoch"),
+                                        ("test_" + quantity, ORANGE, "--", "test, after it")):
+            axis.plot(epochs, [row[key] for row in history], color=color, marker=".",
+                      linestyle=style, label=when)
+        axis.set(xlabel="epoch", ylabel=label)
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axes[1].set_ylim(0, 1)
@@ -48,15 +47,34 @@ def learning_curve(path, history, title):
 
 
 def confusion_matrix(path, labels, predictions, class_names, title):
-    """A confusion matrix in counts. labels, predictions: int, (n,)."""
+    """The confusion matrix of a classifier. labels, predictions: int, (n,)."""
+    from sklearn import metrics
+
+    counts = metrics.confusion_matrix(labels, predictions, labels=range(len(class_names)))
+    confusion_matrices(path, {title: counts}, class_names, None, "true class", "predicted class")
+
+
+def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):
+    """Confusion matrices side by side; each cell shows its count, shaded by its share of the row.
+
+    panels: dict from a title to counts, int (K, K), rows `ylabel`, columns `xlabel`.
+    """
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    size = 2.4 + 0.55 * len(class_names)
-    figure, axis = plt.subplots(figsize=(size, size))
-    ConfusionMatrixDisplay.from_predictions(
-        labels, predictions, labels=range(len(class_names)), display_labels=class_names,
-        cmap="Blues", xticks_rotation=45, ax=axis)
-    axis.set_title(title, fontsize=10)
+    side = 2.2 + 0.36 * len(class_names)
+    figure, axes = plt.subplots(1, len(panels), figsize=(side * len(panels) + 0.9, side + 0.4),
+                                squeeze=False, constrained_layout=True)
+    for axis, (panel, counts) in zip(axes[0], panels.items()):
+        shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        display = ConfusionMatrixDisplay(shares, display_labels=class_names).plot(
+            cmap="Blues", ax=axis, colorbar=False, xticks_rotation=60)
+        display.im_.set_clim(0, 100)
+        for text, count, share in zip(display.text_.flat, counts.flat, shares.flat):
+            text.set(text=count or "", fontsize=8, color="white" if share > 60 else "black")
+        axis.set(title=panel, xlabel=xlabel, ylabel=ylabel)
+        axis.title.set_fontsize(10)
+    figure.colorbar(display.im_, ax=list(axes[0]), label="share of the row, %", fraction=0.03)
+    figure.suptitle(title, fontsize=11)
     save(figure, path)
 
 

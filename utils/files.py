@@ -4,7 +4,6 @@ import atexit
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import platform
 import shutil
@@ -115,32 +114,6 @@ def write_text(path, text):
     with replacing(path) as temporary:
         with open(temporary, "w", encoding="utf-8", newline="") as file:
             file.write(text)
-
-
-def write_json(path, values):
-    """Write `values` to `path` as JSON with sorted keys."""
-    write_text(path, json.dumps(values, indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-
-
-def read_json(path, mend, required=()):
-    """Read a JSON object.
-
-    path: the file. mend: what to do when it is missing or broken, for the message. required: keys
-    that must be there. Raises UserError.
-    """
-    try:
-        with open(path, encoding="utf-8") as file:
-            values = json.load(file)
-    except FileNotFoundError:
-        raise UserError("{}: not found; {}".format(path, mend))
-    except (ValueError, IsADirectoryError) as error:
-        raise UserError("{}: not a JSON file ({}); {}".format(path, error, mend))
-    if not isinstance(values, dict):
-        raise UserError("{}: expected a JSON object; {}".format(path, mend))
-    missing = [key for key in required if key not in values]
-    if missing:
-        raise UserError("{}: lacks {}; {}".format(path, ", ".join(missing), mend))
-    return values
 
 
 def sha256_of_file(path):

@@ -26,18 +26,12 @@ def rate(hits):
 
 
 def fooled(clean, attacked):
-    """Bool (n,): whether the predicted class differs from that of the clean image.
-
-    rate(fooled(...)) is the fooling rate.
-    """
+    """Bool (n,): whether the predicted class differs from that of the clean image."""
     return np.asarray(attacked) != np.asarray(clean)
 
 
 def reached(clean, attacked, target):
-    """Bool: of the images not already predicted as the target, whether each is under the attack.
-
-    rate(reached(...)) is the success rate of a targeted attack.
-    """
+    """Bool: of the images not already predicted as the target, whether each is under the attack."""
     clean, attacked = np.asarray(clean), np.asarray(attacked)
     return attacked[clean != target] == target
 
@@ -62,11 +56,7 @@ def mcnemar_p(by_attack, by_control):
 
 
 def holm(p_values):
-    """p-values corrected for having made so many tests (Holm 1979): a list in the same order.
-
-    A test that is called significant where its corrected value is at most 0.05 is wrong, together
-    with all others of the list, with a probability of at most 0.05.
-    """
+    """p-values corrected for having made so many tests (Holm 1979): a list in the same order."""
     corrected, largest = [0.0] * len(p_values), 0.0
     for rank, i in enumerate(np.argsort(p_values, kind="stable")):
         largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))

@@ -4,11 +4,10 @@ import collections
 
 import numpy as np
 
-from utils.images import as_jpeg, in_background, to_model_input, to_pixels
 from utils.attack.norms import is_grey, norm, permuted, random_of_norm
+from utils.images import as_jpeg, in_background, to_model_input, to_pixels
 
-JPEG_QUALITIES = (95, 75)
-CLEAN_PASSES, ATTACK_PASSES = 2, 6  # over the images, for the columns of predictions.csv
+PASSES = 8  # over the images, for the columns of predictions.csv
 
 # The class names predicted for n images, and the softmax probability of each.
 Predicted = collections.namedtuple("Predicted", "classes confidences")
@@ -19,50 +18,48 @@ class Predictor:
 
     logits: function, float32 batch (b, h, w, 3) of model inputs -> (b, K). images: uint8,
     (n, h, w, 3). class_names: K of them. progress: called with the number of images after each
-    batch. known: dict from the SHA-256 of a perturbation's file to the classes predicted under it,
-    for perturbations that need not be predicted again.
+    batch, and with that of all where they need not be predicted again.
     """
 
     def __init__(self, logits, images, class_names, batch_size, progress=lambda count: None):
         self._logits, self._images, self._class_names = logits, images, class_names
-        self._progress = progress
+        self._progress, self._known = progress, {}
         self._slices = [slice(i, i + batch_size) for i in range(0, len(images), batch_size)]
-        self.known = {}
-        self._clean = {}
 
-    def predict(self, change):
-        """Predict all images after `change`, a function from a uint8 batch to model inputs.
+    def predict(self, v=np.float32(0), save=None):
+        """Predict x + v for all images, or what is left of it in an image file.
 
-        The next batch is changed in the background while the model computes.
+        v: float32, model-input units. save: function from a uint8 batch to one. The next batch is
+        prepared in the background while the model computes. Returns a Predicted.
         """
+        def inputs(part):
+            x = to_model_input(self._images[part]) + v
+            return x if save is None else to_model_input(save(to_pixels(x)))
+
         classes, confidences = [], []
-        for x in in_background(lambda s: change(self._images[s]), self._slices, 2, 3):
+        for x in in_background(inputs, self._slices, 2, 3):
             f = np.asarray(self._logits(x), np.float64)
-            shares = np.exp(f - f.max(axis=1, keepdims=True))
-            confidences.append(1 / shares.sum(axis=1))
+            confidences.append(1 / np.exp(f - f.max(axis=1, keepdims=True)).sum(axis=1))
             classes += [self._class_names[k] for k in f.argmax(axis=1)]
             self._progress(len(f))
         return Predicted(classes, np.concatenate(confidences))
 
-    def clean(self, quality=None):
-        """Predict the images as they are, or saved as JPEG; once, however often it is asked."""
-        if quality not in self._clean:
-            self._clean[quality] = self.predict(
-                to_model_input if quality is None else
-                lambda pixels: to_model_input(_as_jpegs(pixels, quality)))
-        return self._clean[quality]
-
-    def under(self, sha256, v):
-        """The classes predicted under the perturbation v, whose file has this SHA-256."""
-        if sha256 in self.known:
+    def once(self, key, *arguments):
+        """predict(*arguments), which `key` names: predicted at the first call alone."""
+        if key in self._known:
             self._progress(len(self._images))
         else:
-            self.known[sha256] = self.predict(lambda pixels: to_model_input(pixels) + v).classes
-        return self.known[sha256]
+            self._known[key] = self.predict(*arguments)
+        return self._known[key]
 
 
-def _as_jpegs(pixels, quality):
-    return np.stack([as_jpeg(image, quality) for image in pixels])
+def passes_over_images(files):
+    """How many passes over the images the rows files take: objects with kind, perturbations."""
+    return sum(PASSES if file.kind == "predictions" else len(file.perturbations) for file in files)
+
+
+def _jpeg(quality):
+    return lambda pixels: np.stack([as_jpeg(image, quality) for image in pixels])
 
 
 def attack_columns(predictor, sha256, v, p, seed):
@@ -73,23 +70,15 @@ def attack_columns(predictor, sha256, v, p, seed):
     The images of the files are x + v clipped to 0..255 and rounded to 8 bits. PNG is lossless: an
     attacked image saved as PNG is predicted as `uap_8bit`.
     """
-    clean = predictor.clean()
-    attacked = predictor.predict(lambda pixels: to_model_input(pixels) + v)
-    predictor.known[sha256] = attacked.classes
-    columns = collections.OrderedDict([("clean", clean.classes), ("uap", attacked.classes)])
-
-    def in_file(save):
-        return predictor.predict(
-            lambda pixels: to_model_input(save(to_pixels(to_model_input(pixels) + v)))).classes
-
-    columns["uap_8bit"] = in_file(lambda pixels: pixels)
-    for quality in JPEG_QUALITIES:
-        columns["jpeg{}".format(quality)] = in_file(
-            lambda pixels, quality=quality: _as_jpegs(pixels, quality))
-    columns["clean_jpeg75"] = predictor.clean(75).classes
     random = random_of_norm(v.shape, p, norm(v, p), seed, is_grey(v))
-    for name, control in (("random", random), ("permuted", permuted(v, seed))):
-        columns[name] = predictor.predict(lambda pixels: to_model_input(pixels) + control).classes
-    for name, predicted in (("clean", clean), ("uap", attacked)):
-        columns[name + "_confidence"] = ["{:.4f}".format(c) for c in predicted.confidences]
+    zero = np.float32(0)
+    found = collections.OrderedDict([
+        ("clean", predictor.once("clean")), ("uap", predictor.once(sha256, v)),
+        ("uap_8bit", predictor.predict(v, lambda pixels: pixels)),
+        ("jpeg95", predictor.predict(v, _jpeg(95))), ("jpeg75", predictor.predict(v, _jpeg(75))),
+        ("clean_jpeg75", predictor.once("clean, JPEG 75", zero, _jpeg(75))),
+        ("random", predictor.predict(random)), ("permuted", predictor.predict(permuted(v, seed)))])
+    columns = collections.OrderedDict((name, its.classes) for name, its in found.items())
+    for name in ("clean", "uap"):
+        columns[name + "_confidence"] = ["{:.4f}".format(c) for c in found[name].confidences]
     return columns

@@ -12,28 +12,72 @@ Beside each lies a JSON file of the same name: what the rows were computed from.
 
 import collections
 import csv
+import functools
+import glob
 import io
 import os
-import re
 
+import numpy as np
+
+from utils import metrics
 from utils.datasets import read_csv
-from utils.errors import UserError
-from utils.files import read_json, sha256_of_file, write_json, write_text
+from utils.files import sha256_of_file, write_text
+from utils.json_files import OBJECT, fields, read_json, write_json
 
 CLASS_COLUMNS = ("label", "clean", "uap", "uap_8bit", "jpeg95", "jpeg75", "clean_jpeg75", "random",
                  "permuted")
-CONFIDENCE_COLUMNS = ("clean_confidence", "uap_confidence")
-COLUMNS = {"predictions": ("file",) + CLASS_COLUMNS + CONFIDENCE_COLUMNS, "curve": ("file",),
-           "transfer": ("file",)}  # those that must be there
-
-# What was evaluated: the folder of a run, predictions.json, and the rows of the three files, as
-# lists of dicts; curve and transfer are empty when there are none for the same model and images.
-# transferred: dict from a model, a column of transfer.csv, to the SHA-256 of its UAP's file.
-Evaluated = collections.namedtuple("Evaluated", "folder info rows curve transfer transferred")
+COLUMNS = {"predictions": ("file",) + CLASS_COLUMNS + ("clean_confidence", "uap_confidence"),
+           "curve": ("file",), "transfer": ("file",)}  # those that must be there
+INFO = fields(identity=OBJECT, snapshots=OBJECT, weights_from={})  # of predictions.json, at least
+SAME_IMAGES = ("model_sha256", "test_sha256")  # rows of one model and one list of test images
 
 
-def _path(folder, kind, extension):
-    return os.path.join(folder, kind + extension)
+class Run:
+    """One UAP on one classifier, as evaluate.py left it.
+
+    folder: of the rows. info: dict, what predictions.json says. predictions, curve, transfer: dicts
+    from a column's name to its cells, arrays of n str; curve and transfer are empty where there are
+    none for the same model and images. transferred: dict from a model, a column of transfer, to the
+    SHA-256 of its UAP's file.
+    """
+
+    def __init__(self, folder, info, predictions, curve=(), transfer=(), transferred=()):
+        self.folder, self.info, self.predictions = folder, info, predictions
+        self.curve, self.transfer = dict(curve), dict(transfer)
+        self.transferred = dict(transferred)
+
+    def __len__(self):
+        return len(self.predictions["label"])
+
+    def hits(self, column="uap", rows=None):
+        """Bool: on which test images a column of predictions, or of other rows, is a success.
+
+        Untargeted: the class differs from the clean one. Targeted: it is the target; the images
+        that are predicted as the target anyway are left out.
+        """
+        classes = (self.predictions if rows is None else rows)[column]
+        clean, target = self.predictions["clean"], self.info["target"]
+        return (metrics.fooled(clean, classes) if target is None
+                else metrics.reached(clean, classes, target))
+
+    def rate(self, column="uap", rows=None):
+        """The metrics.Rate of these hits."""
+        return metrics.rate(self.hits(column, rows))
+
+    @functools.lru_cache(None)
+    def snapshots(self):
+        """The images shown, ascending, and the metrics.Rate on the test images at each."""
+        shown = sorted(int(name) for name in self.curve if name != "file")
+        return shown, [self.rate(str(n), self.curve) for n in shown]
+
+    def transfer_rate(self, made_for, uap_sha256):
+        """The Rate of the UAP of this SHA-256, made for another model; None: not evaluated."""
+        return (self.rate(made_for, self.transfer)
+                if self.transferred.get(made_for) == uap_sha256 else None)
+
+
+def _paths(folder, kind):
+    return [os.path.join(folder, kind + extension) for extension in (".csv", ".json")]
 
 
 def write(folder, kind, columns, inputs, made):
@@ -46,93 +90,44 @@ def write(folder, kind, columns, inputs, made):
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(zip(*columns.values()))
-    path = _path(folder, kind, ".csv")
+    path, json_path = _paths(folder, kind)
     write_text(path, text.getvalue())
-    write_json(_path(folder, kind, ".json"),
-               dict(inputs, rows_sha256=sha256_of_file(path), made=made))
+    write_json(json_path, dict(inputs, rows_sha256=sha256_of_file(path), made=made))
 
 
 def read(folder, kind):
-    """The rows of the file `kind` of a run: a list of dicts. Raises UserError."""
-    return _read(folder, kind, COLUMNS[kind])
-
-
-def _read(folder, kind, columns):
-    return read_csv(_path(folder, kind, ".csv"), columns, "run evaluate.py --again")
+    """The rows file `kind` of a run: OrderedDict from a column to an array. Raises UserError."""
+    rows = read_csv(_paths(folder, kind)[0], COLUMNS[kind], "run evaluate.py --again")
+    return collections.OrderedDict(
+        (name, np.array([row[name] for row in rows])) for name in (rows[0] if rows else ()))
 
 
 def read_inputs(folder, kind):
-    """What the JSON file says that the rows depend on, or None when there are no whole rows."""
-    path, rows_path = _path(folder, kind, ".json"), _path(folder, kind, ".csv")
-    if not (os.path.exists(path) and os.path.exists(rows_path)):
-        return None
-    stored = read_json(path, "delete it")
-    if stored.pop("rows_sha256", None) != sha256_of_file(rows_path):
-        return None
-    stored.pop("made", None)
-    return stored
+    """What the JSON file says that the rows depend on, or None when there are no whole rows.
 
-
-def known_columns(folder, kind, inputs):
-    """Columns that need not be predicted again: dict from a perturbation's SHA-256 to its cells.
-
-    inputs: as they are now; only rows of the same model and images count.
+    Rows are up to date when this is what they would be computed from now.
     """
-    stored = read_inputs(folder, kind)
-    if stored is None or not _same(stored, inputs, ("model_sha256", "test_sha256")):
-        return {}
-    hashes = ({"uap": stored.get("uap_sha256")} if kind == "predictions"
-              else stored.get("columns", {}))
-    rows = _read(folder, kind, tuple(hashes))
-    return {sha256: [row[name] for row in rows] for name, sha256 in hashes.items()}
+    path, json_path = _paths(folder, kind)
+    if not (os.path.exists(path) and os.path.exists(json_path)):
+        return None
+    stored = read_json(json_path, OBJECT, "delete it")
+    stored.pop("made", None)
+    return stored if stored.pop("rows_sha256", None) == sha256_of_file(path) else None
 
 
-def _same(stored, inputs, keys):
-    return all(stored.get(key) == inputs[key] for key in keys)
+def find(results_dir):
+    """The folders below a results folder that hold the rows of a run, sorted."""
+    found = glob.glob(os.path.join(glob.escape(results_dir), "*", "*", "predictions.json"))
+    return sorted(map(os.path.dirname, found), key=lambda folder: folder.split(os.sep))
 
 
-def read_evaluated(folder):
-    """Read what evaluate.py left in the folder of a run. Raises UserError."""
-    path = _path(folder, "predictions", ".json")
-    info = read_json(path, "run evaluate.py --again", ("model_sha256", "test_sha256"))
+def read_run(folder):
+    """Read what evaluate.py left in the folder of a run: a Run. Raises UserError."""
+    info = read_json(_paths(folder, "predictions")[1], INFO, "run evaluate.py --again")
     more, columns = {}, {}
     for kind in ("curve", "transfer"):
         stored = read_inputs(folder, kind)
-        fits = stored is not None and _same(stored, info, ("model_sha256", "test_sha256"))
-        more[kind] = read(folder, kind) if fits else []
-        columns[kind] = stored["columns"] if fits else {}
-    return Evaluated(folder, info, read(folder, "predictions"),
-                     transferred=columns["transfer"], **more)
-
-
-def find_snapshots(folder):
-    """The snapshots of a run: OrderedDict from the number of images shown to the path of v.
-
-    A snapshot is named by the images shown, or by a completed pass, whose images log.csv counts.
-    Raises UserError.
-    """
-    snapshots = os.path.join(folder, "snapshots")
-    names = sorted(os.listdir(snapshots)) if os.path.isdir(snapshots) else []
-    found, passes = {}, {}
-    for name in names:
-        match = re.match(r"(images|pass)_(\d+)\.npy$", name)
-        if match:
-            by = found if match.group(1) == "images" else passes
-            by[int(match.group(2))] = os.path.join(snapshots, name)
-    if passes:
-        shown = _visits_of_passes(os.path.join(folder, "log.csv"))
-        for number, path in sorted(passes.items()):
-            found[sum(shown[str(k)] for k in range(1, number + 1))] = path
-    return collections.OrderedDict(sorted(found.items()))
-
-
-def _visits_of_passes(path):
-    """How many images each pass was shown: dict from its number, as text, in log.csv."""
-    try:
-        with open(path, encoding="utf-8", newline="") as file:  # half a million rows are common
-            log = csv.reader(file)
-            place = next(log).index("pass")
-            return collections.Counter(row[place] for row in log)
-    except (OSError, UnicodeDecodeError, csv.Error, StopIteration, ValueError, IndexError) as error:
-        raise UserError("{}: not the log of a run ({}); make the UAP again with make_uap.py".format(
-            path, error))
+        if stored and all(stored.get(key) == info[key] for key in SAME_IMAGES):
+            more[kind], columns[kind] = read(folder, kind), stored["columns"]
+    return Run(folder, info, read(folder, "predictions"),
+               transferred=columns.get("transfer", ()), **more)

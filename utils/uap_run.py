@@ -10,7 +10,7 @@ import numpy as np
 from utils.checkpoint import load_checkpoint, remove_checkpoint, save_checkpoint
 from utils.files import publish, replacing, write_text, writing
 from utils.attack.norms import norm
-from utils.attack.state import PassDone, Shown, State
+from utils.attack.state import PassDone, Shown
 
 LOG_BYTES = 120  # of a row of log.csv, about
 # kept: whether the step went into v, yes or no; empty where v fooled the image already
@@ -43,15 +43,16 @@ class UapRun:
     """folder: where the finished run will be; until then its files are beside it, in `work`.
 
     identity: what makes this run this run (arguments, hashes); an interrupted run of the same
-    identity is continued, unless `restart`. files: names of the n images. shape: of v. p: the
-    norm to log. Raises UserError when an interrupted run has another identity.
+    identity is continued, unless `restart`. files: names of the n images. state: the State to begin
+    with, of the class to continue with. p: the norm to log. Raises UserError when an interrupted
+    run has another identity.
 
-    state: the State of the UAP loop. snapshots: dict from the name of each snapshot to the number of
-    images shown and the seconds of computing until then. broken: dict from the name of an unreadable file to the
-    reason. resumed: whether an interrupted run is continued.
+    state: the State of the UAP loop. snapshots: dict from the name of each snapshot to the number
+    of images shown and the seconds of computing until then. broken: dict from the name of an
+    unreadable file to the reason. resumed: whether an interrupted run is continued.
     """
 
-    def __init__(self, folder, identity, files, class_names, shape, p, restart):
+    def __init__(self, folder, identity, files, class_names, state, p, restart):
         self.folder, self.work = folder, work_folder(folder)
         self.identity, self._files, self._class_names, self._p = identity, files, class_names, p
         self._log_path = os.path.join(self.work, "log.csv")
@@ -61,12 +62,12 @@ class UapRun:
         self.resumed = checkpoint is not None
         if self.resumed:
             progress, arrays = checkpoint
-            self.state = State.from_checkpoint(progress["state"], arrays)
+            self.state = state.from_checkpoint(progress["state"], arrays)
             self.broken, self._seconds = progress["broken"], progress["seconds"]
             self.snapshots = progress["snapshots"]
             os.truncate(self._log_path, progress["log_bytes"])
         else:
-            self.state, self._seconds = State(shape, len(files)), 0.0
+            self.state, self._seconds = state, 0.0
             self.broken, self.snapshots = {}, {}
             shutil.rmtree(self.work, ignore_errors=True)
             write_text(self._log_path, ",".join(LOG_COLUMNS) + "\n")
@@ -91,8 +92,9 @@ class UapRun:
                     names[visit.predicted], len(visit.path),
                     " ".join(names[l] for l in visit.path),
                     ("yes" if visit.kept else "no") if visit.path else "", "{:.6g}".format(size)))
-            if visit.visit in self._snapshot_counts:
-                self._save_snapshot("images_{:07d}".format(visit.visit))
+            if visit.visit in self._snapshot_counts:  # a minibatch: v of its last image
+                self._save_snapshot("images_{:07d}".format(
+                    event.visits[-1].visit if visit.kept else visit.visit))
 
     def _save_snapshot(self, name):
         save_perturbation(os.path.join(self.work, "snapshots", name + ".npy"), self.state.v)

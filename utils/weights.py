@@ -45,8 +45,8 @@ def load_weights(model, path, architecture, class_names):
                             .format(mend, len(found), len(base), name))
         shapes = [value.shape for value in found[i][1]]
         if shapes != expected:
-            raise UserError("{}: layer {}, number {} of those with weights, has shapes {}, expected "
-                            "{} as of {}".format(mend, found[i][0], i + 1, shapes, expected, name))
+            raise UserError("{}: layer {}, number {} with weights, has shapes {}, expected {} as {}"
+                            .format(mend, found[i][0], i + 1, shapes, expected, name))
     top = found[len(base):]
     fits = (len(top) == 1 and _class_names_beside(path) == list(class_names)
             and [value.shape for value in top[0][1]] == [tuple(w.shape.as_list()) for w in head])

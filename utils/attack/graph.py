@@ -15,8 +15,11 @@ there already; the backward part of the graph is then not executed.
 import keras.backend as K
 import numpy as np
 import tensorflow as tf
+from keras import activations
 
 from utils.attack.fast_gradients import FastGradients
+
+BETA = 10.0  # of the clipped loss of a minibatch
 
 
 class AttackGraph:
@@ -35,6 +38,7 @@ class AttackGraph:
         self._num_classes = int(self._f.shape[1])
         self._top = tf.argmax(self._f[0], output_type=tf.int32)
         self._label = tf.placeholder(tf.int32, ())
+        self._labels = tf.placeholder(tf.int32, (None,))
         self._gradients = {}
 
     def logits(self, x):
@@ -69,22 +73,41 @@ class AttackGraph:
         f, g = self._run(tf.not_equal, self._label_minus_rest, x, target)
         return f, None if g is None else g[0]
 
+    def minibatch_gradient_to_leave(self, x, labels):
+        """Logits of a minibatch, and the gradient that a perturbation of all its images follows.
+
+        x: float32, (n, h, w, 3), model-input units. labels: int, (n,). Returns (f, g): f float32
+        (n, K), and g float32 (h, w, 3), the gradient of the mean over the minibatch of
+        min(logsumexp_{k != label} f_k - f_label, BETA).
+        """
+        return self._run_minibatch(lambda margin: margin, "leave", x, labels)
+
+    def minibatch_gradient_to_reach(self, x, labels):
+        """The same for min(f_label - logsumexp_{k != label} f_k, BETA)."""
+        return self._run_minibatch(tf.negative, "reach", x, labels)
+
+    def _run_minibatch(self, loss_of, name, x, labels):
+        if name not in self._gradients:
+            is_label = tf.one_hot(self._labels, self._num_classes, True, False)
+            others = tf.where(is_label, tf.fill(tf.shape(self._f), -np.inf), self._f)
+            margin = tf.reduce_logsumexp(others, 1) - tf.boolean_mask(self._f, is_label)
+            loss = tf.minimum(loss_of(margin), BETA)
+            self._gradients[name] = grey_part(
+                tf.reduce_mean(tf.gradients(loss, self._x)[0], 0), self._grey)
+        return self._session.run((self._f, self._gradients[name]),
+                                 {self._x: x, self._labels: labels})
+
     def _run(self, condition, cotangents, x, label):
         """Logits, and the gradients, (m, h, w, 3), for the cotangents, (m, K), if
         condition(argmax f, label); else None."""
         if cotangents not in self._gradients:
             self._gradients[cotangents] = tf.cond(
                 condition(self._top, self._label),
-                lambda: self._grey_part(self._classifier.vector_jacobian(cotangents())),
+                lambda: grey_part(self._classifier.vector_jacobian(cotangents()), self._grey),
                 lambda: tf.zeros([0] + self._x.shape.as_list()[1:]))
         f, gradients = self._session.run((self._f, self._gradients[cotangents]),
                                          {self._x: x[np.newaxis], self._label: label})
         return f[0], gradients if len(gradients) else None
-
-    def _grey_part(self, g):
-        if not self._grey:
-            return g
-        return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3)
 
     def _one_hot(self, label):
         return tf.one_hot(label, self._num_classes)[tf.newaxis]
@@ -107,3 +130,28 @@ class AttackGraph:
 
     def _label_minus_rest(self):
         return -self._rest_minus_label()
+
+
+class Activations:
+    """How much a Keras model, its top aside, is excited: the objective of utils.attack.gd_uap.
+
+    model: in a session started for inference. grey: as of AttackGraph.
+    """
+
+    def __init__(self, model, grey=False):
+        self._session, self._x = K.get_session(), model.input
+        rectified = [layer.output for layer in model.layers
+                     if getattr(layer, "activation", None) is activations.relu]
+        objective = tf.add_n([tf.log(tf.nn.l2_loss(each)) for each in rectified])
+        self._outputs = objective, grey_part(tf.gradients(objective, self._x)[0][0], grey)
+
+    def gradient(self, v):
+        """v: float32, (h, w, 3), model-input units, the only input. Returns (objective, g): the sum
+        over all rectified convolutions l of log(||a_l||_2^2 / 2), and its gradient, (h, w, 3).
+        """
+        return self._session.run(self._outputs, {self._x: v[np.newaxis]})
+
+
+def grey_part(g, grey):
+    """g, (..., h, w, 3); where `grey`, its mean over the channels, in all three."""
+    return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3) if grey else g

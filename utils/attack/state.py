@@ -1,29 +1,34 @@
 """What a UAP loop remembers from one image to the next, and how images come to it.
 
-The loop itself is utils/attack/uap.py; here is what it needs beside the paper's lines: reading in
-blocks, finding images that v fools already in batches, and a state that can be saved anywhere.
+The loops themselves are utils/attack/uap.py and sgd.py; here is what they need beside the papers'
+lines: reading in blocks, finding images that v fools already in batches, passes, and a state that
+can be saved anywhere.
 """
 
 import collections
 
 import numpy as np
 
-BLOCK = 32  # images held at a time; also the largest batch given to the classifier
+BLOCK = 32  # images held at a time, where the loop does not ask for its minibatches
 
 BROKEN = -2   # in State.clean: the image could not be read, once; it is left out from then on
 UNKNOWN = -1  # in State.clean: not predicted yet
 
 # One image shown. visit: count from 1 over all passes. index: of the image. clean: class of x.
 # predicted: class of x + v before the step. path: see deepfool.Step; empty when v fooled it.
-# kept: whether its step went into v.
+# kept: whether its step went into v; in a minibatch, one step for all, always.
 Visit = collections.namedtuple("Visit", "visit pass_number index clean predicted path kept")
 
-# The events of a loop. Shown: these images were; only the last of them can have changed v.
+# The events of a loop. Shown: these images were; v changed after the last of them, if at all.
 # LookedAgain: of all images, so many were predicted for the fooling rate after a pass. PassDone:
 # its number, from 1, and that rate, or None where it was not asked for.
 Shown = collections.namedtuple("Shown", "visits")
 LookedAgain = collections.namedtuple("LookedAgain", "images")
 PassDone = collections.namedtuple("PassDone", "number rate")
+
+# The event of a loop without images. Climbed: an iteration from a v of this objective, of whose
+# values this share was at the bound.
+Climbed = collections.namedtuple("Climbed", "objective share")
 
 # An image that v may not fool. place: in the order of the pass. label: its clean class, or the
 # target.
@@ -40,6 +45,8 @@ class State:
     how many of these are fooled. rates: that share, for each pass after which it was asked for.
     """
 
+    ARRAYS = ("v", "clean")
+
     def __init__(self, shape, n):
         self.v = np.zeros(shape, np.float32)
         self.clean = np.full(n, UNKNOWN, np.int64)
@@ -50,13 +57,13 @@ class State:
 
     def as_checkpoint(self):
         """(dict of JSON values, list of arrays) from which from_checkpoint makes the same State."""
-        values = {key: value for key, value in vars(self).items() if key not in ("v", "clean")}
-        return values, [self.v, self.clean]
+        values = {key: value for key, value in vars(self).items() if key not in self.ARRAYS}
+        return values, [getattr(self, key) for key in self.ARRAYS]
 
     @classmethod
     def from_checkpoint(cls, values, arrays):
-        state = cls(arrays[0].shape, len(arrays[1]))
-        vars(state).update(values, v=arrays[0], clean=arrays[1])
+        state = cls.__new__(cls)
+        vars(state).update(values, **dict(zip(cls.ARRAYS, arrays)))
         return state
 
 
@@ -72,15 +79,20 @@ class Showing:
             return labels == self._target
         return labels != self._state.clean[indices]
 
-    def blocks(self, order, begin):
-        """The images of `order` from place `begin`, BLOCK places at a time.
+    def order(self, seed):
+        """The order of the current pass: a permutation of the images' indices."""
+        return np.random.RandomState([seed, self._state.pass_number]).permutation(
+            len(self._state.clean))
+
+    def blocks(self, order, begin, size=BLOCK):
+        """The images of `order` from place `begin`, `size` places at a time.
 
         Yields (end, places, indices, x): where the block ends; then of those that can be read
         their places and indices, and x, float32 (m, h, w, c). Their clean labels are known then.
         """
         clean, images = self._state.clean, self._read(order[begin:])
-        for start in range(begin, len(order), BLOCK):
-            places = np.arange(start, min(start + BLOCK, len(order)))
+        for start in range(begin, len(order), size):
+            places = np.arange(start, min(start + size, len(order)))
             x = [next(images) for _ in places]
             end = start + len(x)
             clean[order[places[[image is None for image in x]]]] = BROKEN
@@ -102,7 +114,7 @@ class Showing:
         the first that is not fooled are dropped, so every image meets the v it would meet alone.
         """
         state = self._state
-        order = np.random.RandomState([seed, state.pass_number]).permutation(len(state.clean))
+        order = self.order(seed)
         for end, places, indices, x in self.blocks(order, state.position - state.position % BLOCK):
             i = int(np.searchsorted(places, state.position))
             while i < len(places):
@@ -142,6 +154,20 @@ class Showing:
         return Shown([self._visit(candidate.place, candidate.index, step.predicted, step.path,
                                   kept)])
 
+    def show_minibatch(self, places, indices, f, label):
+        """Note that these images went into one step of v; the event to yield.
+
+        f: logits under v before the step, (m, K). label: the class whose loss it changed, (m,).
+        """
+        state = self._state
+        state.steps += 1
+        state.updates += 1
+        predicted = f.argmax(axis=1)
+        return Shown([
+            self._visit(int(place), int(index), int(k), [] if is_fooled else [int(wanted)], True)
+            for place, index, k, is_fooled, wanted
+            in zip(places, indices, predicted, self.fools(predicted, indices), label)])
+
     def _visit(self, place, index, predicted, path, kept):
         state = self._state
         state.visits += 1
@@ -160,9 +186,17 @@ class Showing:
             yield LookedAgain(end)
         state.rates.append(state.hits / max(1, int((state.clean != BROKEN).sum())))
 
-    def end_pass(self, rate):
-        """Make ready for the next pass; the event to yield. rate: of look_again, or None."""
+    def passes(self, one_pass, passes, goal):
+        """Run `one_pass`, a function that gives the events of the rest of the current pass, until
+        there are `passes` of them, or v fools the share `goal` of the images. Yields all events.
+        """
         state = self._state
-        state.pass_number += 1
-        state.position = state.checked = state.hits = 0
-        return PassDone(state.pass_number, rate)
+        while state.pass_number < passes and not (state.rates and state.rates[-1] >= goal):
+            yield from one_pass()
+            rate = None
+            if goal is not None and state.pass_number + 1 < passes:
+                yield from self.look_again()
+                rate = state.rates[-1]
+            state.pass_number += 1
+            state.position = state.checked = state.hits = 0
+            yield PassDone(state.pass_number, rate)

@@ -31,7 +31,8 @@ def universal_perturbation(state, read, logits, step, p, xi, passes, seed, targe
     with the same bytes.
     """
     showing = Showing(state, read, logits, target)
-    while state.pass_number < passes and not (state.rates and state.rates[-1] >= goal):   # line 3
+
+    def one_pass():
         for found in showing.images(seed):                                                # line 4
             if isinstance(found, Shown):                     # v fools these: line 5 says no
                 yield found
@@ -42,8 +43,5 @@ def universal_perturbation(state, read, logits, step, p, xi, passes, seed, targe
             if kept:
                 state.v = project(state.v + taken.dv, p, xi)                              # line 7
             yield showing.show(found, taken, kept)
-        rate = None
-        if goal is not None and state.pass_number + 1 < passes:
-            yield from showing.look_again()                                               # line 3
-            rate = state.rates[-1]
-        yield showing.end_pass(rate)
+
+    yield from showing.passes(one_pass, passes, goal)                                     # line 3

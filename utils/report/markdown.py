@@ -12,19 +12,18 @@ def _cell(value):
 
 
 def percent(rate):
-    """A metrics.Rate in % with its interval: 63.1 [52.4, 72.6]; - when it is of no image."""
-    if not rate.total:
+    """A metrics.Rate in % with its interval: 63.1 [52.4, 72.6]; - when it is of no image, or None.
+    """
+    if rate is None or not rate.total:
         return "-"
     return "{:.1f} [{:.1f}, {:.1f}]".format(100 * rate.value, 100 * rate.low, 100 * rate.high)
 
 
+def bold(text):
+    return "**{}**".format(text)
+
+
 def p_value(p):
-    """A p-value with one digit: 7e-05."""
-    return "{:.1g}".format(p)
-
-
-def bound(info):
-    """The norm that bounds a UAP: Linf 0.187."""
-    if info["norm_bound"] is None:
-        return None
-    return "L{} {:.4g}".format(info["norm"], info["norm_bound"])
+    """A p-value with one digit: 7e-05; an exact test of many images can give less than floats hold.
+    """
+    return "{:.1g}".format(p) if p >= 1e-300 else "< 1e-300"

@@ -1,13 +1,14 @@
 """The reviewer's report: every number with its interval, computed from the rows alone."""
 
+import functools
 import os
 import urllib.parse
 
-from utils.report import sections
 from utils.files import write_text
+from utils.report import cost, markdown, sections, table
 from utils.report.provenance import provenance
+from utils.report.settings import find_settings
 
-TABLE = "The table"
 INTRODUCTION = (
     "Every number is computed from the rows in `<model>/<run>/`, one for each test image; "
     "[README.md](README.md) describes the files. Rates are in %, each with its Wilson 95 % "
@@ -16,16 +17,15 @@ INTRODUCTION = (
     "of the same norm (random).")
 
 
-def write_report(results_dir, models_dir, evaluated, published, note, read_images):
+def write_report(results_dir, models_dir, runs, note, read_images):
     """Write report.md, and its pictures in report/, below `results_dir`.
 
-    models_dir: where the models' JSON files are, for the provenance. evaluated: a list of
-    rows.Evaluated. published: as table.read_published gives it. note: a sentence to print above,
-    or None. read_images: function (what predictions.json says, files) -> uint8 (n, h, w, 3), or
-    None when the images are not at hand. Returns the path of the report.
+    models_dir: where the models' JSON files are, for the provenance. runs: a list of rows.Run.
+    note: a sentence to print above, or None. read_images: function (what predictions.json says,
+    files) -> uint8 (n, h, w, 3), or None when the images are not at hand. Returns the path of the
+    report.
     """
-    folder = os.path.join(results_dir, "report")
-    drawn = set()
+    folder, drawn = os.path.join(results_dir, "report"), set()
 
     def draw(name, alternative, function, *arguments):
         """Draw a picture; the lines that show it."""
@@ -33,33 +33,51 @@ def write_report(results_dir, models_dir, evaluated, published, note, read_image
         drawn.add(name)
         return ["![{}](report/{})".format(alternative, urllib.parse.quote(name)), ""]
 
-    settings = sections.find_settings(evaluated)
-    lines = ["# Report", ""] + (["**{}**".format(note), ""] if note else []) + [INTRODUCTION, ""]
+    settings = find_settings(runs)
+    lines = ["# Report", ""] + ([markdown.bold(note), ""] if note else []) + [INTRODUCTION, ""]
     for title, section in (
-            (TABLE, lambda setting: sections.table(setting, published, draw)),
-            ("Is it real?", sections.reality),
-            ("How many images does it take?", lambda setting: sections.curve(setting, draw)),
-            ("What it looks like", lambda setting: sections.looks(setting, read_images, draw)),
-            ("What it does", lambda setting: sections.classes(setting, draw)),
-            ("The attack one could carry out", sections.files),
-            ("Transfer", sections.transfer),
-            ("Sensitivity", lambda setting: sections.sensitivity(setting, draw))):
+            ("The table", sections.rates), ("Significance", sections.significance),
+            ("Images needed", cost.images),
+            ("Examples", functools.partial(sections.examples, read_images)),
+            ("Predicted classes", sections.predicted_classes),
+            ("Image files", sections.image_files), ("Transfer", sections.transfer),
+            ("Sensitivity", sections.sensitivity)):
         lines += ["## " + title, ""]
         for setting in settings:
             if len(settings) > 1:
                 lines += ["### {}: {}".format(title, setting.title), ""]
-            lines += section(setting) if setting.runs or title == TABLE else ["Not run.", ""]
-    in_table = [run for setting in settings for run in setting.runs.values()]
-    others = [e for e in evaluated if e.info["target"] is None and e not in in_table]
-    targeted = [e for e in evaluated if e.info["target"] is not None]
-    if targeted:
-        lines += ["## Targeted UAPs", ""] + sections.targeted(targeted, read_images, draw)
-    if others:
-        lines += ["## Other UAPs", ""] + sections.others(others)
-    lines += ["## Provenance", ""] + provenance(evaluated, models_dir)
+            lines += section(setting, draw) if setting.runs or section is sections.rates else [
+                "Not run.", ""]
+    for title, found in (("What the attacker needs", cost.needs(runs, draw)),
+                         ("Targeted UAPs", _targeted(runs, read_images, draw)),
+                         ("Other UAPs", _others(runs, settings))):
+        lines += ["## " + title, ""] + found if found else []
+    lines += ["## Provenance", ""] + provenance(runs, models_dir)
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
         if name not in drawn and name.endswith(".png"):  # of an earlier report
             os.remove(os.path.join(folder, name))
     path = os.path.join(results_dir, "report.md")
     write_text(path, "\n".join(lines))
     return path
+
+
+def _targeted(runs, read_images, draw):
+    runs = [run for run in runs if run.info["target"] is not None]
+    lines = table.in_full(runs) + sections.files_table(
+        runs, "UAP", lambda run: run.info["run"]) if runs else []
+    by_model = {}
+    for run in runs:
+        by_model.setdefault((run.info["model"], run.info["test_sha256"]), {})[
+            run.info["run"]] = run
+    for (model, _), its in by_model.items():
+        lines += sections.examples_of(
+            its, "{}, targeted UAPs: the first test image of each class".format(model),
+            "examples-{}-targeted.png".format(model), read_images, draw)
+    return lines
+
+
+def _others(runs, settings):
+    """UAPs in no cell of a table: made elsewhere, for another model, or with other choices."""
+    chosen = [run for setting in settings for run in setting.runs.values()]
+    return table.in_full([run for run in runs
+                          if run.info["target"] is None and run not in chosen])

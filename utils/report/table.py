@@ -1,164 +1,214 @@
-"""From per-image rows to the table: every number here is computed from predictions.csv files."""
+"""One row of numbers for each run: as table.csv, as Markdown, and beside expected rates."""
 
 import collections
 import csv
+import functools
 import io
+import os
 
 import numpy as np
 
 from utils import metrics
-from utils.classifier import ARCHITECTURES
-from utils.datasets import ISIC2018_CLASSES, SOURCES, read_csv
-from utils.rows import CLASS_COLUMNS
+from utils.datasets import read_csv
+from utils.errors import UserError
+from utils.report import markdown
+from utils.report.settings import differences, find_settings, is_cell, source_title
 
-SOURCE_TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012",
-                 "isic2018": "ISIC2018"}
+RATES = ("rate", "rate_8bit", "random", "permuted", "accuracy_clean", "accuracy_uap",
+         "target_share")  # kept as metrics.Rate; in table.csv the value
 COLUMNS = (
-    "cell", "model", "made_for", "source", "attack", "norm", "target", "run", "published", "rate",
-    "low", "high", "rate_8bit", "random", "permuted", "mcnemar_p", "accuracy_clean", "accuracy_uap",
-    "target_share", "test_images", "images", "passes", "norm_bound")
+    "cell", "model", "made_for", "source", "attack", "norm", "norm_ratio", "target", "run", "seed",
+    "published", "differs", "rate", "low", "high", "rate_8bit", "random", "permuted", "mcnemar_p",
+    "accuracy_clean", "accuracy_uap", "dominant", "dominant_share", "target_share", "test_images",
+    "images", "passes", "steps_made", "steps_kept", "norm_bound")
+NOTES = (
+    "Random: a random vector of the UAP's norm. Permuted: the UAP's own values at random places. "
+    "p: McNemar's exact test of UAP against permuted, paired by image. 8 bits: the attacked image "
+    "clipped to 0..255 and rounded. Dominant: the class that is predicted most often under the "
+    "UAP, and its share. Steps kept: of those made. Differs: in what the run is not one of the "
+    "published table, whose rate stands only beside a run that is.")
 
 
-def summarise(rows, info):
-    """All numbers of one run.
+@functools.lru_cache(None)
+def summarise(run):
+    """All numbers of a rows.Run: a dict with COLUMNS, RATES as metrics.Rate or None.
 
-    rows: rows of predictions.csv, as dicts. info: what predictions.json says.
-    Returns a dict with COLUMNS; rates are shares 0..1. For a targeted run `rate`, `rate_8bit`,
-    `random` and `permuted` are success rates on the images not already predicted as the target.
+    For a targeted run rate, rate_8bit, random and permuted are success rates on the images not
+    already predicted as the target.
     """
-    labels = {c: np.array([row[c] for row in rows]) for c in CLASS_COLUMNS}
-    clean = labels["clean"]
-    target = info["target"]
-
-    def hits(column):
-        return (metrics.fooled(clean, labels[column]) if target is None
-                else metrics.reached(clean, labels[column], target))
-
-    rate = metrics.rate(hits("uap"))
+    info, uap, label = run.info, run.predictions["uap"], run.predictions["label"]
+    marks, steps, dominant = differences(run), info["steps"] or {}, most_frequent(uap)
+    rate, target = run.rate(), info["target"]
     return dict(
-        {c: info[c] for c in ("model", "made_for", "source", "attack", "norm", "target", "run",
-                              "images", "passes", "norm_bound")},
-        cell=is_cell(info), published=None,
-        rate=rate.value, low=rate.low, high=rate.high, test_images=len(rows),
-        rate_8bit=metrics.rate(hits("uap_8bit")).value,
-        random=metrics.rate(hits("random")).value,
-        permuted=metrics.rate(hits("permuted")).value,
-        mcnemar_p=metrics.mcnemar_p(hits("uap"), hits("permuted")),
-        accuracy_clean=metrics.accuracy(labels["label"], clean).value,
-        accuracy_uap=metrics.accuracy(labels["label"], labels["uap"]).value,
-        target_share=(None if target is None
-                      else metrics.target_share(labels["uap"], target).value))
+        {name: info[name] for name in COLUMNS if name in info}, cell=is_cell(info),
+        seed=info["identity"].get("seed"), differs="; ".join(marks),
+        published=None if marks else published().get((info["source"], info["model"])),
+        rate=rate, low=rate.low, high=rate.high, rate_8bit=run.rate("uap_8bit"),
+        random=run.rate("random"), permuted=run.rate("permuted"),
+        mcnemar_p=metrics.mcnemar_p(run.hits(), run.hits("permuted")),
+        accuracy_clean=metrics.accuracy(label, run.predictions["clean"]),
+        accuracy_uap=metrics.accuracy(label, uap),
+        dominant=dominant, dominant_share=float(np.mean(uap == dominant)),
+        target_share=None if target is None else metrics.target_share(uap, target),
+        test_images=len(run), steps_made=steps.get("made"), steps_kept=steps.get("kept"))
 
 
-def read_published(path):
-    """The published fooling rates in percent: dict from (source, model) to float. UserError."""
-    return {(row["source"], model): float(row[model])
-            for row in read_csv(path, ("source",) + ARCHITECTURES, "restore it from git")
-            for model in ARCHITECTURES}
+def most_frequent(classes):
+    """The most frequent class name, the first by name of several; None of no image."""
+    names, counts = np.unique(classes, return_counts=True)
+    return names[counts.argmax()] if len(names) else None
 
 
-def arrange(summaries, published):
-    """Give every cell of the study's table a row, those not run too, and the other runs theirs.
+def steps_kept(run):
+    """The share of its steps that a run kept, as text; - where none was made or it is not known."""
+    steps = run.info["steps"] or {}
+    return "{:.1f} %".format(100 * steps["kept"] / steps["made"]) if steps.get("made") else "-"
 
-    Returns a list of dicts with COLUMNS. Cells that were not run have rate None.
+
+def read_rates(path):
+    """Rates in percent from a csv file with a column source, one for each model, perhaps attack.
+
+    Returns an OrderedDict from (source, model, attack) to float; attack is None where the file
+    names none. An empty cell is no rate. Raises UserError.
     """
-    settings = collections.OrderedDict(
-        ((s["attack"], s["norm"]), None) for s in summaries if s["cell"])
-    rows = []
-    for attack, norm in settings or [("deepfool", "inf")]:
-        for source in SOURCES:
-            for model in ARCHITECTURES:
-                found = [s for s in summaries if s["cell"] and
-                         (s["source"], s["model"], s["attack"], s["norm"]) ==
-                         (source, model, attack, norm)]
-                empty = dict.fromkeys(COLUMNS)
-                empty.update(cell=True, source=source, model=model, attack=attack, norm=norm)
-                rows += [dict(s, published=published[source, model]) for s in found or [empty]]
-    return rows + [s for s in summaries if not s["cell"]]
+    rates = collections.OrderedDict()
+    for row in read_csv(path, ("source",), "restore it from git"):
+        source, attack = row.pop("source"), row.pop("attack", None) or None
+        for model, cell in row.items():
+            try:
+                if cell:
+                    rates[source, model, attack] = float(cell)
+            except (TypeError, ValueError):
+                raise UserError("{}: {}, {}: expected a rate in percent, found {!r}".format(
+                    path, source, model, cell))
+    return rates
 
 
-def is_cell(info):
-    """Whether a run is one of the study's table: its classifiers, its classes, its sources.
-
-    info: what predictions.json says.
-    """
-    return (info["target"] is None and info["model"] in ARCHITECTURES
-            and info["made_for"] == info["model"] and info["source"] in SOURCES
-            and tuple(info["class_names"]) == ISIC2018_CLASSES)
+@functools.lru_cache(None)
+def published():
+    """The published fooling rates in percent: dict from (source, model). Raises UserError."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    return {key[:2]: rate for key, rate in read_rates(
+        os.path.join(root, "results", "published.csv")).items()}
 
 
-def to_csv(rows):
-    """table.csv as text."""
+def to_csv(runs):
+    """table.csv as text: every run, and before them the cells of the study's table without one."""
+    rows = [summarise(run) for run in runs]
+    done = {(row["source"], row["model"]) for row in rows if row["cell"]}
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({"cell": True, "model": model, "source": source, "published": rate}
+                     for (source, model), rate in published().items()
+                     if (source, model) not in done)
+    writer.writerows(dict(row, **{name: row[name].value for name in RATES if row[name]})
+                     for row in rows)
     return text.getvalue()
 
 
-def to_markdown(rows, note=None):
+def to_markdown(runs, note=None):
     """table.md as text: the study's table for each attack and norm, then every run in full."""
-    lines = ["# Fooling rates, %", ""]
-    if note:
-        lines += ["**{}**".format(note), ""]
-    grid = [row for row in rows if row["published"] is not None]
-    for attack, norm in collections.OrderedDict(((r["attack"], r["norm"]), None) for r in grid):
-        lines += [
-            "UAPs by {}, L{} norm. Each cell: our rate [Wilson 95 % interval]; published rate."
-            .format({"deepfool": "DeepFool", "fgsm": "FGSM"}[attack], norm), "",
-            "| images the UAP is made from | " + " | ".join(ARCHITECTURES) + " |",
-            "|---" * (1 + len(ARCHITECTURES)) + "|"]
-        for source in SOURCES:
-            cells = []
-            for model in ARCHITECTURES:
-                cells += ["<br>".join(
-                    "{}; published {}".format(_rate_with_interval(row), row["published"])
-                    for row in grid if (row["source"], row["model"], row["attack"], row["norm"]) ==
-                    (source, model, attack, norm))]
-            lines.append("| {} | {} |".format(SOURCE_TITLES[source], " | ".join(cells)))
-        lines.append("")
-    run = [row for row in rows if row["rate"] is not None]
-    for title, chosen in (("Every run", [r for r in run if r["target"] is None]),
-                          ("Targeted runs", [r for r in run if r["target"] is not None])):
-        if chosen:
-            lines += _full_table(title, chosen)
+    lines = ["# Fooling rates, %", ""] + ([markdown.bold(note), ""] if note else [])
+    for setting in find_settings(runs):
+        lines += grid(setting)
+    for title, targeted in (("Every run", False), ("Targeted runs", True)):
+        full = in_full([run for run in runs if (run.info["target"] is not None) == targeted])
+        lines += ["## " + title, ""] + full if full else []
     return "\n".join(lines)
 
 
-def _rate_with_interval(row):
-    if row["rate"] is None:
-        return "not run"
-    return "**{:.1f}** [{:.1f}, {:.1f}]".format(
-        *(100 * row[key] for key in ("rate", "low", "high")))
+def cells(setting):
+    """The 3 x 3 table, and its further models and sources.
+
+    Returns a dict from (source, model) to the list of what stands there: for each run its rate, and
+    what else there is to say; for a cell without runs (None, what there is to say).
+    """
+    found = {}
+    for source in setting.sources:
+        for model in setting.models:
+            runs = [run for run in list(setting.runs.values()) + setting.others
+                    if (run.info["model"], run.info["source"]) == (model, source)]
+            theirs = published().get((source, model))
+            found[source, model] = [_cell(run, setting) for run in runs] or [
+                (None, "not run; published {}".format(theirs) if theirs and setting.published
+                 else "not run")]
+    return found
 
 
-def _full_table(title, rows):
-    targeted = rows[0]["target"] is not None
-    lines = [
-        "## " + title, "",
-        ("UAP: share of the test images not already predicted as the target that are under the UAP."
-         if targeted else
-         "UAP: share of the test images whose predicted class the UAP changes.")
-        + " 8 bit: the same with the attacked image clipped to 0..255 and rounded. Random, "
-        "permuted: the same for a random vector of the UAP's norm, and for the UAP's own values at "
-        "random places. p: exact McNemar test of UAP against permuted. Accuracy: clean, then under "
-        "the UAP.", "",
-        "| model | run | images | passes | bound | test images | UAP | 8 bit | random | permuted | "
-        "p | accuracy |" + (" predicted as target |" if targeted else ""),
-        "|---" * (12 + targeted) + "|"]
-    for row in rows:
-        percent = {key: "-" if row[key] is None else "{:.1f}".format(100 * row[key]) for key in
-                   ("rate_8bit", "random", "permuted", "accuracy_clean", "accuracy_uap",
-                    "target_share")}
-        lines.append(
-            "| {model} | {run} | {images} | {passes} | {bound} | {test_images} | {rate} | "
-            "{p[rate_8bit]} | {p[random]} | {p[permuted]} | {mcnemar} | {p[accuracy_clean]}, "
-            "{p[accuracy_uap]} |".format(
-                rate=_rate_with_interval(row), p=percent,
-                mcnemar="{:.1g}".format(row["mcnemar_p"]),
-                bound="?" if row["norm_bound"] is None else "{:.4g} (L{})".format(
-                    row["norm_bound"], row["norm"]),
-                **{key: "?" if row[key] is None else row[key]
-                   for key in ("model", "run", "images", "passes", "test_images")})
-            + (" {} |".format(percent["target_share"]) if targeted else ""))
-    return lines + [""]
+def _cell(run, setting):
+    row = summarise(run)
+    texts = ([mark for mark in differences(run) if mark not in setting.common]
+             if row["published"] is None else ["published {}".format(row["published"])])
+    return row, "; ".join(texts + [run.info["run"]] * (run in setting.others))
+
+
+def in_common(setting):
+    """In what all runs of a table differ from the published one, as a sentence, or nothing."""
+    return " Not as published: {}.".format("; ".join(setting.common)) if setting.common else ""
+
+
+def grid(setting):
+    """The lines of the study's table for one attack and norm."""
+    def text(row, more):
+        return "; ".join(filter(None, [row and _bold_rate(row["rate"]), more]))
+
+    found = cells(setting)
+    return ["{}. Each cell: our rate [Wilson 95 % interval]; then the published rate, or in what "
+            "the run differs from the published ones.{}".format(setting.title, in_common(setting)),
+            ""] + markdown.table(
+        ["images the UAP is made from"] + setting.models,
+        [[source_title(source)] + ["<br>".join(text(*its) for its in found[source, model])
+                                   for model in setting.models] for source in setting.sources])
+
+
+def _bold_rate(rate):
+    first, _, interval = markdown.percent(rate).partition(" ")
+    return (markdown.bold(first) + " " + interval).strip()
+
+
+def in_full(runs):
+    """Lines: a table with all numbers of each run, all of them targeted or none; [] of no run."""
+    if not runs:
+        return []
+    targeted, body = runs[0].info["target"] is not None, []
+    for run in runs:
+        row = summarise(run)
+        percents = {name: markdown.percent(row[name]) for name in RATES}
+        body.append([
+            row["model"], row["run"], _bold_rate(row["rate"]),
+            "-" if row["published"] is None else row["published"], percents["rate_8bit"],
+            percents["random"], percents["permuted"], markdown.p_value(row["mcnemar_p"]),
+            "{} {:.1f}".format(row["dominant"], 100 * row["dominant_share"]),
+            percents["accuracy_clean"], percents["accuracy_uap"], row["images"], row["passes"],
+            row["norm_bound"] and "{norm_bound:.4g} (L{norm})".format(**row), steps_kept(run),
+            row["test_images"], row["differs"] or "-"] + [percents["target_share"]] * targeted)
+    what = ("share of the test images not already predicted as the target that are under the UAP"
+            if targeted else "share of the test images whose predicted class the UAP changes")
+    return ["UAP: {}. {}".format(what, NOTES), ""] + markdown.table(
+        ["model", "run", "UAP", "published", "8 bits", "random", "permuted", "p", "dominant",
+         "accuracy, clean", "under the UAP", "images", "passes", "bound", "steps kept",
+         "test images", "differs"] + ["predicted as target"] * targeted, body)
+
+
+def compare(runs, expected, tolerance):
+    """Compare fooling rates with expected ones.
+
+    expected: as read_rates returns it; a rate without an attack is that of each attack with which
+    the published table may have been made. tolerance: in points.
+    Returns (how many were compared, lines about those that are further off).
+    """
+    compared, off = 0, []
+    for setting in find_settings([run for run in runs if run.info["norm"] == "inf"]):
+        for (model, source), run in setting.runs.items():
+            theirs = expected.get((source, model, setting.attack), expected.get(
+                (source, model, None)) if setting.published else None)
+            if theirs is None:
+                continue
+            compared += 1
+            ours = 100 * run.rate().value
+            if not abs(ours - theirs) <= tolerance:
+                off.append("{}/{}: {:.1f} %, expected {:.1f} ({})".format(
+                    model, run.info["run"], ours, theirs,
+                    "; ".join(differences(run)) or "settings as published"))
+    return compared, off

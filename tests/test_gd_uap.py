@@ -1,0 +1,195 @@
+"""The attack without images: its gradient, its climbs, and what the script leaves of it."""
+
+import json
+import os
+import sys
+
+import keras
+import keras.backend as K
+import numpy as np
+import pytest
+
+import checkout
+import make_uap
+from test_attack_graph import images, model  # noqa: F401, a fixture
+from test_uap import by_checkpoint
+from utils import backbone, classifier
+from utils.attack import gd_uap
+from utils.attack.graph import Activations
+from utils.attack.norms import norm, random_of_norm
+from utils.attack.state import Climbed, PassDone
+
+SHAPE = (3, 4, 3)
+XI = 0.08
+
+
+def wave(seed):
+    """An objective that climbs to the corner of the box, by a bumpy way: function (v) -> (J, g)."""
+    w, phase = np.random.RandomState(seed).normal(size=(2,) + SHAPE)
+    return lambda v: ((w * v + 0.01 * np.sin(9 * v / XI + phase)).sum(),
+                      w + 0.09 / XI * np.cos(9 * v / XI + phase))
+
+
+def start(p, seed=0):
+    return gd_uap.Climb(random_of_norm(SHAPE, p, XI, seed))
+
+
+def plain_version(gradient, p):
+    """The climbs again, in float64, all iterations kept: (best v, objectives, iterations)."""
+    v, looks, count, share, halve = random_of_norm(SHAPE, p, XI, 0).astype(np.float64), [], 0, 0, 0
+    mean, square, in_climb = np.zeros(SHAPE), np.zeros(SHAPE), 0
+    while len(looks) < 10:
+        v = v / 2 if halve else v
+        objective, g = gradient(v)
+        share, before = np.mean(np.abs(v) > XI * (1 - 1e-7)), share
+        halve = share > 0.5 and share == before
+        if halve or in_climb == 400:
+            looks.append((objective, v.tolist()))
+            in_climb = 0
+            continue
+        count, in_climb = count + 1, in_climb + 1
+        mean, square = 0.9 * mean + 0.1 * g, 0.999 * square + 0.001 * g ** 2
+        v = v + 0.01 * XI * mean / (1 - 0.9 ** count) / (
+            np.sqrt(square / (1 - 0.999 ** count)) + 1e-8)
+        v = np.clip(v, -XI, XI) if p == np.inf else v * min(1, XI / np.sqrt((v ** 2).sum()))
+    return np.array(max(looks)[1]), [objective for objective, _ in looks], count
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("p", [2, np.inf])
+def test_the_climbs_are_those_of_the_plain_version(p, seed):
+    state = start(p)
+    events = list(gd_uap.data_free(state, wave(seed), p, XI))
+    v, objectives, iterations = plain_version(wave(seed), p)
+    np.testing.assert_allclose(state.objectives, objectives, rtol=1e-4)
+    assert abs(state.steps - iterations) <= 0.02 * iterations
+    np.testing.assert_allclose(state.v, v, rtol=0, atol=0.02 * XI)
+    assert [event.number for event in events if isinstance(event, PassDone)] == list(
+        range(1, len(objectives) + 1))
+    assert sum(isinstance(event, Climbed) for event in events) == state.steps
+    assert state.pass_number == len(objectives) and norm(state.v, p) <= XI * (1 + 1e-6)
+
+
+def test_a_straight_climb_ends_in_the_corner_of_the_box():
+    w = np.random.RandomState(0).normal(size=SHAPE)
+    state = start(np.inf)
+    list(gd_uap.data_free(state, lambda v: ((w * v).sum(), w), np.inf, XI))
+    np.testing.assert_allclose(state.v, XI * np.sign(w), rtol=1e-6)
+
+
+def test_the_first_v_of_the_highest_objective_is_kept():
+    heights, state, looked_at = [1, 3, 2, 4, 4, 3, 1, 0, 0, 2], start(2), []
+    for event in gd_uap.data_free(
+            state, lambda v: (heights[len(looked_at)], np.ones(SHAPE)), 2, XI):
+        if isinstance(event, PassDone):
+            looked_at.append(state.v)
+    assert state.objectives == heights
+    np.testing.assert_array_equal(state.v, looked_at[3])
+
+
+@pytest.mark.parametrize("p", [2, np.inf])
+def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(p):
+    whole, kept = start(p), []
+    for event in gd_uap.data_free(whole, wave(1), p, XI):
+        if isinstance(event, PassDone) or whole.steps % 97 == 0:
+            kept.append(by_checkpoint(whole))
+    assert len(kept) > 10
+    for restored in kept:
+        state = restored()
+        list(gd_uap.data_free(state, wave(1), p, XI))
+        assert state.v.tobytes() == whole.v.tobytes()
+        assert (state.steps, state.objectives) == (whole.steps, whole.objectives)
+
+
+def test_the_gradient_is_that_of_finite_differences(model):  # noqa: F811
+    activations, v, h = Activations(model), 0.3 * images(1)[0], 3e-3
+    objective, g = activations.gradient(v)
+    rectified = keras.Model(model.input, model.layers[3].output).predict(v[np.newaxis])
+    assert rectified.min() == 0
+    assert objective == pytest.approx(np.log((rectified.astype(np.float64) ** 2).sum() / 2))
+    for d in images(20, seed=5):
+        d = d / norm(d, 2)
+        slope = (np.float64(activations.gradient(v + h * d)[0])
+                 - activations.gradient(v - h * d)[0]) / (2 * h)
+        assert slope == pytest.approx((g * d).sum(), abs=0.02 * norm(g, 2))
+
+
+@pytest.mark.parametrize("architecture, count", [("VGG16", 13), ("ResNet50", 49),
+                                                 ("InceptionV3", 94)])
+def test_every_convolution_of_the_studys_architectures_counts_where_it_is_rectified(
+        architecture, count):
+    classifier.start_session(0, inference=True)
+    size = classifier.MIN_IMAGE_SIZE[architecture]
+    network = classifier.build_classifier(architecture, size, num_classes=3)
+    v = images(1, size)[0]
+    objective, g = Activations(network).gradient(v)
+    outputs = [layer.output for layer in network.layers if layer.output.op.type == "Relu"]
+    values = K.function([network.input], outputs)([v[np.newaxis]])
+    assert len(values) == count
+    expected = sum(np.log((value.astype(np.float64) ** 2).sum() / 2) for value in values)
+    assert objective == pytest.approx(expected, rel=1e-5)
+    assert g.shape == v.shape and np.isfinite(g).all() and g.any()
+
+
+def test_the_gradient_is_grey_for_a_model_of_grey_images(model):  # noqa: F811
+    v = 0.3 * images(1)[0]
+    _, g = Activations(model, grey=True).gradient(v)
+    np.testing.assert_allclose(g, np.repeat(Activations(model).gradient(v)[1].mean(
+        axis=-1, keepdims=True), 3, -1), rtol=1e-4, atol=1e-6)
+
+
+def make(monkeypatch, folder, *words):
+    monkeypatch.chdir(str(folder))
+    monkeypatch.setattr(sys, "argv", ["make_uap.py"] + list(words))
+    make_uap.main()
+
+
+@pytest.mark.parametrize("size", [32, 224])
+def test_the_bound_without_training_images_is_that_of_natural_images(tmp_path, size):
+    (tmp_path / "weights.h5").write_bytes(b"")
+    norms = backbone.describe("VGG16", str(tmp_path / "weights.h5"), size)[1]["mean_norms"]
+    assert norms["inf"] == 250 and norms["2"] == pytest.approx(5e4 * size / 224)
+
+
+def test_a_backbone_alone_is_enough_and_no_image_is_read(monkeypatch, tmp_path):
+    monkeypatch.setattr(gd_uap, "LONGEST", 2)
+    classifier.start_session(0, inference=True)
+    network = classifier.build_classifier("VGG16", 32, num_classes=3)
+    network.save_weights(str(tmp_path / "weights.h5"))
+    monkeypatch.chdir(str(tmp_path))
+    monkeypatch.setattr(sys, "argv", [
+        "make_uap.py", "--backbone", "VGG16", "--weights", "weights.h5", "--image-size", "32",
+        "--source", "none", "--attack", "gd-uap", "--norm", "2"])
+    make_uap.main()
+    folder = tmp_path / "results" / "backbone-VGG16-32" / "none-gd-uap-l2"
+    run = json.loads((folder / "run.json").read_text())
+    assert run["made_for"] == "backbone-VGG16-32" and run["model"]["architecture"] == "VGG16"
+    assert run["images"]["used"] == 0 and run["source"] == "none" and run["target"] is None
+    bound = 0.04 * 5e4 / 224 * 32 / 128
+    assert run["norm"]["bound"] == pytest.approx(bound)
+    v = np.load(str(folder / "uap.npy"))
+    assert v.shape == (32, 32, 3) and v.dtype == np.float32
+    assert 0.5 * bound < norm(v, 2) <= bound * (1 + 1e-6)
+    assert sorted(run["snapshots"]) == ["pass_{:03d}".format(i) for i in range(1, 11)]
+    assert sorted(os.listdir(str(folder / "snapshots"))) == [
+        name + ".npy" for name in sorted(run["snapshots"])]
+
+
+@pytest.mark.parametrize("words, expected", [
+    (("--attack", "gd-uap", "--source", "ilsvrc2012", "--model-file", "m.h5"), "--source none"),
+    (("--attack", "sgd", "--source", "none", "--model-file", "m.h5"), "--attack gd-uap"),
+    (("--attack", "gd-uap", "--source", "none", "--model-file", "m.h5", "--target", "NV"),
+     "knows none of"),
+    (("--attack", "gd-uap", "--source", "none", "--backbone", "VGG16"), "--image-size"),
+    (("--attack", "gd-uap", "--source", "none", "--model-file", "m.h5", "--weights", "w.h5"),
+     "--backbone"),
+    (("--attack", "sgd", "--source", "ilsvrc2012", "--backbone", "VGG16", "--weights", "w.h5",
+      "--image-size", "32"), "belong together"),
+    (("--attack", "gd-uap", "--source", "none", "--backbone", "VGG16", "--weights", "w.h5",
+      "--image-size", "32"), "w.h5: no such weights file"),
+    (("--attack", "gd-uap", "--source", "none", "--backbone", "InceptionV3", "--weights",
+      "README.md", "--image-size", "32"), "takes 75 or more"),
+])
+def test_arguments_that_do_not_fit_together_are_refused(words, expected):
+    code, _, errors = checkout.script(checkout.ROOT, "make_uap.py", *words)
+    assert code == 2 and expected in errors

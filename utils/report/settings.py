@@ -1,0 +1,133 @@
+"""Which runs stand in one table, and in what a run differs from the published one."""
+
+import collections
+
+from utils.classifier import ARCHITECTURES
+from utils.datasets import ISIC2018_CLASSES, SOURCES
+
+DOMAIN = "isic2018"  # the source of the classifier's own domain; the others are natural images
+SOURCE_TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012",
+                 DOMAIN: "ISIC2018", "none": "no image"}
+ATTACK_TITLES = {"deepfool": "DeepFool", "fgsm": "FGSM", "sgd": "SGD", "gd-uap": "GD-UAP"}
+
+# The published table's settings. Its attack is not stated: DeepFool is this project's, FGSM with
+# this step is that of the study's example command, and a published rate may stand beside either.
+PUBLISHED_ATTACKS = ("deepfool", "fgsm")
+PUBLISHED = {"norm": "inf", "norm_ratio": 0.04, "passes": 1, "step_size": 0.001, "image_size": 299}
+MIN_NATURAL_IMAGES = 10000  # what the study says that natural images must be many times of
+MIN_ISIC_IMAGES = 6000      # its training set holds 7,000
+MIN_TEST_IMAGES = 1000
+
+
+class Setting(collections.namedtuple("Setting", "attack norm runs others models sources common")):
+    """The runs of one attack and norm, which stand in one table.
+
+    runs: OrderedDict from (model, source) to the rows.Run that stands for this cell. others:
+    further runs of the same cells. models, sources: of the table, in order. common: in what all of
+    `runs` differ from the published table.
+    """
+
+    @property
+    def title(self):
+        return "UAPs by {}, L{} norm".format(attack_title(self.attack), self.norm)
+
+    @property
+    def suffix(self):
+        """For the names of pictures."""
+        return "" if (self.attack, self.norm) == ("deepfool", "inf") else "-{}-l{}".format(
+            self.attack, self.norm)
+
+    @property
+    def published(self):
+        """Whether the published table may have been made in this way."""
+        return self.attack in PUBLISHED_ATTACKS and self.norm == PUBLISHED["norm"]
+
+
+
+def source_title(source):
+    return SOURCE_TITLES.get(source, source)
+
+
+def attack_title(attack):
+    return ATTACK_TITLES.get(attack, attack)
+
+
+def is_cell(info):
+    """Whether a run, by its predictions.json, is of the study's classifiers, classes, sources."""
+    return (info["target"] is None and info["made_for"] == info["model"] in ARCHITECTURES
+            and info["source"] in SOURCES and tuple(info["class_names"]) == ISIC2018_CLASSES)
+
+
+def differences(run):
+    """In what a rows.Run differs from the published table: short texts; [] where it does not.
+
+    Its seed and its architecture's name are no difference; what is not known is one.
+    """
+    info, weights = run.info, run.info["weights_from"]
+    identity = dict({"step_size": None, "target_fooling_rate": None}, **info["identity"])
+    few = MIN_ISIC_IMAGES if info["source"] == DOMAIN else MIN_NATURAL_IMAGES
+    differs = (
+        (info["attack"] not in PUBLISHED_ATTACKS, attack_title(info["attack"])),
+        (info["norm"] != PUBLISHED["norm"], "L{} norm".format(info["norm"])),
+        (info["norm_ratio"] != PUBLISHED["norm_ratio"], "ratio {}".format(info["norm_ratio"])),
+        (info["passes"] != PUBLISHED["passes"], "{} passes".format(info["passes"])),
+        (identity["target_fooling_rate"] is not None,
+         "until {} fooled".format(identity["target_fooling_rate"])),
+        (info["attack"] == "fgsm" and identity["step_size"] != PUBLISHED["step_size"],
+         "step {}".format(identity["step_size"])),
+        (info["target"] is not None, "target {}".format(info["target"])),
+        (info["made_for"] != info["model"], "made for {}".format(info["made_for"])),
+        (tuple(info["class_names"]) != ISIC2018_CLASSES, "other classes"),
+        (info["image_size"] != PUBLISHED["image_size"], "{} px".format(info["image_size"])),
+        (weights != "ImageNet by Keras", "weights from a file" if isinstance(weights, dict)
+         else "{} weights".format(weights)),
+        (info["source"] not in SOURCES, "from {}".format(source_title(info["source"]))),
+        (info["source"] != "none" and not (info["images"] or 0) >= few,
+         "{} images".format(info["images"])),
+        (len(run) < MIN_TEST_IMAGES, "{} test images".format(len(run))))
+    return [text.replace("None", "?") for is_different, text in differs if is_different]
+
+
+def strength(run):
+    """A key by which that run comes first which stands for all like it: as published, most images.
+    """
+    return len(differences(run)), -(run.info["images"] or 0), run.info["run"]
+
+
+def in_order(models):
+    """Names of models without repetition: the study's in its order, then the others by name."""
+    return [m for m in ARCHITECTURES if m in models] + sorted(set(models) - set(ARCHITECTURES))
+
+
+def own(runs):
+    """Those runs that are untargeted and on the model that they were made for."""
+    return [run for run in runs
+            if run.info["target"] is None and run.info["made_for"] == run.info["model"]]
+
+
+def find_settings(runs):
+    """The Settings that have runs, DeepFool's L-infinity first; that one alone when none has.
+
+    Targeted UAPs, and those evaluated on another model than their own, belong to none.
+    """
+    found = collections.OrderedDict([(("deepfool", "inf"), [])])
+    for run in own(runs):
+        found.setdefault((run.info["attack"], run.info["norm"]), []).append(run)
+    return [_setting(attack, norm, its) for (attack, norm), its in found.items()
+            if its or not any(found.values())]
+
+
+def _setting(attack, norm, runs):
+    best = {}
+    for run in sorted(runs, key=strength):
+        best.setdefault((run.info["model"], run.info["source"]), run)
+    models = in_order(list(ARCHITECTURES) + [model for model, _ in best])
+    used = {source for _, source in best}
+    no_images = used == {"none"}  # an attack that takes none
+    sources = ([] if no_images else list(SOURCES)) + sorted(used - set(SOURCES))
+    cells = collections.OrderedDict(
+        (key, best[key]) for key in ((m, s) for m in models for s in sources) if key in best)
+    marks = [differences(run) for run in cells.values()]
+    return Setting(
+        attack, norm, cells, [run for run in runs if run not in cells.values()], models, sources,
+        [mark for mark in (marks[0] if marks else ()) if all(mark in its for its in marks)])
