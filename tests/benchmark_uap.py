@@ -9,6 +9,8 @@ interleaved, on the same trained model, images, order and settings:
   UniversalPerturbation(attacker="deepfool") of the Adversarial Robustness Toolbox (ART) on arrays,
   and against the floor of the exact algorithm, which is one forward and six backward passes an
   iteration, each at the cost of one forward pass of the unmodified Keras model,
+- the gradient of a minibatch of --attack sgd against one forward and one backward pass of that
+  model at the same batch size,
 - predictions for evaluation against Keras' model.predict at the same batch size,
 - reading images ahead against one thread of Pillow.
 
@@ -176,8 +178,7 @@ class Ours:
 
     def evaluate(self, pixels, v):
         """As evaluate.py does."""
-        Predictor(self.graph.logits, pixels, self._class_names, BATCH).predict(
-            lambda batch: to_model_input(batch) + v)
+        Predictor(self.graph.logits, pixels, self._class_names, BATCH).predict(v)
 
     def evaluate_plainly(self, pixels, v):
         self._keras.predict(to_model_input(pixels) + v, batch_size=BATCH).argmax(axis=1)
@@ -200,6 +201,8 @@ class Theirs:
             model.compile("sgd", "categorical_crossentropy")  # ART asks for it, and never uses it
             self._art = KerasClassifier(model, use_logits=True)
             self._forward = K.function([model.input], [model.output])
+            self._both_passes = K.function([model.input], [
+                model.output, K.gradients(model.output[:, 0], model.input)[0]])
 
     @contextlib.contextmanager
     def _usual_settings(self):
@@ -214,6 +217,10 @@ class Theirs:
         with self._usual_settings():
             return median(timed(lambda: self._forward([image[np.newaxis]])) for _ in range(5))
 
+    def both_passes_seconds(self, x):
+        with self._usual_settings():
+            return timed(lambda: self._both_passes([x]))
+
 
 def benchmark_model(args, name, size):
     """Measure one model at one image size, and print everything about it."""
@@ -225,6 +232,7 @@ def benchmark_model(args, name, size):
     pixels = np.stack(list(read_ahead(paths, size)))
     images = to_model_input(pixels[:args.num_images])
     p, xi = np.inf, NORM_RATIO * mean_norm(pixels, np.inf) / PIXEL_SCALE
+    minibatch = to_model_input(pixels[:BATCH])
     batches = np.resize(pixels, (2 * BATCH,) + pixels.shape[1:])
     v = xi * np.sign(np.random.RandomState(0).uniform(-1, 1, images.shape[1:])).astype(np.float32)
 
@@ -233,6 +241,9 @@ def benchmark_model(args, name, size):
         our = our_run(ours.graph, paths[:n], p, xi)
         floor = 7 * (before + theirs.forward_seconds(images[0])) / 2
         return (our, theirs.art_run(images[:n], p, xi), floor,
+                timed(lambda: ours.graph.minibatch_gradient_to_leave(minibatch,
+                                                                     [0] * len(minibatch))),
+                theirs.both_passes_seconds(minibatch),
                 timed(lambda: ours.evaluate(batches, v)),
                 timed(lambda: ours.evaluate_plainly(batches, v)),
                 timed(lambda: list(read_ahead(paths, size))),
@@ -241,12 +252,12 @@ def benchmark_model(args, name, size):
     repetition(1)  # the first run of anything prepares it
     print("\n{} at {} x {}".format(name, size, size))
     report(args.num_images, [repetition(args.num_images) for _ in range(args.repetitions)],
-           len(batches), len(paths))
+           len(minibatch), len(batches), len(paths))
 
 
-def report(n, repetitions, evaluated, read):
-    """Print what `repetitions` of n images measured; evaluated, read: numbers of other images."""
-    ours, arts, floors, our_evaluations, plain, our_readings, pillow = zip(*repetitions)
+def report(n, repetitions, minibatch, evaluated, read):
+    """Print what `repetitions` of n images measured; the other arguments: numbers of images."""
+    ours, arts, floors, *others = zip(*repetitions)
     print("{} images a run, {} repetitions; seven forward passes take {:.3f} s".format(
         n, len(repetitions), median(floors)))
     print("{:5s}{:>9s}{:>12s}{:>14s}{:>20s}{:>26s}{:>18s}{:>14s}".format(
@@ -269,12 +280,13 @@ def report(n, repetitions, evaluated, read):
                      for o, a in zip(ours, arts))))
     print("waiting for images: {:.1%} of our loop's time".format(
         median(run.waiting / run.seconds for run in ours)))
-    print("evaluation: {:.1f} images/s, {:.0%} of model.predict's (batch size {})".format(
-        evaluated / median(our_evaluations),
-        median(k / o for o, k in zip(our_evaluations, plain)), BATCH))
-    print("reading: {:.0f} images/s, {:.2f} x one thread of Pillow".format(
-        read / median(our_readings),
-        median(k / o for o, k in zip(our_readings, pillow))), flush=True)
+    for title, number, taken, peer in (
+            ("minibatch gradient", minibatch, others[:2], "a forward and a backward pass's"),
+            ("evaluation", evaluated, others[2:4], "model.predict's"),
+            ("reading", read, others[4:], "one thread of Pillow's")):
+        print("{}: {:.1f} images/s, {:.0%} of {}".format(
+            title, number / median(taken[0]), median(b / a for a, b in zip(*taken)), peer))
+    sys.stdout.flush()
 
 
 def main():

@@ -43,9 +43,9 @@ def test_hours_grow_with_images_and_passes(monkeypatch, capsys, attack, source, 
     assert re.findall(r"[\d.,]+ (?:seconds|hours)", capsys.readouterr().out) == printed
 
 
-@pytest.mark.parametrize("source, lines", [("ilsvrc2012", 3), ("isic2018", 2)])
-@pytest.mark.parametrize("attack", ["deepfool", "fgsm", "sgd"])
-def test_an_estimate_measures_this_machine_and_writes_nothing(trained, source, lines, attack):
+@pytest.mark.parametrize("attack, source, lines", [
+    ("deepfool", "ilsvrc2012", 3), ("fgsm", "isic2018", 2), ("sgd", "ilsvrc2012", 3)])
+def test_an_estimate_measures_this_machine_and_writes_nothing(trained, attack, source, lines):
     def written():
         return sorted(os.path.join(folder, file) for folder, folders, files in os.walk(trained)
                       if "__pycache__" not in folder for file in files + folders)
