@@ -27,7 +27,7 @@ def test_the_demos_settings_are_a_configuration_of_the_snakefile():
 def test_every_option_in_the_snakefile_is_one_of_the_script(script):
     with open(os.path.join(checkout.ROOT, "Snakefile"), encoding="utf-8") as file:
         text = file.read()
-    command = text[text.index(" " + script):].split("\n\n")[0]
+    command = text[text.index('" ' + script):].split("\n\n")[0]
     if script == "make_uap.py":
         command += " ".join("--" + option.replace("_", "-") for option in choices.DEFAULTS)
     options = set(re.findall(r"--[a-z-]+", command))
