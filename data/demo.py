@@ -3,16 +3,19 @@
     python -m data.demo
 
 Pretrains each classifier on generated natural images, fine-tunes it on generated lesions, makes
-UAPs from three sources, evaluates them and prints the table, by the commands of README.md with the
-settings of data/demo.yaml. Its numbers are not those of the study. Everything is below demo/.
+UAPs by DeepFool from three sources and one by SGD, evaluates them and prints the table, by the
+commands of README.md with the settings of data/demo.yaml. Its numbers are not those of the study.
+Everything is below demo/.
 """
 
+import functools
 import os
 import shlex
 import sys
 import tempfile
 
 import yaml
+from tqdm import tqdm
 
 from data.generate import generate
 from utils import arguments
@@ -38,7 +41,7 @@ def run(script, *words):
     Raises UserError.
     """
     words = [script] + [str(word) for word in words]
-    print("\n$ python " + " ".join(map(shlex.quote, words)), flush=True)
+    print("$ python " + " ".join(map(shlex.quote, words)), flush=True)
     with tempfile.TemporaryFile("w+") as output:
         process = os.fork()
         if process == 0:
@@ -53,39 +56,35 @@ def run(script, *words):
         raise UserError("the demo stopped: {} ended with exit code {}".format(script, code))
 
 
-def train(architecture, folders, settings, seed, tiny):
-    """Pretrain a classifier on natural images, and fine-tune it on lesions."""
-    words = ["--model", architecture, "--image-size", settings["image_size"][architecture],
-             "--seed", seed] + folders
-    dataset = settings["pretrain_dataset"]
-    for start, options in ((["--dataset", dataset, "--weights", "none"], "pretrain_options"), (
-            ["--weights", os.path.join(folders[-1], "{}-{}.h5".format(architecture, dataset))],
-            "train_options")):
-        run("train_model.py", *words, *start, *shlex.split(settings[options][architecture]), *tiny)
-
-
 def main():
     args = parse_arguments()
     with open(os.path.join(ROOT, "data", "demo.yaml"), encoding="utf-8") as file:
         settings = yaml.safe_load(file)
     data, models, results = (os.path.join(args.folder, name)
                              for name in ("data", "models", "results"))
+    tiny = ["--epochs", 1, "--limit", 14] if args.tiny else []
     architectures = ARCHITECTURES[:1] if args.tiny else ARCHITECTURES
     generate(data, *((28, 48) if args.tiny else ()), seed=args.seed)
     import_quietly()  # for the forks
+    tqdm.__init__ = functools.partialmethod(tqdm.__init__, leave=False)  # results stay, bars go
+    dataset = settings["pretrain_dataset"]
     for model in architectures:
-        train(model, ["--data-dir", data, "--models-dir", models], settings, args.seed,
-              ["--epochs", "1", "--limit", "14"] if args.tiny else [])
+        train = ["--model", model, "--image-size", settings["image_size"][model], "--seed",
+                 args.seed, "--data-dir", data, "--models-dir", models]
+        run("train_model.py", *train, "--dataset", dataset, "--weights", "none",
+            *shlex.split(settings["pretrain_options"][model]), *tiny)
+        run("train_model.py", *train, "--weights",
+            os.path.join(models, "{}-{}.h5".format(model, dataset)),
+            *shlex.split(settings["train_options"][model]), *tiny)
+    natural, own = settings["natural_images"], settings["isic_images"]
     for model in architectures:
-        runs = [(source, settings[key], []) for source, key in (
-            ("open_images_v5", "natural_images"), ("ilsvrc2012", "natural_images"),
-            ("isic2018", "isic_images"))]
-        runs.append(("ilsvrc2012", settings["sgd_images"], ["--attack", "sgd"]))
-        for source, images, attack in runs:
-            run("make_uap.py", "--model-file", os.path.join(models, model + ".h5"), "--source",
-                source, "--num-images", 4 if args.tiny else images, *attack,
-                "--norm-ratio", settings["norm_ratio"], "--seed", args.seed,
-                "--data-dir", data, "--results-dir", results)
+        for attack, source, images in (
+                ("deepfool", "open_images_v5", natural), ("deepfool", "ilsvrc2012", natural),
+                ("deepfool", "isic2018", own), ("sgd", "ilsvrc2012", settings["sgd_images"])):
+            run("make_uap.py", "--model-file", os.path.join(models, model + ".h5"), "--attack",
+                attack, "--source", source, "--num-images", 4 if args.tiny else images, "--seed",
+                args.seed, "--data-dir", data, "--results-dir", results,
+                "--norm-ratio", settings["norm_ratio"])
     run("evaluate.py", "--data-dir", data, "--models-dir", models, "--results-dir", results,
         *shlex.split(settings["evaluate_options"]))
 

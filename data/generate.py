@@ -2,10 +2,11 @@
 
     python -m data.generate demo/data
 
-They let the demo and the tests run anywhere, offline, in minutes. The lesions look like dermoscopy
-only enough that a classifier can learn the 7 classes; the natural images are crops of the two
-photographs that scikit-learn ships, and textures named after what they remind of: 8 classes, to
-pretrain a classifier on as others are on ImageNet. No result on them says anything about ISIC2018.
+They let the demo and the tests run anywhere, offline, in minutes. The lesions look like
+dermoscopy only enough that a classifier can learn the 7 classes; the natural images are crops of
+the two photographs that scikit-learn ships, and textures, named after what they remind of: 8
+classes, to pretrain a classifier on as others are on ImageNet. No result on them says anything
+about ISIC2018.
 """
 
 import os

@@ -88,9 +88,9 @@ def main():
         beaten, cells = cells_beaten(folder)
         good_accuracy += min(scores.values()) >= 0.7
         good_cells += beaten == cells
-        print("seed {}: test accuracy {}; {} of {} UAPs beat both controls; {} s of processors".format(
-            seed, ", ".join("{} {:.1%}".format(*item) for item in scores.items()), beaten, cells,
-            seconds), flush=True)
+        print("seed {}: test accuracy {}; {} of {} UAPs beat both controls; {} processor seconds"
+              .format(seed, ", ".join("{} {:.1%}".format(*item) for item in scores.items()),
+                      beaten, cells, seconds), flush=True)
     print("70 % or more everywhere: {} of {} seeds; all UAPs beat both controls: {} of {}".format(
         good_accuracy, args.seeds, good_cells, args.seeds))
 
