@@ -81,6 +81,10 @@ def parse_arguments():
             args.estimate or not given <= {"attack", "norm", "norm_ratio", "seed"}):
         parser.error("--attack gd-uap knows none of --num-images, --passes, --target, "
                      "--target-fooling-rate, --step-size, --batch-size, --estimate")
+    unused = {"deepfool": {"step_size", "batch_size"}, "fgsm": {"batch_size"}}.get(args.attack, ())
+    if given & set(unused):
+        parser.error("--attack {} knows no --{}".format(
+            args.attack, " or --".join(sorted(unused)).replace("_", "-")))
     if len({args.backbone is None, args.weights is None, args.image_size is None}) > 1 or (
             args.backbone and args.attack != "gd-uap"):
         parser.error("--backbone, --weights, --image-size and --attack gd-uap belong together")

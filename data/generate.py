@@ -18,6 +18,7 @@ from scipy import ndimage
 from utils import arguments
 from utils.datasets import (ISIC2018_CLASSES, ISIC2018_GROUND_TRUTH, ISIC2018_IMAGES,
                             ISIC2018_LESIONS, SOURCES)
+from utils.errors import run_script
 from utils.files import write_text
 
 # For each class: colour of the lesion, how ragged its border is, how strong its texture is.
@@ -154,7 +155,7 @@ def generate_natural(data_dir, num_images, size, seed):
                        natural_image(random, photographs, NATURAL_CLASSES[k], size))
 
 
-def generate(data_dir, isic_images=800, natural_images=480, size=80, seed=0):
+def generate(data_dir, isic_images=1400, natural_images=480, size=80, seed=0):
     """Write all data sets below `data_dir`; the same arguments give the same files."""
     generate_isic2018(data_dir, isic_images, size, seed)
     generate_natural(data_dir, natural_images, size, seed + 1)
@@ -164,7 +165,7 @@ def main():
     parser = arguments.script_parser(__doc__, "seed")
     add = parser.add_argument
     add("data_dir", metavar="FOLDER")
-    add("--isic-images", type=arguments.count, default=800, help="(default: %(default)s)")
+    add("--isic-images", type=arguments.count, default=1400, help="(default: %(default)s)")
     add("--natural-images", type=arguments.count, default=480,
         help="of each natural data set (default: %(default)s)")
     add("--size", type=arguments.count, default=80, help="in pixels (default: %(default)s)")
@@ -175,4 +176,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
