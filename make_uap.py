@@ -89,9 +89,14 @@ def parse_arguments():
             args.backbone and args.attack != "gd-uap"):
         parser.error("--backbone, --weights, --image-size and --attack gd-uap belong together")
     args.name = args.name or run_name(
-        args.source or os.path.basename(os.path.abspath(args.source_dir)),
+        source_name(args).rstrip("/"),
         **{option: getattr(args, option) for option in DEFAULTS})
     return args
+
+
+def source_name(args):
+    """The source as results name it; a folder's name ends with /, so it is none of the others."""
+    return args.source or os.path.basename(os.path.abspath(args.source_dir)) + "/"
 
 
 # The network to attack. info: what its JSON file says, or as much of a backbone's.
@@ -183,7 +188,7 @@ def finish(args, run, attacked, files, xi, started):
     save_perturbation(uap_path, state.v)
     figures.uap_picture(os.path.join(run.work, "uap.png"), state.v,
                         "UAP for {} from {} images of {}".format(
-                            attacked.name, used, args.source or args.source_dir))
+                            attacked.name, used, source_name(args)))
     write_json(os.path.join(run.work, "run.json"), dict(
         environment(),
         arguments=arguments.as_json(args), identity=run.identity,
@@ -191,7 +196,7 @@ def finish(args, run, attacked, files, xi, started):
                "sha256": info["weights"]["sha256"], "image_size": info["image_size"],
                "scaling": info["scaling"]},
         made_for=attacked.name if args.backbone else None,
-        source=args.source or os.path.join(args.source_dir, ""),
+        source=source_name(args),
         attack=args.attack, target=args.target,
         norm={"p": "{:g}".format(args.norm), "ratio": args.norm_ratio, "bound": xi, "value": size},
         images={"used": used, "broken": len(run.broken), "sha256": run.identity["images_sha256"]},
