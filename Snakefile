@@ -4,6 +4,11 @@
     snakemake --executor slurm --jobs 12 --retries 9 table       on a cluster
     snakemake --configfile data/demo.yaml --cores 2 table        the demo's grid
 
+Snakemake needs a modern Python, and an environment of its own:
+
+    python3 -m venv .snakemake-env && .snakemake-env/bin/pip install snakemake==9.27.1 \\
+        snakemake-executor-plugin-slurm==2.8.0
+
 Add -n to see what would run: only what is missing or out of date does. A job that was interrupted,
 or reached its time limit, is continued by the next try from the script's own checkpoint, which lies
 beside the outputs and is not one of them.
@@ -14,8 +19,8 @@ them with --config or a file:
     snakemake --config data_dir=/data natural_images=10000 norm=2 image_size=128 --cores 2 table
 
 attack, norm, norm_ratio, passes and seed can be lists, '[deepfool,sgd,gd-uap]': every combination is
-a run of its own. image_size and the options can be given for each model. With pretrain_dataset, each
-model is first trained on that data set from random weights.
+a run of its own. image_size, pretrain_options and train_options can be given for each model. With
+pretrain_dataset, each model is first trained on that data set from random weights.
 """
 
 import itertools
