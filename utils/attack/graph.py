@@ -8,10 +8,10 @@ DeepFool's linear step explodes. A gradient function's name says what it is for:
     FGSM, along the loss              loss_gradient_to_leave         loss_gradient_to_reach
     SGD, along a mean clipped loss    minibatch_gradient_to_leave    minibatch_gradient_to_reach
 
-Each is one run of the TensorFlow graph. Those of SGD take a minibatch and its labels; the others take
-one image x, float32 (h, w, 3), model-input units, and return (f, gradient): the logits, float32 (K,),
-and a float32 array, or None where the image is there already; the backward part of the graph is then
-not executed.
+Each is one run of the TensorFlow graph. Those of SGD take a minibatch and its labels; the others
+take one image x, float32 (h, w, 3), model-input units, and return (f, gradient): the logits,
+float32 (K,), and a float32 array, or None where the image is there already; the backward part of
+the graph is then not executed.
 """
 
 import keras.backend as K
