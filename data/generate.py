@@ -33,14 +33,15 @@ APPEARANCE = {
 }
 SKIN = (225, 180, 155)
 
-# For each class of textures: its pattern, and the two colours that it mixes.
+# For each class of textures: its pattern, and the two colours that it mixes; muted, as photographs
+# are: DeepFool's steps on images in glaring colours are long, and seldom of use for lesions.
 TEXTURES = {
-    "sky": ("clouds", (70, 120, 200), (225, 230, 245)),
-    "forest": ("clouds", (20, 45, 20), (100, 150, 60)),
-    "dunes": ("stripes", (170, 115, 60), (245, 215, 160)),
-    "bricks": ("checks", (95, 35, 30), (195, 105, 85)),
-    "ripples": ("rings", (10, 70, 90), (110, 180, 190)),
-    "berries": ("dots", (60, 70, 40), (200, 30, 90)),
+    "sky": ("clouds", (95, 118, 155), (175, 174, 178)),
+    "forest": ("clouds", (70, 80, 60), (112, 136, 80)),
+    "dunes": ("stripes", (148, 116, 80), (186, 168, 132)),
+    "bricks": ("checks", (110, 74, 65), (162, 110, 94)),
+    "ripples": ("rings", (65, 94, 98), (116, 150, 150)),
+    "berries": ("dots", (92, 94, 70), (164, 72, 98)),
 }
 NATURAL_CLASSES = ("building", "flower") + tuple(TEXTURES)
 PRETRAINING = "natural"  # the data set of images in these classes, a folder for each
@@ -105,7 +106,7 @@ def natural_image(random, photographs, name, size):
             crop = crop[:, ::-1]
         return np.asarray(Image.fromarray(crop).resize((size, size), Image.BILINEAR))
     pattern, *colours = TEXTURES[name]
-    one, other = (np.array(colour) + random.normal(0, 20, 3) for colour in colours)
+    one, other = (np.array(colour) + random.normal(0, 12, 3) for colour in colours)
     mix = 1 / (1 + np.exp(-3 * field(random, pattern, size)))[..., np.newaxis]
     return np.clip(other * mix + one * (1 - mix), 0, 255).astype(np.uint8)
 
