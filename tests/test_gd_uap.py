@@ -138,6 +138,15 @@ def test_every_convolution_of_the_studys_architectures_counts_where_it_is_rectif
     assert g.shape == v.shape and np.isfinite(g).all() and g.any()
 
 
+def test_a_layer_that_is_silent_leaves_the_gradient_of_the_others(model):  # noqa: F811
+    v = images(1)[0]
+    first = next(layer for layer in model.layers if layer.get_weights())
+    kernel, *rest = first.get_weights()
+    first.set_weights([kernel * 0] + [0 * each - 1 for each in rest])
+    objective, g = Activations(model).gradient(v)
+    assert np.isfinite(objective) and np.isfinite(g).all()
+
+
 def test_the_gradient_is_grey_for_a_model_of_grey_images(model):  # noqa: F811
     v = 0.3 * images(1)[0]
     _, g = Activations(model, grey=True).gradient(v)

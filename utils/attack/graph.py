@@ -22,6 +22,7 @@ from keras import activations
 from utils.attack.fast_gradients import FastGradients
 
 BETA = 10.0  # of the clipped loss of a minibatch
+SILENT = 1e-12  # energy of a layer's activations, beside which any other is far larger
 
 
 class AttackGraph:
@@ -144,7 +145,8 @@ class Activations:
         self._session, self._x = K.get_session(), model.input
         rectified = [layer.output for layer in model.layers
                      if getattr(layer, "activation", None) is activations.relu]
-        objective = tf.add_n([tf.log(tf.nn.l2_loss(each)) for each in rectified])
+        # A layer that is silent under v alone has no gradient; without SILENT it would make it NaN.
+        objective = tf.add_n([tf.log(tf.nn.l2_loss(each) + SILENT) for each in rectified])
         self._outputs = objective, grey_part(tf.gradients(objective, self._x)[0][0], grey)
 
     def gradient(self, v):
