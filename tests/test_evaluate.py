@@ -53,7 +53,8 @@ def write_run(args, model, run, size=8, seed=0, **changes):
         "model": {"name": model, "sha256": sha256_of_file(h5) if os.path.exists(h5) else "f" * 64,
                   "architecture": "VGG16", "image_size": size, "scaling": SCALING},
         "uap": {"sha256": sha256_of_file(os.path.join(folder, "uap.npy"))}, "source": "ilsvrc2012",
-        "attack": "deepfool", "norm": {"p": "inf", "ratio": 0.04, "bound": 0.1}, "target": None,
+        "made_for": None, "attack": "deepfool", "target": None,
+        "norm": {"p": "inf", "ratio": 0.04, "bound": 0.1},
         "images": {"used": 20}, "passes": 2, "identity": {"seed": seed}, "seconds": 4.0,
         "steps": {"made": 4, "kept": 1}, "snapshots": {
             name: {"images": n, "seconds": n / 10} for name, n in shown.items()}}, **changes))
