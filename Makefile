@@ -16,5 +16,9 @@ test-snakefile:  ## the Snakefile, by a Snakemake in an environment of its own (
 		snakemake==9.27.1 snakemake-executor-plugin-slurm==2.8.0 numpy pytest
 	.snakemake-env/bin/python -m pytest tests/snakefile.py
 
-benchmark:  ## the UAP loop against the Adversarial Robustness Toolbox, on the demo's models
-	ENVIRONMENT=benchmark sh utils/environment.sh python tests/benchmark_uap.py
+.venv-art: tests/requirements-benchmark.txt
+	sh utils/environment.sh python -m pip install --quiet --disable-pip-version-check \
+		--upgrade --no-deps --target $@ --requirement $<
+
+benchmark: .venv-art  ## the UAP loop against the Adversarial Robustness Toolbox, on the demo's models
+	PYTHONPATH=.venv-art sh utils/environment.sh python tests/benchmark_uap.py

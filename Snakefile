@@ -4,17 +4,32 @@
     snakemake --executor slurm --jobs 12 --retries 9 table       on a cluster
     snakemake --configfile data/demo.yaml --cores 2 table        the demo's grid
 
+Snakemake needs a modern Python, and an environment of its own:
+
+    python3 -m venv .snakemake-env && .snakemake-env/bin/pip install snakemake==9.27.1 \\
+        snakemake-executor-plugin-slurm==2.8.0
+
 Add -n to see what would run: only what is missing or out of date does. A job that was interrupted,
 or reached its time limit, is continued by the next try from the script's own checkpoint, which lies
 beside the outputs and is not one of them.
 
-The defaults are those of the scripts, and the study's. Change them with --config or a file:
+The defaults are those of the scripts, and 100,000 natural images as in the follow-up's code. Change
+them with --config or a file:
 
     snakemake --config data_dir=/data natural_images=10000 norm=2 image_size=128 --cores 2 table
 
-attack and norm can be lists, '[deepfool,sgd,gd-uap]'; gd-uap needs no source. image_size and
-train_options can be given for each model.
+attack, norm, norm_ratio, passes and seed can be lists, '[deepfool,sgd,gd-uap]': every combination is
+a run of its own. image_size, pretrain_options and train_options can be given for each model. With
+pretrain_dataset, each model is first trained on that data set from random weights.
 """
+
+import itertools
+import re
+import sys
+
+sys.path.insert(0, workflow.basedir)
+
+from utils.choices import DEFAULTS, run_name
 
 CONFIG = {
     "data_dir": "data", "models_dir": "models", "results_dir": "results",
@@ -22,11 +37,12 @@ CONFIG = {
     "natural_sources": ["open_images_v5", "ilsvrc2012"],
     "natural_images": 100000,  # drawn from each natural source
     "isic_images": None,       # None: the model's whole training set
-    "attack": "deepfool",
-    "norm": "inf",
+    "sgd_images": None,        # drawn from each natural source for sgd; None: natural_images
+    "attack": "deepfool", "norm": "inf", "norm_ratio": 0.04, "passes": 1, "seed": 0,
     "image_size": 299,
+    "pretrain_dataset": None,
     # anything else that the scripts take, such as "--epochs 5 --weights none"
-    "train_options": "", "uap_options": "", "evaluate_options": "",
+    "pretrain_options": "", "train_options": "", "uap_options": "", "evaluate_options": "",
 }
 
 unknown = set(config) - set(CONFIG)
@@ -43,25 +59,25 @@ def as_list(value):
     return value if isinstance(value, list) else [value]
 
 
-def run_name(source, attack, norm):
-    """The folder that make_uap.py chooses."""
-    return "-".join([source] + ([attack] if attack != "deepfool" else [])
-                    + (["l{}".format(norm)] if str(norm) != "inf" else []))
+def find_runs():
+    """The options of each run, by the folder that make_uap.py chooses."""
+    swept, runs = ("attack", "norm", "norm_ratio", "passes", "seed"), {}
+    for values in itertools.product(*(as_list(CONFIG[option]) for option in swept)):
+        choices = dict(zip(swept, values))
+        choices["norm"] = float(choices["norm"])  # of --config, text
+        without_images = choices["attack"] == "gd-uap"
+        for source in ["none"] if without_images else CONFIG["natural_sources"] + ["isic2018"]:
+            key = ("isic_images" if source == "isic2018" else "sgd_images"
+                   if choices["attack"] == "sgd" and CONFIG["sgd_images"] else "natural_images")
+            choices["num_images"] = None if without_images else CONFIG[key]
+            runs[run_name(source, **choices)] = " ".join(["--source " + source] + [
+                "--{} {}".format(option.replace("_", "-"), "{:g}".format(value)
+                                 if isinstance(value, float) else value)
+                for option, value in choices.items() if value != DEFAULTS[option]])
+    return runs
 
 
-RUNS = {run_name(source, attack, norm): (source, attack, norm)
-        for attack in as_list(CONFIG["attack"]) for norm in as_list(CONFIG["norm"])
-        for source in (["none"] if attack == "gd-uap"
-                       else CONFIG["natural_sources"] + ["isic2018"])}
-
-
-def uap_options(wildcards):
-    source, attack, norm = RUNS[wildcards.run]
-    images = CONFIG["isic_images" if source == "isic2018" else "natural_images"]
-    return "--source {} --attack {} --norm {}{} {}".format(
-        source, attack, norm,
-        "" if images is None or source == "none" else " --num-images {}".format(images),
-        CONFIG["uap_options"])
+RUNS = find_runs()
 
 
 def for_model(key):
@@ -72,7 +88,7 @@ def for_model(key):
 
 wildcard_constraints:
     model="|".join(CONFIG["models"]),
-    run="|".join(RUNS),
+    run="|".join(map(re.escape, RUNS)),
 
 
 CELLS = expand(RESULTS + "/{model}/{run}/{file}", model=CONFIG["models"], run=RUNS,
@@ -110,26 +126,46 @@ rule uap:
     output:
         RESULTS + "/{model}/{run}/uap.npy",
         RESULTS + "/{model}/{run}/run.json",
-    params: uap_options
+    params: options=lambda wildcards: RUNS[wildcards.run]
     threads: 8
     resources: mem_mb=12000, runtime=4320
     shell:
         PYTHON + " make_uap.py --model-file {input[0]:q} --data-dir {DATA:q}"
-        " --results-dir {RESULTS:q} {params}"
+        " --results-dir {RESULTS:q} {params.options} {CONFIG[uap_options]}"
+
+
+PRETRAINED = MODELS + "/{{model}}-{}.h5".format(CONFIG["pretrain_dataset"])
 
 
 rule train:
     """One classifier."""
     input:
+        weights=[PRETRAINED] if CONFIG["pretrain_dataset"] else [],
         environment=ancient(".venv/pins"),
     output:
         MODELS + "/{model}.h5",
         MODELS + "/{model}.json",
-    params: size=for_model("image_size"), options=for_model("train_options")
+    params: size=for_model("image_size"), options=for_model("train_options"),
+        weights=lambda wildcards, input: "--weights" if input.weights else ""
     threads: 8
     resources: mem_mb=24000, runtime=4320
     shell:
         PYTHON + " train_model.py --model {wildcards.model} --image-size {params.size}"
+        " --data-dir {DATA:q} --models-dir {MODELS:q} {params.weights} {input.weights:q}"
+        " {params.options}"
+
+
+rule pretrain:
+    """One network, on another data set, from random weights."""
+    input:
+        environment=ancient(".venv/pins"),
+    output: PRETRAINED
+    params: size=for_model("image_size"), options=for_model("pretrain_options")
+    threads: 8
+    resources: mem_mb=24000, runtime=4320
+    shell:
+        PYTHON + " train_model.py --model {wildcards.model} --image-size {params.size}"
+        " --dataset {CONFIG[pretrain_dataset]} --weights none"
         " --data-dir {DATA:q} --models-dir {MODELS:q} {params.options}"
 
 

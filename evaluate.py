@@ -228,6 +228,7 @@ def same_run_elsewhere(model, uap, attacked):
 
 def predict(args, model, files):
     """Write the rows of one model, which is loaded once, whole file by whole file."""
+    device.choose(args.device)  # before Keras is imported, whose banner it keeps away
     from tqdm import tqdm
 
     from utils import prediction
@@ -235,7 +236,6 @@ def predict(args, model, files):
     from utils.images import read_images
     from utils.provenance import environment, now
 
-    device.choose(args.device)
     classifier.start_session(args.seed, inference=True)
     graph = AttackGraph(classifier.load_classifier(model.file, model.info))
     image_folder = os.path.join(args.data_dir, model.info["image_folder"])

@@ -61,6 +61,8 @@ def add_options(add, add_attacked, add_source):
     add("--step-size", type=arguments.positive,
         help="model-input units: of fgsm, in every pixel (default: 0.001); of sgd, in the norm "
              "(default: falling, a share of xi)")
+    add("--estimate", action="store_true",
+        help="write nothing: measure a few images, and print the hours that this run will take")
     add("--max-broken-share", type=arguments.share, default=0.01,
         help="stop when more than this share of the images cannot be read (default: %(default)s)")
 
@@ -75,16 +77,26 @@ def parse_arguments():
     if (args.attack == "gd-uap") != (args.source == "none"):
         parser.error("--attack gd-uap and --source none belong together")
     given = {option for option, default in DEFAULTS.items() if getattr(args, option) != default}
-    if args.attack == "gd-uap" and not given <= {"attack", "norm", "norm_ratio", "seed"}:
+    if args.attack == "gd-uap" and (
+            args.estimate or not given <= {"attack", "norm", "norm_ratio", "seed"}):
         parser.error("--attack gd-uap knows none of --num-images, --passes, --target, "
-                     "--target-fooling-rate, --step-size, --batch-size")
+                     "--target-fooling-rate, --step-size, --batch-size, --estimate")
+    unused = {"deepfool": {"step_size", "batch_size"}, "fgsm": {"batch_size"}}.get(args.attack, ())
+    if given & set(unused):
+        parser.error("--attack {} knows no --{}".format(
+            args.attack, " or --".join(sorted(unused)).replace("_", "-")))
     if len({args.backbone is None, args.weights is None, args.image_size is None}) > 1 or (
             args.backbone and args.attack != "gd-uap"):
         parser.error("--backbone, --weights, --image-size and --attack gd-uap belong together")
     args.name = args.name or run_name(
-        args.source or os.path.basename(os.path.abspath(args.source_dir)),
+        source_name(args).rstrip("/"),
         **{option: getattr(args, option) for option in DEFAULTS})
     return args
+
+
+def source_name(args):
+    """The source as results name it; a folder's name ends with /, so it is none of the others."""
+    return args.source or os.path.basename(os.path.abspath(args.source_dir)) + "/"
 
 
 # The network to attack. info: what its JSON file says, or as much of a backbone's.
@@ -109,6 +121,16 @@ def target_class(args, info):
         raise UserError("--target {}: {} knows the classes {}".format(
             args.target, args.model_file, " ".join(info["class_names"])))
     return info["class_names"].index(args.target)
+
+
+def load_loop(args, attacked, target, folder, files, xi):
+    """Load the network; the function (run) -> events of the attack's loop from run.state on."""
+    device.choose(args.device)
+    classifier.start_session(args.seed, inference=True)
+    network, info = attacked.load(attacked.file, attacked.info), attacked.info
+    return lambda run: chosen_loop(
+        args, network, info["grey"], run.state,
+        image_reader(args, folder, files, info["image_size"], run), xi, target)
 
 
 def follow(events, args, run, bar):
@@ -166,7 +188,7 @@ def finish(args, run, attacked, files, xi, started):
     save_perturbation(uap_path, state.v)
     figures.uap_picture(os.path.join(run.work, "uap.png"), state.v,
                         "UAP for {} from {} images of {}".format(
-                            attacked.name, used, args.source or args.source_dir))
+                            attacked.name, used, source_name(args)))
     write_json(os.path.join(run.work, "run.json"), dict(
         environment(),
         arguments=arguments.as_json(args), identity=run.identity,
@@ -174,7 +196,7 @@ def finish(args, run, attacked, files, xi, started):
                "sha256": info["weights"]["sha256"], "image_size": info["image_size"],
                "scaling": info["scaling"]},
         made_for=attacked.name if args.backbone else None,
-        source=args.source or os.path.join(args.source_dir, ""),
+        source=source_name(args),
         attack=args.attack, target=args.target,
         norm={"p": "{:g}".format(args.norm), "ratio": args.norm_ratio, "bound": xi, "value": size},
         images={"used": used, "broken": len(run.broken), "sha256": run.identity["images_sha256"]},
@@ -196,6 +218,12 @@ def main():
     info = attacked.info
     target = target_class(args, info)
     folder, files = draw_images(args, info)
+    xi = args.norm_ratio * info["mean_norms"]["{:g}".format(args.norm)] / PIXEL_SCALE
+    if args.estimate:
+        from utils.estimate import print_estimate
+
+        print_estimate(args, info, len(files), load_loop(args, attacked, target, folder, files, xi))
+        return
 
     from utils.checkpoint import is_finished
     from utils.files import hold_for_writing, require_space, sha256_of_lines
@@ -213,12 +241,9 @@ def main():
     hold_for_writing(os.path.dirname(where), os.path.basename(where))
     require_space(args.results_dir, disk_space(len(files), args.passes, shape[0]))
 
-    device.choose(args.device)
     from tqdm import tqdm
 
-    classifier.start_session(args.seed, inference=True)
-    network = attacked.load(attacked.file, info)
-    xi = args.norm_ratio * info["mean_norms"]["{:g}".format(args.norm)] / PIXEL_SCALE
+    loop = load_loop(args, attacked, target, folder, files, xi)
     run = UapRun(where, identity, files, info["class_names"],
                  new_state(args, shape, len(files), xi, info["grey"]), args.norm, args.restart)
     if run.resumed:
@@ -226,9 +251,7 @@ def main():
             run.state.visits, len(files) * args.passes, run.state.steps))
     with tqdm(total=len(files) * args.passes or None, initial=run.state.visits, unit="image",
               desc="{} {}".format(attacked.name, args.name)) as bar:
-        follow(chosen_loop(args, network, info["grey"], run.state,
-                           image_reader(args, folder, files, shape[0], run), xi, target),
-               args, run, bar)
+        follow(loop(run), args, run, bar)
     finish(args, run, attacked, files, xi, started)
 
 

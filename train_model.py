@@ -35,7 +35,8 @@ HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accu
 def add_options(add):
     add("--model", required=True, choices=classifier.ARCHITECTURES, help="architecture")
     add("--name", type=arguments.folder_name,
-        help="name of the model's files (default: the architecture)")
+        help="name of the model's files (default: the architecture; of another --dataset, "
+             "architecture-dataset)")
     add("--dataset", default="isic2018", metavar="NAME", type=arguments.folder_name,
         help="isic2018, or a folder below --data-dir with a folder of images for each class, or "
              "with images and labels.csv of rows file,label (default: %(default)s)")

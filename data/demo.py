@@ -84,7 +84,7 @@ def main():
             run("make_uap.py", "--model-file", os.path.join(models, model + ".h5"), "--attack",
                 attack, "--source", source, "--num-images", 4 if args.tiny else images, "--seed",
                 args.seed, "--data-dir", data, "--results-dir", results,
-                *shlex.split(settings["uap_options"]))
+                "--norm-ratio", settings["norm_ratio"])
     run("evaluate.py", "--data-dir", data, "--models-dir", models, "--results-dir", results,
         *shlex.split(settings["evaluate_options"]))
 

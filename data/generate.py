@@ -18,6 +18,7 @@ from scipy import ndimage
 from utils import arguments
 from utils.datasets import (ISIC2018_CLASSES, ISIC2018_GROUND_TRUTH, ISIC2018_IMAGES,
                             ISIC2018_LESIONS, SOURCES)
+from utils.errors import run_script
 from utils.files import write_text
 
 # For each class: colour of the lesion, how ragged its border is, how strong its texture is.
@@ -189,4 +190,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -14,10 +14,12 @@ import pytest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
-SOURCES = ("open_images_v5", "ilsvrc2012", "isic2018")
+RUNS = ("open_images_v5-images-100000", "ilsvrc2012-images-100000", "isic2018")
 
 FAKE_PYTHON = """#!{python}
 import os, sys
+sys.path.insert(0, os.getcwd())
+from utils.choices import DEFAULTS, run_name
 
 def option(name):
     return sys.argv[sys.argv.index(name) + 1]
@@ -35,11 +37,13 @@ if os.path.exists("interrupt") and open("interrupt").read() in words:
     sys.exit(130)
 if words.startswith("train_model.py"):
     stem = os.path.join(option("--models-dir"), option("--model"))
+    stem += "-" + option("--dataset") if "--dataset" in sys.argv else ""
     touch(stem + ".h5", stem + ".json")
 elif words.startswith("make_uap.py"):
-    run = option("--source")
-    run += "" if option("--attack") == "deepfool" else "-" + option("--attack")
-    run += "" if option("--norm") == "inf" else "-l" + option("--norm")
+    types = dict(norm=float, norm_ratio=float, num_images=int, passes=int, seed=int)
+    run = run_name(option("--source"), **{{
+        each: types.get(each, str)(option("--" + each.replace("_", "-")))
+        for each in DEFAULTS if "--" + each.replace("_", "-") in sys.argv}})
     model = os.path.splitext(os.path.basename(option("--model-file")))[0]
     folder = os.path.join(option("--results-dir"), model, run)
     touch(os.path.join(folder, "uap.npy"), os.path.join(folder, "run.json"))
@@ -52,7 +56,7 @@ elif words.startswith("evaluate.py"):
 @pytest.fixture
 def project(tmp_path):
     for name in ("Snakefile", "requirements.txt", "tests/requirements.txt", "data/demo.yaml",
-                 "utils/environment.sh"):
+                 "utils/environment.sh", "utils/__init__.py", "utils/choices.py"):
         os.makedirs(str(tmp_path / os.path.dirname(name)), exist_ok=True)
         shutil.copy(os.path.join(ROOT, name), str(tmp_path / name))
     python = tmp_path / ".venv" / "bin" / "python"
@@ -105,22 +109,23 @@ def test_the_grid_trains_three_models_makes_nine_uaps_and_evaluates_once(project
 
 def test_a_dry_run_lists_exactly_what_is_missing(project):
     everything = {"models/" + m for m in MODELS} | {
-        "results/{}/{}".format(m, s) for m in MODELS for s in SOURCES}
+        "results/{}/{}".format(m, s) for m in MODELS for s in RUNS}
     assert planned(project, "--cores", "1") == everything
     assert snakemake(project, "--cores", "2", "table")[0] == 0
-    missing = {"results/VGG16/isic2018", "results/ResNet50/ilsvrc2012"}
+    missing = {"results/VGG16/isic2018", "results/ResNet50/ilsvrc2012-images-100000"}
     for folder in missing:
         shutil.rmtree(str(project / folder))
     assert planned(project, "--cores", "1") == missing
     assert planned(project, "--cores", "1", "--config", "attack=[deepfool,fgsm]", "--") == (
-        missing | {"results/{}/{}-fgsm".format(m, s) for m in MODELS for s in SOURCES})
+        missing | {"results/{}/{}".format(m, s.replace("isic2018", "isic2018-fgsm").replace(
+            "-images", "-fgsm-images")) for m in MODELS for s in RUNS})
 
 
 def test_a_model_that_was_trained_again_makes_its_uaps_out_of_date(project):
     assert snakemake(project, "--cores", "2", "table")[0] == 0
     os.remove(str(project / "models" / "ResNet50.h5"))
     assert planned(project, "--cores", "1") == {"models/ResNet50"} | {
-        "results/ResNet50/" + s for s in SOURCES}
+        "results/ResNet50/" + s for s in RUNS}
 
 
 def test_an_interrupted_grid_continues_and_its_checkpoint_is_kept(project):
@@ -150,16 +155,17 @@ def test_the_configuration_reaches_the_scripts(project):
     assert snakemake(project, "--cores", "2", "--configfile", "data/demo.yaml", "--config",
                      "natural_images=7", "norm=2", "data_dir=my data", "--", "table")[0] == 0
     found = commands(project)
-    assert sum("--num-images 7 " in command for command in found) == 6
+    assert sum("--num-images 7" in command for command in found) == 6
     assert sum("--source isic2018" in command and "--num-images 40" in command
                for command in found) == 3
     assert all("--norm 2" in command for command in found if command.startswith("make_uap"))
     assert all("--data-dir my data" in command for command in found)
-    (resnet,) = [c for c in found if "--model ResNet50" in c]
-    assert "--image-size 48" in resnet and "--learning-rate 0.003" in resnet
-    (inception,) = [c for c in found if "--model InceptionV3" in c]
-    assert "--learning-rate 0.0015" in inception
-    assert (project / "demo" / "results" / "ResNet50" / "ilsvrc2012-l2" / "uap.npy").exists()
+    pretrained, tuned = [c for c in found if "--model ResNet50" in c]
+    assert "--dataset natural --weights none" in pretrained
+    assert "--weights demo/models/ResNet50-natural.h5" in tuned
+    assert "--image-size 48" in tuned and "--learning-rate" in tuned
+    assert (project / "demo" / "results" / "ResNet50" / "ilsvrc2012-l2-ratio-0.1-images-7"
+            / "uap.npy").exists()
 
 
 def test_a_misspelt_configuration_is_an_error(project):

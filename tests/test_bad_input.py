@@ -11,7 +11,8 @@ import pytest
 
 import checkout
 
-TRAIN = ("train_model.py", "--model", "VGG16", "--weights", "none", "--image-size", "32")
+TRAIN = ("train_model.py", "--model", "VGG16", "--name", "new", "--weights", "none",
+         "--image-size", "32")
 UAP = ("make_uap.py", "--model-file", "models/VGG16.h5")
 ILSVRC = UAP + ("--source", "ilsvrc2012")
 
@@ -160,17 +161,18 @@ CASES = {
     "weights that are text": (TRAIN + ("--weights", "README.md"), None, "README.md not an h5 file"),
     "empty weights": (TRAIN + ("--weights", "w.h5"), lambda: write("w.h5", ""),
                       "w.h5 not an h5 file"),
-    "a damaged checkpoint": (TRAIN, lambda: write("models/VGG16/checkpoint.npz", "PK"),
+    "a damaged checkpoint": (TRAIN, lambda: write("models/new/checkpoint.npz", "PK"),
                              "checkpoint.npz --restart"),
     "a checkpoint of another training": (TRAIN, lambda: save_checkpoint(
-        "models/VGG16/checkpoint.npz", seed=5), "checkpoint.npz seed 5 --restart"),
+        "models/new/checkpoint.npz", seed=5), "checkpoint.npz seed 5 --restart"),
     "no lesion groupings": (TRAIN + ("--split", "lesion"), lambda: os.remove(
         "data/isic2018/ISIC2018_Task3_Training_LesionGroupings.csv"), "LesionGroupings.csv"),
     "missing weights": (TRAIN + ("--weights", "w.h5"), None, "w.h5 no such file"),
     "truncated weights": (TRAIN + ("--weights", "w.h5"), lambda: (
         shutil.copy("models/VGG16.h5", "w.h5"), truncate("w.h5")), "w.h5 not an h5 file"),
     "weights of another architecture": (
-        TRAIN + ("--weights", "dense.h5"), save_another_model, "not those of VGG16"),
+        TRAIN + ("--weights", "dense.h5"), save_another_model,
+        "not the weights of VGG16 dense_1 (5, 7)"),
     "no source": (UAP, None, "--source"),
     "two sources": (ILSVRC + ("--source-dir", "data"), None, "not allowed"),
     "unknown source": (UAP + ("--source", "cifar10"), None, "ilsvrc2012"),
@@ -204,7 +206,7 @@ CASES = {
     "description of other weights": (
         ILSVRC, lambda: replace("models/VGG16-other.h5", "models/VGG16.h5"), "SHA-256"),
     "description without image size": (ILSVRC, lambda: write("models/VGG16.json", "{}"),
-                                       "lacks architecture"),
+                                       "architecture required"),
     "description of another scaling": (ILSVRC, lambda: edit_json(
         "models/VGG16.json", scaling={"offset": 0, "scale": 255}), "scaled"),
     "missing source folder": (UAP + ("--source-dir", "nowhere"), None, "nowhere no such folder"),

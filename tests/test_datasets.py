@@ -197,6 +197,14 @@ def test_a_split_is_read_from_a_folder(tmp_path):
         [("ISIC_1.jpg", "MEL"), ("ISIC_2.jpg", "NV")], [("ISIC_3.jpg", "VASC")])
 
 
+def test_the_authors_published_lists_are_a_split_too(tmp_path):
+    folder = split_folder(tmp_path, "ISIC_1.jpg,MEL\n", "ISIC_2.jpg,NV\n")
+    expected = splits.folder_split(folder, dict(LABELS))
+    for side in ("train", "test"):
+        os.rename(os.path.join(folder, side + ".csv"), os.path.join(folder, side + "_pre.csv"))
+    assert splits.folder_split(folder, dict(LABELS)) == expected
+
+
 @pytest.mark.parametrize("train, test, message", [
     ("ISIC_1.jpg,NV\n", "ISIC_2.jpg,NV\n", "train.csv: ISIC_1.jpg is labelled NV.* says MEL"),
     ("ISIC_1.jpg,MEL\n", "ISIC_9.jpg,NV\n", "test.csv: ISIC_9.jpg .* nothing of this image"),

@@ -42,7 +42,7 @@ def plain_version(gradient, p):
         v = v / 2 if halve else v
         objective, g = gradient(v)
         share, before = np.mean(np.abs(v) > XI * (1 - 1e-7)), share
-        halve = share > 0.5 and share == before
+        halve = in_climb and share > 0.5 and share == before
         if halve or in_climb == 400:
             looks.append((objective, v.tolist()))
             in_climb = 0
@@ -87,6 +87,13 @@ def test_the_first_v_of_the_highest_objective_is_kept():
     np.testing.assert_array_equal(state.v, looked_at[3])
 
 
+def test_a_climb_that_was_too_long_is_not_looked_at_twice(monkeypatch):
+    monkeypatch.setattr(gd_uap, "LONGEST", 30)  # in which more and more values reach the bound
+    state = start(np.inf)
+    list(gd_uap.data_free(state, wave(0), np.inf, XI))
+    assert len(set(state.objectives)) == 10 and state.steps == state.updates > 10 * 15
+
+
 @pytest.mark.parametrize("p", [2, np.inf])
 def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(p):
     whole, kept = start(p), []
@@ -129,6 +136,15 @@ def test_every_convolution_of_the_studys_architectures_counts_where_it_is_rectif
     expected = sum(np.log((value.astype(np.float64) ** 2).sum() / 2) for value in values)
     assert objective == pytest.approx(expected, rel=1e-5)
     assert g.shape == v.shape and np.isfinite(g).all() and g.any()
+
+
+def test_a_layer_that_is_silent_leaves_the_gradient_of_the_others(model):  # noqa: F811
+    v = images(1)[0]
+    first = next(layer for layer in model.layers if layer.get_weights())
+    kernel, *rest = first.get_weights()
+    first.set_weights([kernel * 0] + [0 * each - 1 for each in rest])
+    objective, g = Activations(model).gradient(v)
+    assert np.isfinite(objective) and np.isfinite(g).all()
 
 
 def test_the_gradient_is_grey_for_a_model_of_grey_images(model):  # noqa: F811

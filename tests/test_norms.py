@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import optimize
 
-from utils.attack.norms import mean_norm, norm, permuted, project, random_of_norm
+from utils.attack.norms import is_grey, mean_norm, norm, permuted, project, random_of_norm
 
 SHAPE = (5, 4, 3)
 NORMS = [2, np.inf]
@@ -129,3 +129,15 @@ def test_permuting_moves_values_between_pixels_and_channels_as_the_seed_says():
     assert (per_channel > 15).all() and (shuffled.sum(axis=2) > 1).any()
     np.testing.assert_array_equal(permuted(v, 0), shuffled)
     assert (permuted(v, 1) != shuffled).any()
+
+
+@pytest.mark.parametrize("p", NORMS)
+def test_the_controls_of_a_grey_perturbation_are_grey(p):
+    v = np.repeat(random_array(6, 1)[..., :1], 3, axis=2)
+    assert is_grey(v) and not is_grey(random_array(6, 1))
+    random = random_of_norm(v.shape, p, 0.3, 0, grey=True)
+    shuffled = permuted(v, 0)
+    assert is_grey(random) and is_grey(shuffled)
+    assert definition(random, p) == pytest.approx(0.3, rel=1e-6)
+    np.testing.assert_array_equal(np.sort(shuffled[..., 0].ravel()), np.sort(v[..., 0].ravel()))
+    assert (shuffled != v).any()

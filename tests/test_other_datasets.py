@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 import checkout
+from utils.attack.norms import is_grey
 from utils.datasets import labelled_images
 from utils.errors import UserError
 
@@ -110,11 +111,12 @@ def test_the_three_steps_run_on_grey_images_in_class_folders(finished):
     results = os.path.join(folder, "results", "VGG16-chest_xray")
     shown = {row["file"] for row in rows(results, "chest_xray", "log.csv")}
     assert shown <= {row.split(",")[0] for row in train}
-    for source in ("chest_xray", "ilsvrc2012"):
-        predictions = rows(results, source, "predictions.csv")
+    for run in ("chest_xray", "ilsvrc2012-images-3"):
+        predictions = rows(results, run, "predictions.csv")
         assert {row["clean"] for row in predictions} <= {"NORMAL", "PNEUMONIA"}
         assert not {row["file"] for row in predictions} & {row.split(",")[0] for row in train}
-        assert np.load(os.path.join(results, source, "uap.npy")).shape == (32, 32, 3)
+        assert np.load(os.path.join(results, run, "uap.npy")).shape == (32, 32, 3)
+        assert is_grey(np.load(os.path.join(results, run, "uap.npy")))
     assert os.path.exists(os.path.join(folder, "results", "report",
                                        "examples-VGG16-chest_xray.png"))
 
@@ -125,13 +127,13 @@ def test_the_table_shows_its_runs_and_not_as_cells_of_the_study(finished):
     assert {row["model"] for row in table if row["published"]} == {
         "VGG16", "ResNet50", "InceptionV3"}
     own = [row for row in table if row["model"] == "VGG16-chest_xray"]
-    assert sorted(row["run"] for row in own) == ["chest_xray", "ilsvrc2012"]
+    assert sorted(row["run"] for row in own) == ["chest_xray", "ilsvrc2012-images-3"]
     assert all(row["rate"] and not row["published"] for row in own)
     assert "| VGG16-chest_xray | chest_xray |" in output
 
 
 @pytest.mark.parametrize("words, message", [
-    (("train_model.py", "--model", "VGG16", "--dataset", "../data"), "name of a folder"),
+    (("train_model.py", "--model", "VGG16", "--dataset", "../data"), "expected a plain name"),
     (("train_model.py", "--model", "VGG16", "--dataset", "nowhere"), "nowhere: no such folder"),
     (("train_model.py", "--model", "VGG16", "--dataset", "chest_xray", "--name", "VGG16"),
      "study's own models"),

@@ -130,7 +130,7 @@ def test_a_finished_training_started_again_is_left_as_it_is_and_another_is_refus
 
 @pytest.mark.parametrize("option, value, folder", [
     ("--seed", "1", "seed-1"), ("--norm-ratio", "0.1", "ratio-0.1"), ("--passes", "2", "passes-2"),
-    ("--step-size", "0.01", "step-0.01"), ("--norm", "2", "l2"), ("--num-images", "2", "images-2"),
+    ("--target-fooling-rate", "0.5", "until-0.5"), ("--norm", "2", "l2"), ("--num-images", "2", "images-2"),
     ("--target", "NV", "target-NV"), ("--attack", "fgsm", "fgsm")])
 def test_a_run_with_another_choice_has_another_folder(option, value, folder):
     plain = ["make_uap.py", "--model-file", "m.h5", "--source", "ilsvrc2012"]

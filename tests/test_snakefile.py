@@ -7,28 +7,29 @@ import pytest
 import yaml
 
 import checkout
-from data import demo
+from utils import choices
 
 
-def test_the_small_configuration_is_the_demos():
+def config():
+    """The names that the Snakefile's --config knows."""
+    with open(os.path.join(checkout.ROOT, "Snakefile"), encoding="utf-8") as file:
+        text = file.read()
+    return set(re.findall(r'"(\w+)":', text[text.index("CONFIG = {"):text.index("unknown =")]))
+
+
+def test_the_demos_settings_are_a_configuration_of_the_snakefile():
     with open(os.path.join(checkout.ROOT, "data", "demo.yaml"), encoding="utf-8") as file:
-        found = yaml.safe_load(file)
-    assert found["image_size"] == demo.IMAGE_SIZE
-    assert found["natural_images"] == found["isic_images"] == demo.FULL.natural_images
-    assert found["train_options"] == {
-        model: "--weights none --epochs {} --learning-rate {} --batch-size 8".format(
-            demo.FULL.epochs, rate) for model, rate in demo.LEARNING_RATE.items()}
-    assert found["uap_options"] == "--passes {} --norm-ratio {}".format(
-        demo.FULL.passes, demo.NORM_RATIO)
+        settings = yaml.safe_load(file)
+    assert {"natural_images", "pretrain_options", "train_options"} <= set(settings) <= config()
 
 
 @pytest.mark.parametrize("script", ["train_model.py", "make_uap.py", "evaluate.py"])
 def test_every_option_in_the_snakefile_is_one_of_the_script(script):
     with open(os.path.join(checkout.ROOT, "Snakefile"), encoding="utf-8") as file:
         text = file.read()
-    command = text[text.index(" " + script):].split("\n\n")[0]
+    command = text[text.index('" ' + script):].split("\n\n")[0]
     if script == "make_uap.py":
-        command += text[text.index("def uap_options"):].split("\n\n")[0]
+        command += " ".join("--" + option.replace("_", "-") for option in choices.DEFAULTS)
     options = set(re.findall(r"--[a-z-]+", command))
     code, help_text, _ = checkout.script(checkout.ROOT, script, "--help")
     assert code == 0 and len(options) >= 3

@@ -81,7 +81,7 @@ class UapRun:
     def record(self, event):
         """Write what the UAP loop yielded: a row for each visit, v where a snapshot is due."""
         if isinstance(event, PassDone):
-            self._save_snapshot("pass_{:03d}".format(event.number))
+            self._save_snapshot("pass_{:03d}", event.number, self.state.visits)
         if not isinstance(event, Shown):
             return
         size, names = norm(self.state.v, self._p), self._class_names
@@ -93,12 +93,13 @@ class UapRun:
                     " ".join(names[l] for l in visit.path),
                     ("yes" if visit.kept else "no") if visit.path else "", "{:.6g}".format(size)))
             if visit.visit in self._snapshot_counts:  # a minibatch: v of its last image
-                self._save_snapshot("images_{:07d}".format(
-                    event.visits[-1].visit if visit.kept else visit.visit))
+                shown = event.visits[-1].visit if visit.kept else visit.visit
+                self._save_snapshot("images_{:07d}", shown, shown)
 
-    def _save_snapshot(self, name):
+    def _save_snapshot(self, name, number, shown):
+        name = name.format(number)
         save_perturbation(os.path.join(self.work, "snapshots", name + ".npy"), self.state.v)
-        self.snapshots[name] = {"images": self.state.visits, "seconds": round(self.seconds(), 1)}
+        self.snapshots[name] = {"images": shown, "seconds": round(self.seconds(), 1)}
 
     def save_checkpoint(self):
         with writing(self._log_path):

@@ -11,7 +11,8 @@ import numpy as np
 OVERSHOOT = 0.02  # eta in the paper
 
 # dv: float32, the step from x (zeros when x needs none). predicted: class of x, before the step.
-# path: the class l towards which each iteration went, so len(path) is the number of iterations.
+# path: the class l towards which each iteration went, so len(path) is the number of iterations; of
+# attacks with one step, FGSM and SGD, the label that their loss is of.
 # reached: class of x + dv, or None where the attack did not look.
 Step = collections.namedtuple("Step", "dv predicted path reached")
 

@@ -56,7 +56,8 @@ def data_free(state, gradient, p, xi):
             state.v, state.is_saturated = state.v / 2, False
         objective, g = gradient(state.v)
         share = float(np.mean(np.abs(state.v) >= np.float32(xi)))  # stays 0 where p = 2
-        state.is_saturated = share > SATURATED and abs(share - state.share) < SETTLED
+        state.is_saturated = (state.position > 0 and share > SATURATED
+                              and abs(share - state.share) < SETTLED)
         state.share = share
         if state.is_saturated or state.position == LONGEST:
             if objective > max(state.objectives, default=-np.inf):
@@ -75,6 +76,7 @@ def data_free(state, gradient, p, xi):
 def adam(state, g, rate):
     """The step of Adam (Algorithm 1 of Kingma and Ba) that climbs g; notes it in `state`."""
     state.steps += 1
+    state.updates += 1
     state.mean = MEAN_DECAY * state.mean + (1 - MEAN_DECAY) * g
     state.square = SQUARE_DECAY * state.square + (1 - SQUARE_DECAY) * g ** 2
     return (rate * state.mean / (1 - MEAN_DECAY ** state.steps)

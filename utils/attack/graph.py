@@ -6,10 +6,12 @@ DeepFool's linear step explodes. A gradient function's name says what it is for:
                                       to leave a class               to reach a class
     DeepFool, across a boundary       boundary_gradients_to_leave    boundary_gradient_to_reach
     FGSM, along the loss              loss_gradient_to_leave         loss_gradient_to_reach
+    SGD, along a mean clipped loss    minibatch_gradient_to_leave    minibatch_gradient_to_reach
 
-Each is one run of the TensorFlow graph, takes one image x, float32 (h, w, 3), model-input units,
-and returns (f, gradient): the logits, float32 (K,), and a float32 array, or None where the image is
-there already; the backward part of the graph is then not executed.
+Each is one run of the TensorFlow graph. Those of SGD take a minibatch and its labels; the others
+take one image x, float32 (h, w, 3), model-input units, and return (f, gradient): the logits,
+float32 (K,), and a float32 array, or None where the image is there already; the backward part of
+the graph is then not executed.
 """
 
 import keras.backend as K
@@ -20,6 +22,7 @@ from keras import activations
 from utils.attack.fast_gradients import FastGradients
 
 BETA = 10.0  # of the clipped loss of a minibatch
+SILENT = 1e-12  # energy of a layer's activations, beside which any other is far larger
 
 
 class AttackGraph:
@@ -142,7 +145,8 @@ class Activations:
         self._session, self._x = K.get_session(), model.input
         rectified = [layer.output for layer in model.layers
                      if getattr(layer, "activation", None) is activations.relu]
-        objective = tf.add_n([tf.log(tf.nn.l2_loss(each)) for each in rectified])
+        # A layer that is silent under v alone has no gradient; without SILENT it would make it NaN.
+        objective = tf.add_n([tf.log(tf.nn.l2_loss(each) + SILENT) for each in rectified])
         self._outputs = objective, grey_part(tf.gradients(objective, self._x)[0][0], grey)
 
     def gradient(self, v):

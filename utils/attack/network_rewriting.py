@@ -19,7 +19,7 @@ from utils.attack.layer_passes import (
 
 
 class UnsupportedLayer(ValueError):
-    """A layer for which layer_passes has no backward pass; tf.gradients may have one."""
+    """A layer for which layer_passes has no backward pass."""
 
 
 def layers_of(model, session, constant):

@@ -1,6 +1,6 @@
 """What a UAP loop remembers from one image to the next, and how images come to it.
 
-The loops themselves are utils/attack/uap.py and sgd.py; here is what they need beside the papers'
+The loops themselves are uap.py, sgd.py and gd_uap.py; here is what they need beside the papers'
 lines: reading in blocks, finding images that v fools already in batches, passes, and a state that
 can be saved anywhere.
 """

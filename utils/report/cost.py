@@ -172,6 +172,7 @@ def times(runs, draw):
             if panels:
                 title = "Fooling rate against time: UAPs from {}, L{} norm, ratio {}".format(
                     source_title(source), p, ratio)
-                lines += draw("time-{}-l{}-{}.png".format(source, p, ratio), title,
+                lines += draw("time-{}-l{}-{}.png".format(
+                    source.rstrip("/"), p, ratio), title,
                               pictures.curves, panels, title, "seconds of computing")
     return lines

@@ -1,0 +1,68 @@
+#!/bin/sh
+# What made results/reproduction, from public images: run it in the project's folder.
+#
+#     sh results/reproduction/commands.sh InceptionV3.h5
+#
+# The argument is a Keras weights file of InceptionV3 without top; README.md beside this file says
+# which one was used here. Everything is written below reproduction/; 2 cores take hours, and each
+# step continues where it was interrupted.
+set -eu
+weights=$(realpath "$1")
+root=$PWD/reproduction
+data=$root/data
+mkdir -p "$data"
+
+take() {  # REPOSITORY COMMIT FOLDER [PATH ...]: files of a public repository at a commit
+    [ -d "$root/git/$1" ] || git clone --quiet "https://github.com/$1" "$root/git/$1"
+    mkdir -p "$3"
+    repository=$1 commit=$2 folder=$3
+    shift 3
+    git -C "$root/git/$repository" archive "$commit" "$@" | tar x -C "$folder"
+}
+
+if [ ! -e "$data/isic2018" ]; then
+    take thunderInfy/imagenette b850f030ff0701c36a4adc8b928ea9483a46915b "$data/ilsvrc2012" train val
+    take EliSchwartz/imagenet-sample-images bc69043e2862758a1906c6a24a792bb28c6bb2ff \
+        "$data/ilsvrc2012/sample"
+    take BIDS/BSDS500 a04b7c6c3a9f0ace74bf205c72a43d32e1c72722 "$root/bsds" BSDS500/data/images
+    mkdir -p "$data/photographs" "$root/split"
+    find "$root/bsds" -name '*.jpg' -exec cp {} "$data/photographs" \;
+    take hkthirano/MedicalAI-UAP 1d386474ec383e0c808bd1b97326cfff3c9d0378 "$root/lists" data/melanoma
+    take congtran19/XLA a8ba08aca1f0d9ee7524079182654870bc6420cc "$root/lesions" images
+    # Of the published lists, the images that are there: 4,165 for training, 1,819 for the test.
+    ls "$root/lesions/images" > "$root/present"
+    truth=ISIC2018_Task3_Training_GroundTruth
+    mkdir -p "$root/isic2018/$truth" "$root/isic2018/ISIC2018_Task3_Training_Input"
+    for list in train_pre.csv test_pre.csv; do
+        grep -wFf "$root/present" "$root/lists/data/melanoma/$list" > "$root/split/$list"
+        cut -d, -f1 "$root/split/$list" | while read -r image; do
+            cp "$root/lesions/images/$image" "$root/isic2018/ISIC2018_Task3_Training_Input"
+        done
+    done
+    sort "$root/split/train_pre.csv" "$root/split/test_pre.csv" | awk -F, '
+        BEGIN { n = split("MEL NV BCC AKIEC BKL DF VASC", names, " ")
+                print "image,MEL,NV,BCC,AKIEC,BKL,DF,VASC" }
+        { sub(/\.jpg$/, "", $1); printf "%s", $1
+          for (i = 1; i <= n; i++) printf ",%s", ($2 == names[i] ? "1.0" : "0.0")
+          print "" }' > "$root/isic2018/$truth/$truth.csv"
+    mv "$root/isic2018" "$data/isic2018"
+fi
+
+python="sh utils/environment.sh python"
+model=$root/models/InceptionV3.h5
+$python train_model.py --model InceptionV3 --weights "$weights" --image-size 128 --epochs 6 \
+    --learning-rate 0.002 --split "$root/split" --data-dir "$data" --models-dir "$root/models"
+make_uap() {
+    $python make_uap.py --data-dir "$data" --results-dir "$root/results" "$@"
+}
+for attack in deepfool fgsm sgd; do
+    make_uap --model-file "$model" --source isic2018 --attack $attack
+    make_uap --model-file "$model" --source-dir "$data/photographs" --attack $attack
+done
+make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000
+make_uap --model-file "$model" --source ilsvrc2012 --attack fgsm
+make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000 --attack sgd
+make_uap --model-file "$model" --source none --attack gd-uap
+make_uap --backbone InceptionV3 --weights "$weights" --image-size 128 --source none --attack gd-uap
+$python evaluate.py --data-dir "$data" --models-dir "$root/models" --results-dir "$root/results" \
+    --note "Real images, natural-image weights, 128 x 128: a reproduction in small"
