@@ -33,16 +33,16 @@ APPEARANCE = {
 }
 SKIN = (225, 180, 155)
 
-# For each class of textures: its pattern, and the two colours that it mixes; muted, as photographs
-# are: DeepFool's steps on images in glaring colours are long, and seldom of use for lesions.
+# For each class of textures: its pattern, and the two colours that it mixes.
 TEXTURES = {
-    "sky": ("clouds", (95, 118, 155), (175, 174, 178)),
-    "forest": ("clouds", (70, 80, 60), (112, 136, 80)),
-    "dunes": ("stripes", (148, 116, 80), (186, 168, 132)),
-    "bricks": ("checks", (110, 74, 65), (162, 110, 94)),
-    "ripples": ("rings", (65, 94, 98), (116, 150, 150)),
-    "berries": ("dots", (92, 94, 70), (164, 72, 98)),
+    "sky": ("clouds", (70, 120, 200), (225, 230, 245)),
+    "forest": ("clouds", (20, 45, 20), (100, 150, 60)),
+    "dunes": ("stripes", (170, 115, 60), (245, 215, 160)),
+    "bricks": ("checks", (95, 35, 30), (195, 105, 85)),
+    "ripples": ("rings", (10, 70, 90), (110, 180, 190)),
+    "berries": ("dots", (60, 70, 40), (200, 30, 90)),
 }
+GREY = (124, 117, 104)  # the mean colour of ILSVRC2012
 NATURAL_CLASSES = ("building", "flower") + tuple(TEXTURES)
 PRETRAINING = "natural"  # the data set of images in these classes, a folder for each
 
@@ -54,6 +54,16 @@ def smooth_noise(random, size, scale):
     """
     noise = ndimage.gaussian_filter(random.normal(size=(size, size)), scale, mode="wrap")
     return (noise - noise.mean()) / noise.std()
+
+
+def exposed(random, picture):
+    """A picture, (h, w, 3), as a camera takes it: darker or lighter, and with noise; uint8.
+
+    A classifier of pictures of one exposure turns on brightness alone, and then a permuted UAP,
+    which keeps its mean, fools as often as the UAP.
+    """
+    picture = picture * random.uniform(0.85, 1.1) + random.normal(0, 10, picture.shape)
+    return np.clip(picture, 0, 255).astype(np.uint8)
 
 
 def lesion_image(random, label, size):
@@ -69,13 +79,13 @@ def lesion_image(random, label, size):
 
     skin = np.array(SKIN) + random.normal(0, 8, 3)
     skin = skin + 5 * smooth_noise(random, size, size / 6)[..., np.newaxis]
-    lesion = np.array(colour) + random.normal(0, 10, 3)
+    lesion = np.array(colour) + random.normal(0, 8, 3)
     lesion = lesion + texture * smooth_noise(random, size, size / 40)[..., np.newaxis]
     if label == "DF":  # a pale centre in a darker ring
         lesion = lesion + 70 * np.exp(-(distance / 0.4) ** 2)[..., np.newaxis]
     picture = skin * (1 - inside) + lesion * inside
     vignette = 1 - 0.25 * np.clip(np.hypot(x, y) - 0.8, 0, 1)[..., np.newaxis]
-    return np.clip(picture * vignette + random.normal(0, 3, picture.shape), 0, 255).astype(np.uint8)
+    return exposed(random, picture * vignette)
 
 
 def field(random, pattern, size):
@@ -104,11 +114,14 @@ def natural_image(random, photographs, name, size):
         crop = photograph[top:top + side, left:left + side]
         if random.uniform() < 0.5:
             crop = crop[:, ::-1]
-        return np.asarray(Image.fromarray(crop).resize((size, size), Image.BILINEAR))
-    pattern, *colours = TEXTURES[name]
-    one, other = (np.array(colour) + random.normal(0, 12, 3) for colour in colours)
-    mix = 1 / (1 + np.exp(-3 * field(random, pattern, size)))[..., np.newaxis]
-    return np.clip(other * mix + one * (1 - mix), 0, 255).astype(np.uint8)
+        picture = np.asarray(Image.fromarray(crop).resize((size, size), Image.BILINEAR))
+    else:
+        pattern, *colours = TEXTURES[name]
+        one, other = (np.array(colour) + random.normal(0, 15, 3) for colour in colours)
+        mix = 1 / (1 + np.exp(-3 * field(random, pattern, size)))[..., np.newaxis]
+        picture = other * mix + one * (1 - mix)
+    contrast = random.uniform(0.4, 1)
+    return exposed(random, contrast * picture + (1 - contrast) * np.array(GREY))
 
 
 def _save_jpeg(path, pixels):
