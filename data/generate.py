@@ -59,8 +59,8 @@ def smooth_noise(random, size, scale):
 def exposed(random, picture):
     """A picture, (h, w, 3), as a camera takes it: darker or lighter, and with noise; uint8.
 
-    A classifier of pictures of one exposure turns on brightness alone, and then a permuted UAP,
-    which keeps its mean, fools as often as the UAP.
+    A classifier of pictures of one exposure may turn on brightness alone; a permuted UAP, which
+    keeps its mean, then fools as often as the UAP, as was seen before pictures differed in it.
     """
     picture = picture * random.uniform(0.85, 1.1) + random.normal(0, 10, picture.shape)
     return np.clip(picture, 0, 255).astype(np.uint8)
