@@ -205,7 +205,7 @@ def describe(args, model, uap):
         norm_ratio=norm.get("ratio"), norm_bound=norm["bound"], seed=args.seed,
         snapshots={str(its["images"]): its["seconds"] for its in run["snapshots"].values()},
         **{key: model.info.get(key) for key in (
-            "class_names", "image_size", "image_folder", "weights_from")})
+            "class_names", "image_size", "resize", "image_folder", "weights_from")})
 
 
 def snapshots(uap):
@@ -241,7 +241,7 @@ def predict(args, model, files):
     image_folder = os.path.join(args.data_dir, model.info["image_folder"])
     names, labels = zip(*model.rows)
     images = read_images([os.path.join(image_folder, name) for name in names],
-                         model.info["image_size"], "reading test images")
+                         model.info["image_size"], model.info["resize"], "reading test images")
     with tqdm(unit="image", desc="evaluating " + model.name,
               total=len(images) * prediction.passes_over_images(files)) as bar:
         predictor = prediction.Predictor(graph.logits, images, model.info["class_names"],
@@ -267,7 +267,7 @@ def read_examples(data_dir, info, files):
 
     try:
         return np.stack([read_image(os.path.join(data_dir, info["image_folder"], file),
-                                    info["image_size"]) for file in files])
+                                    info["image_size"], info["resize"]) for file in files])
     except BrokenImage:
         return None
 

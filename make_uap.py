@@ -130,7 +130,7 @@ def load_loop(args, attacked, target, folder, files, xi):
     network, info = attacked.load(attacked.file, attacked.info), attacked.info
     return lambda run: chosen_loop(
         args, network, info["grey"], run.state,
-        image_reader(args, folder, files, info["image_size"], run), xi, target)
+        image_reader(args, folder, files, info, run), xi, target)
 
 
 def follow(events, args, run, bar):

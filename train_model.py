@@ -23,12 +23,12 @@ from utils.checkpoint import (Schedule, StopRequest, is_finished, load_checkpoin
 from utils.errors import UserError, run_script
 from utils.files import (hold_for_writing, require_space, sha256_of_file, sha256_of_lines,
                          write_text)
-from utils.images import read_images, to_model_input
+from utils.images import RESIZE, read_images, to_model_input
 from utils.training import RECIPES
 
 # The choices that make a training another training; the split and the weights count by their hash.
 CHOICES = ("model", "dataset", "weights", "recipe", "epochs", "learning_rate", "batch_size",
-           "image_size", "seed")
+           "image_size", "resize", "seed")
 HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy")
 
 
@@ -55,6 +55,8 @@ def add_options(add):
         help="of the first epoch; the recipe lowers it later (default: %(default)s)")
     add("--image-size", type=arguments.count, default=299,
         help="height and width in pixels (default: %(default)s)")
+    add("--resize", default="bilinear", choices=sorted(RESIZE),
+        help="how images become that size; the 2021 code has nearest (default: %(default)s)")
     add("--limit", type=arguments.count,
         help="use at most this many training images and as many test images")
 
@@ -111,7 +113,8 @@ def read_split(args, dataset, split):
     images, labels = {}, {}
     for side, rows in zip(split._fields, split):
         images[side] = read_images([os.path.join(folder, file) for file, _ in rows],
-                                   args.image_size, "reading {} images".format(side))
+                                   args.image_size, args.resize,
+                                   "reading {} images".format(side))
         labels[side] = np.array([dataset.class_names.index(label) for _, label in rows])
     return images, labels
 
@@ -227,7 +230,7 @@ def main():
     classifier.save_classifier(model.get_weights(), weights_path, dict(
         environment(),
         name=args.name, architecture=args.model, class_names=class_names,
-        image_folder=dataset.image_folder, image_size=args.image_size,
+        image_folder=dataset.image_folder, image_size=args.image_size, resize=args.resize,
         scaling=classifier.SCALING, grey=is_grey(images["train"]),
         mean_norms={"2": mean_norm(images["train"], 2), "inf": mean_norm(images["train"], np.inf)},
         split={side: {"images": len(rows), "sha256": split_hashes[side]}

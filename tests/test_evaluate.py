@@ -35,6 +35,7 @@ def write_model(args, name, size=8, architecture="VGG16"):
     write_json(path + ".json", {
         "architecture": architecture, "class_names": list(checkout.CLASSES), "image_size": size,
         "mean_norms": {"2": 1, "inf": 1}, "scaling": SCALING, "image_folder": "x", "grey": False,
+        "resize": "bilinear",
         "split": {side: {"images": 2, "sha256": sha256_of_lines(TEST)}
                   for side in ("train", "test")}, "weights_from": "random", "identity": {},
         "weights": {"sha256": sha256_of_file(path + ".h5")}})

@@ -2,12 +2,15 @@
 
 import os
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from utils import images
+import evaluate
+import train_model
+from utils import images, splits, uap_images
 from utils.errors import UserError
 from utils.images import BrokenImage, list_images, read_ahead, read_image, to_model_input, to_pixels
 
@@ -54,6 +57,26 @@ def test_every_kind_of_image_becomes_rgb_as_pillow_converts_it(tmp_path, mode, n
     found = read_image(path, SIZE)
     assert found.shape == (SIZE, SIZE, 3) and found.std() > 0
     np.testing.assert_array_equal(found, by_pillow(path))
+
+
+def test_nearest_takes_the_pixel_at_each_centre(tmp_path):
+    found = read_image(saved(tmp_path / "a.png", pixels(3 * SIZE, SIZE)), SIZE, "nearest")
+    np.testing.assert_array_equal(found, pixels(3 * SIZE, SIZE)[1::3])
+
+
+@pytest.mark.parametrize("resize", ["bilinear", "nearest"])
+def test_each_step_resizes_as_the_model_was_trained(tmp_path, resize):
+    path = saved(tmp_path / "a.png", pixels(60, 45))
+    expected = read_image(path, SIZE, resize)
+    model = {"image_size": SIZE, "resize": resize, "image_folder": ""}
+    reader = uap_images.image_reader(None, str(tmp_path), ["a.png"], model, None)
+    np.testing.assert_array_equal(next(reader([0])), to_model_input(expected))
+    np.testing.assert_array_equal(evaluate.read_examples(str(tmp_path), model, ["a.png"])[0],
+                                  expected)
+    args = SimpleNamespace(data_dir=str(tmp_path), image_size=SIZE, resize=resize)
+    read, _ = train_model.read_split(args, SimpleNamespace(image_folder="", class_names=["NV"]),
+                                     splits.Split([("a.png", "NV")], []))
+    np.testing.assert_array_equal(read["train"][0], expected)
 
 
 def test_gray_is_the_same_in_three_channels(tmp_path):
@@ -157,7 +180,7 @@ class CountedPaths:
 
 @pytest.mark.parametrize("ahead", [1, 4])
 def test_no_more_images_than_ahead_are_read_and_not_yet_given_away(monkeypatch, ahead):
-    monkeypatch.setattr(images, "read_image", lambda path, size: path)
+    monkeypatch.setattr(images, "read_image", lambda path, size, resize: path)
     paths = CountedPaths(30)
     for given, image in enumerate(read_ahead(paths, SIZE, workers=3, ahead=ahead)):
         assert image == given
@@ -166,7 +189,7 @@ def test_no_more_images_than_ahead_are_read_and_not_yet_given_away(monkeypatch, 
 
 def test_images_are_read_while_the_one_before_is_used(monkeypatch):
     read = [threading.Event() for _ in range(4)]
-    monkeypatch.setattr(images, "read_image", lambda path, size: read[path].set())
+    monkeypatch.setattr(images, "read_image", lambda path, size, resize: read[path].set())
     stream = read_ahead(range(4), SIZE, ahead=3)
     next(stream)
     assert read[2].wait(timeout=10)
@@ -175,7 +198,7 @@ def test_images_are_read_while_the_one_before_is_used(monkeypatch):
 
 
 def test_closing_the_stream_early_reads_no_further_and_leaves_no_thread(monkeypatch):
-    monkeypatch.setattr(images, "read_image", lambda path, size: path)
+    monkeypatch.setattr(images, "read_image", lambda path, size, resize: path)
     threads, paths = threading.active_count(), CountedPaths(1000)
     stream = read_ahead(paths, SIZE, workers=3, ahead=8)
     assert [next(stream), next(stream)] == [0, 1]
@@ -188,7 +211,7 @@ def test_closing_the_stream_early_reads_no_further_and_leaves_no_thread(monkeypa
 def test_closing_the_stream_early_waits_only_for_the_image_being_read(monkeypatch):
     begun, released = [], threading.Event()
 
-    def slow(path, size):
+    def slow(path, size, resize):
         begun.append(path)
         assert path == 0 or released.wait(timeout=10)
 
@@ -202,7 +225,7 @@ def test_closing_the_stream_early_waits_only_for_the_image_being_read(monkeypatc
 
 def test_images_in_memory_keep_the_order_of_their_paths(tmp_path):
     paths = [saved(tmp_path / "{}.png".format(i), pixels(seed=i)) for i in (2, 0, 1)]
-    found = images.read_images(paths, SIZE, "reading")
+    found = images.read_images(paths, SIZE, "bilinear", "reading")
     assert found.dtype == np.uint8
     np.testing.assert_array_equal(found, np.stack([pixels(seed=i) for i in (2, 0, 1)]))
 
@@ -210,7 +233,7 @@ def test_images_in_memory_keep_the_order_of_their_paths(tmp_path):
 def test_a_broken_labelled_image_is_an_error_that_names_it(tmp_path):
     paths = [saved(tmp_path / "a.png", pixels()), broken_file(tmp_path, "empty")]
     with pytest.raises(UserError, match="1 of 2 .*empty.jpg"):
-        images.read_images(paths, SIZE, "reading")
+        images.read_images(paths, SIZE, "bilinear", "reading")
 
 
 def test_all_images_below_a_folder_are_listed_sorted_and_nothing_else(tmp_path):

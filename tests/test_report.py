@@ -47,7 +47,8 @@ def write_run(folder, seed, labels, clean, transfers=(), **info):
         "made_for": info["model"], "attack": "deepfool", "norm": "inf", "target": None,
         "run": os.path.basename(folder), "images": 100, "passes": 2, "norm_bound": 0.1,
         "norm_ratio": 0.04, "class_names": CLASSES, "image_size": size, "seed": 5,
-        "image_folder": "pictures", "weights_from": {"file": "natural.h5"}, "backbone": False,
+        "image_folder": "pictures", "resize": "bilinear", "weights_from": {"file": "natural.h5"},
+        "backbone": False,
         "steps": {"made": 40, "kept": 10 + seed}, "identity": {"seed": seed, "step_size": 0.001},
         "snapshots": {name: 3.0 * int(name) for name in SNAPSHOTS}, "model_sha256": "ab" * 32,
         "test_sha256": "cd" * 32, "uap_sha256": sha256}, **info)

@@ -27,8 +27,9 @@ def describe(architecture, weights, image_size):
         raise UserError("--image-size {}: {} takes {} or more".format(
             image_size, architecture, smallest))
     return path, {
-        "architecture": architecture, "image_size": image_size, "class_names": [], "grey": False,
-        "scaling": SCALING, "weights": {"sha256": sha256_of_file(path)},
+        "architecture": architecture, "image_size": image_size, "resize": "bilinear",
+        "class_names": [], "grey": False, "scaling": SCALING,
+        "weights": {"sha256": sha256_of_file(path)},
         "mean_norms": {"inf": NATURAL_NORMS["inf"], "2": NATURAL_NORMS["2"] * image_size}}
 
 

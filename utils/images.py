@@ -16,18 +16,21 @@ EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 PIXEL_OFFSET = 128.0
 PIXEL_SCALE = 128.0
 
+RESIZE = {"bilinear": Image.BILINEAR, "nearest": Image.NEAREST}
+
 
 class BrokenImage(Exception):
     """A file that cannot be decoded as an image; the message is the reason."""
 
 
-def read_image(path, size):
-    """Decode one image file and resize it (bilinear, antialiased, aspect ratio not kept).
+def read_image(path, size, resize="bilinear"):
+    """Decode one image file and resize it, aspect ratio not kept.
 
     path: any file Pillow can read; the content counts, not the name. CMYK, palette, grayscale
         and transparent images become RGB as Pillow converts them; 16-bit samples keep their upper
         8 bits; the EXIF orientation is ignored, as Keras does.
     size: height and width in pixels.
+    resize: "bilinear", with antialiasing, or "nearest", which is Keras' load_img.
     Returns uint8, (size, size, 3), 0..255. Raises BrokenImage.
     """
     try:
@@ -36,7 +39,7 @@ def read_image(path, size):
                 image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             image = image.convert("RGB")
             if image.size != (size, size):
-                image = image.resize((size, size), Image.BILINEAR)
+                image = image.resize((size, size), RESIZE[resize])
             return np.asarray(image)
     except (OSError, ValueError, SyntaxError, EOFError, MemoryError,
             Image.DecompressionBombError) as error:
@@ -84,21 +87,21 @@ def in_background(function, items, workers, ahead):
         pool.shutdown()
 
 
-def read_ahead(paths, size, workers=2, ahead=64):
+def read_ahead(paths, size, resize="bilinear", workers=2, ahead=64):
     """Decode `paths` in background threads and yield, in order, a uint8 image or its BrokenImage.
 
-    paths: iterable of paths. size: as in read_image. workers, ahead: as in in_background.
+    paths: iterable of paths. size, resize: as in read_image. workers, ahead: as in in_background.
     """
     def load(path):
         try:
-            return read_image(path, size)
+            return read_image(path, size, resize)
         except BrokenImage as error:
             return error
 
     return in_background(load, paths, workers, ahead)
 
 
-def read_images(paths, size, description):
+def read_images(paths, size, resize, description):
     """Read a list of image files into memory, with a progress bar.
 
     Returns uint8, (n, size, size, 3). Raises UserError naming the broken files: a labelled image
@@ -108,7 +111,7 @@ def read_images(paths, size, description):
 
     images = np.empty((len(paths), size, size, 3), np.uint8)
     broken = []
-    stream = tqdm(read_ahead(paths, size), total=len(paths), desc=description, unit="image")
+    stream = tqdm(read_ahead(paths, size, resize), total=len(paths), desc=description, unit="image")
     for index, image in enumerate(stream):
         if isinstance(image, BrokenImage):
             broken.append("{} ({})".format(paths[index], image))

@@ -33,13 +33,14 @@ def draw_images(args, model):
     return folder, [files[i] for i in chosen]
 
 
-def image_reader(args, folder, files, size, run):
-    """The function `read` of the UAP loop, over `files` below `folder`.
+def image_reader(args, folder, files, model, run):
+    """The function `read` of the UAP loop, over `files` below `folder`, as `model` takes them.
 
     Files that cannot be read are noted in run.broken; too many of them raise UserError.
     """
     def read(indices):
-        stream = read_ahead((os.path.join(folder, files[i]) for i in indices), size)
+        stream = read_ahead((os.path.join(folder, files[i]) for i in indices),
+                            model["image_size"], model["resize"])
         for index, image in zip(indices, stream):
             if isinstance(image, BrokenImage):
                 run.broken[files[index]] = str(image)
