@@ -70,7 +70,8 @@ def main():
 
     runs = [rows.read_run(folder) for folder in rows.find(args.results_dir)]
     markdown = table.to_markdown(runs, args.note)
-    write_text(os.path.join(args.results_dir, "table.csv"), table.to_csv(runs))
+    rows.write_csv(os.path.join(args.results_dir, "table.csv"), table.COLUMNS,
+                   table.csv_rows(runs))
     write_text(os.path.join(args.results_dir, "table.md"), markdown)
     path = report.write_report(args.results_dir, args.models_dir, runs, args.note,
                                lambda info, files: read_examples(args.data_dir, info, files))

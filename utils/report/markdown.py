@@ -1,10 +1,21 @@
 """Tables and numbers as Markdown text."""
 
 
-def table(header, rows):
-    """A table as lines, an empty one behind it. header, rows: lists of cells."""
-    return (["| {} |".format(" | ".join(map(_cell, header))), "|---" * len(header) + "|"]
-            + ["| {} |".format(" | ".join(map(_cell, row))) for row in rows] + [""])
+def top(title, note):
+    """The first lines of a file: its title, and a sentence below, if any."""
+    return ["# " + title, ""] + ([bold(note), ""] if note else [])
+
+
+def table(rows):
+    """A table as lines, an empty one behind it; none without rows.
+
+    rows: dicts from the title of a column to its cell, all with the same columns.
+    """
+    if not rows:
+        return []
+    lines = ["| {} |".format(" | ".join(map(_cell, cells)))
+             for cells in [rows[0].keys()] + [row.values() for row in rows]]
+    return lines[:1] + ["|---" * len(rows[0]) + "|"] + lines[1:] + [""]
 
 
 def _cell(value):

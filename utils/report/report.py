@@ -6,7 +6,7 @@ import urllib.parse
 
 from utils.files import write_text
 from utils.report import cost, markdown, sections, table
-from utils.report.provenance import provenance
+from utils.report.origins import provenance
 from utils.report.settings import find_settings
 
 INTRODUCTION = (
@@ -34,7 +34,7 @@ def write_report(results_dir, models_dir, runs, note, read_images):
         return ["![{}](report/{})".format(alternative, urllib.parse.quote(name)), ""]
 
     settings = find_settings(runs)
-    lines = ["# Report", ""] + ([markdown.bold(note), ""] if note else []) + [INTRODUCTION, ""]
+    lines = markdown.top("Report", note) + [INTRODUCTION, ""]
     for title, section in (
             ("The table", sections.rates), ("Significance", sections.significance),
             ("Images needed", cost.images),
@@ -48,9 +48,11 @@ def write_report(results_dir, models_dir, runs, note, read_images):
                 lines += ["### {}: {}".format(title, setting.title), ""]
             lines += section(setting, draw) if setting.runs or section is sections.rates else [
                 "Not run.", ""]
+    chosen = [run for setting in settings for run in setting.runs.values()]
+    others = [run for run in runs if run.info["target"] is None and run not in chosen]
     for title, found in (("What the attacker needs", cost.needs(runs, draw)),
                          ("Targeted UAPs", _targeted(runs, read_images, draw)),
-                         ("Other UAPs", _others(runs, settings))):
+                         ("Other UAPs", table.in_full(others))):
         lines += ["## " + title, ""] + found if found else []
     lines += ["## Provenance", ""] + provenance(runs, models_dir)
     for name in os.listdir(folder) if os.path.isdir(folder) else ():
@@ -63,9 +65,10 @@ def write_report(results_dir, models_dir, runs, note, read_images):
 
 def _targeted(runs, read_images, draw):
     runs = [run for run in runs if run.info["target"] is not None]
-    lines = table.in_full(runs) + sections.files_table(
-        runs, "UAP", lambda run: run.info["run"]) if runs else []
-    by_model = {}
+    lines, by_model = table.in_full(runs), {}
+    if runs:
+        lines += sections.files_table([({"model": run.info["model"], "UAP": run.info["run"]}, run)
+                                       for run in runs])
     for run in runs:
         by_model.setdefault((run.info["model"], run.info["test_sha256"]), {})[
             run.info["run"]] = run
@@ -74,10 +77,3 @@ def _targeted(runs, read_images, draw):
             its, "{}, targeted UAPs: the first test image of each class".format(model),
             "examples-{}-targeted.png".format(model), read_images, draw)
     return lines
-
-
-def _others(runs, settings):
-    """UAPs in no cell of a table: made elsewhere, for another model, or with other choices."""
-    chosen = [run for setting in settings for run in setting.runs.values()]
-    return table.in_full([run for run in runs
-                          if run.info["target"] is None and run not in chosen])

@@ -1,6 +1,5 @@
 """The sections of the report on the UAPs of one setting: each function returns lines."""
 
-import collections
 import os
 
 import numpy as np
@@ -12,33 +11,26 @@ from utils.report import markdown, pictures, table
 from utils.report.markdown import percent
 from utils.report.settings import DOMAIN, source_title
 
-FILES = collections.OrderedDict([
-    ("uap", "x + v"), ("uap_8bit", "8 bits, PNG"), ("jpeg95", "JPEG 95"), ("jpeg75", "JPEG 75"),
-    ("clean_jpeg75", "no UAP, JPEG 75")])
+FILES = {"uap": "x + v", "uap_8bit": "8 bits, PNG", "jpeg95": "JPEG 95", "jpeg75": "JPEG 75",
+         "clean_jpeg75": "no UAP, JPEG 75"}
 
 
-def _by_model(setting):
-    """Dict from a model to a dict from the title of a source to its Run."""
-    found = {}
-    for (model, source), run in setting.runs.items():
-        found.setdefault(model, {})[source_title(source)] = run
-    return found
-
-
-def _names(run):
-    """The cells that name a run: its model, the images of its UAP."""
-    return [run.info["model"], source_title(run.info["source"])]
+def names(run):
+    """The first cells of a row about a run: its model, the images of its UAP."""
+    return {"model": run.info["model"], "UAP from": source_title(run.info["source"])}
 
 
 def rates(setting, draw):
     cells = {}
-    for (source, model), ((row, more), *_) in table.cells(setting).items():
-        cells[source_title(source), model] = (None, more.split("; ")) if row is None else (
-            row["rate"].value, list(filter(None, (
-                "{:.1f}".format(100 * row["rate"].value),
-                "95 %: {:.1f} to {:.1f}".format(100 * row["low"], 100 * row["high"]), more,
-                "controls {:.1f}, {:.1f}".format(*(
-                    100 * row[name].value for name in ("random", "permuted")))))))
+    for (source, model), ((run, more), *_) in table.cells(setting).items():
+        value, lines = None, more.split("; ")
+        if run is not None:
+            value, low, high, *_ = run.rate()
+            lines = ["{:.1f}".format(100 * value),
+                     "95 %: {:.1f} to {:.1f}".format(100 * low, 100 * high)]
+            lines += [more] * bool(more) + ["controls {:.1f}, {:.1f}".format(*(
+                100 * run.rate(name).value for name in ("random", "permuted")))]
+        cells[source_title(source), model] = value, lines
     title = ("Fooling rate on the test images, %; {}\ncontrols: a random vector of the same norm, "
              "the UAP's own values at random places\n{}".format(
                  setting.title, table.in_common(setting).strip()))
@@ -49,40 +41,44 @@ def rates(setting, draw):
 
 
 def significance(setting, draw):
-    pairs = [(_names(run), run.hits(), run.hits("permuted")) for run in setting.runs.values()]
-    corrected = _holm(pairs)
-    better = sum(p <= 0.05 and ours.mean() > control.mean()
-                 for p, (_, ours, control) in zip(corrected, pairs))
+    body, corrected = _paired(
+        ("UAP", "permuted", "only the UAP fools", "only permuted"),
+        [(names(run), run.hits(), run.hits("permuted")) for run in setting.runs.values()])
+    better = sum(p <= 0.05 and row["only the UAP fools"] > row["only permuted"]
+                 for row, p in zip(body, corrected))
     lines = [
         "McNemar's exact test, two-sided, paired by test image: only the images on which one fools "
         "the model and the other does not count. p (Holm) is corrected for the number of tests in "
         "its table.", "",
         "UAP against its own values at random places: in {} of {} cells the UAP fools more images, "
-        "with p (Holm) at most 0.05.".format(better, len(pairs)), ""]
-    lines += markdown.table(["model", "UAP from", "UAP", "permuted", "only the UAP fools",
-                             "only permuted", "p", "p (Holm)"], _paired(pairs, corrected))
-    pairs = [(_names(run), run.hits(), setting.runs[model, DOMAIN].hits())
-             for (model, source), run in setting.runs.items()
-             if source != DOMAIN and (model, DOMAIN) in setting.runs
-             and setting.runs[model, DOMAIN].info["test_sha256"] == run.info["test_sha256"]]
+        "with p (Holm) at most 0.05.".format(better, len(body)), ""] + markdown.table(body)
+    pairs = []
+    for (model, source), run in setting.runs.items():
+        domain = setting.runs.get((model, DOMAIN))
+        if domain not in (None, run) and domain.info["test_sha256"] == run.info["test_sha256"]:
+            pairs.append(({"model": model, "natural images": source_title(source)}, run.hits(),
+                          domain.hits()))
     if pairs:
         lines += ["UAP from natural images against UAP from ISIC2018, on the same test images:", ""]
-        lines += markdown.table(["model", "natural images", "natural", "ISIC2018",
-                                 "only natural fools", "only ISIC2018", "p", "p (Holm)"],
-                                _paired(pairs, _holm(pairs)))
+        lines += markdown.table(_paired(
+            ("natural", "ISIC2018", "only natural fools", "only ISIC2018"), pairs)[0])
     return lines
 
 
-def _holm(pairs):
-    return metrics.holm([metrics.mcnemar_p(one, other) for _, one, other in pairs])
+def _paired(titles, pairs):
+    """Rows that compare two attacks, and the corrected p-values.
 
-
-def _paired(pairs, corrected):
-    """Rows that compare two attacks: both rates, what one alone fools, p of McNemar's test."""
-    return [names + [percent(metrics.rate(one)), percent(metrics.rate(other)),
-                     int(np.sum(one & ~other)), int(np.sum(other & ~one)),
-                     markdown.p_value(metrics.mcnemar_p(one, other)), markdown.p_value(p)]
-            for (names, one, other), p in zip(pairs, corrected)]
+    titles: of the columns of both rates, and of what one alone fools. pairs: first cells, hits of
+    the one and of the other.
+    """
+    p_values = [metrics.mcnemar_p(one, other) for _, one, other in pairs]
+    corrected, body = metrics.holm(p_values), []
+    for (first, one, other), p, p_holm in zip(pairs, p_values, corrected):
+        cells = (percent(metrics.rate(one)), percent(metrics.rate(other)),
+                 int(np.sum(one & ~other)), int(np.sum(other & ~one)))
+        body.append({**first, **dict(zip(titles, cells)), "p": markdown.p_value(p),
+                     "p (Holm)": markdown.p_value(p_holm)})
+    return body, corrected
 
 
 def examples(read_images, setting, draw):
@@ -90,7 +86,7 @@ def examples(read_images, setting, draw):
              "and its softmax probability; bold where the class changed. The UAP is shown about "
              "mid-grey, magnified by the factor beside it; the attacked images are at true scale, "
              "clipped to 0..255 and rounded.", ""]
-    for model, runs in _by_model(setting).items():
+    for model, runs in setting.by_model().items():
         lines += examples_of(runs, "{}: the first test image of each class".format(model),
                              "examples-{}{}.png".format(model, setting.suffix), read_images, draw)
     return lines
@@ -99,18 +95,19 @@ def examples(read_images, setting, draw):
 def examples_of(runs, title, name, read_images, draw):
     """A picture of the first test image of each class, clean and under the UAPs of some runs.
 
-    runs: OrderedDict from the title of a UAP to its Run, all of the same model and test images.
+    runs: dict from the title of a UAP to its Run, all of the same model and test images.
     """
     first = next(iter(runs.values()))
-    rows, labels = first.predictions, list(first.predictions["label"])
+    labels = list(first.predictions["label"])
     places = [labels.index(label) for label in first.info["class_names"] if label in labels]
-    images = read_images(first.info, [rows["file"][i] for i in places])
+    images = read_images(first.info, first.predictions["file"][places])
     if images is None:
         return ["The test images are not at hand.", ""]
 
-    def captions(run, kind):
-        return ["{} {:.2f}".format(run.predictions[kind][i],
-                                   float(run.predictions[kind + "_confidence"][i])) for i in places]
+    def captions(run, column):
+        its = run.predictions
+        return ["{} {:.2f}".format(its[column][i], float(its[column + "_confidence"][i]))
+                for i in places]
 
     panels = []
     for uap_title, run in runs.items():
@@ -118,7 +115,7 @@ def examples_of(runs, title, name, read_images, draw):
         if os.path.exists(path) and sha256_of_file(path) == run.info["uap_sha256"]:
             changed = run.predictions["uap"] != run.predictions["clean"]
             panels.append((uap_title, np.load(path, allow_pickle=False), captions(run, "uap"),
-                           [bool(changed[i]) for i in places]))
+                           changed[places]))
     heads = ["true {}\n{}".format(labels[i], clean)
              for i, clean in zip(places, captions(first, "clean"))]
     return draw(name, title, pictures.example_grid, images, heads, panels, title)
@@ -126,83 +123,90 @@ def examples_of(runs, title, name, read_images, draw):
 
 def predicted_classes(setting, draw):
     lines, body = [], []
-    for model, runs in _by_model(setting).items():
+    for model, runs in setting.by_model().items():
         panels = {}
         for source, run in runs.items():
-            names, clean = run.info["class_names"], run.predictions["clean"]
-            attacked = run.predictions["uap"]
-            panels["UAP from " + source] = confusion_matrix(clean, attacked, labels=names)
-            body.append([model, source])
-            for part in (clean, attacked, attacked[clean != attacked]):
-                name = table.most_frequent(part)
-                body[-1].append("-" if name is None else "{} {}".format(
-                    name, percent(metrics.rate(part == name))))
+            clean, attacked = run.predictions["clean"], run.predictions["uap"]
+            class_names = run.info["class_names"]
+            panels["UAP from " + source] = confusion_matrix(clean, attacked, labels=class_names)
+            body.append({**names(run), "clean images": _dominant(clean),
+                         "attacked images": _dominant(attacked),
+                         "attacked images that are fooled": _dominant(attacked[run.hits()])})
         title = "{}: predictions of the test images, clean and under the UAP".format(model)
         lines += draw("confusion-{}{}.png".format(model, setting.suffix), title,
-                      figures.confusion_matrices, panels, names, title, "predicted clean",
+                      figures.confusion_matrices, panels, class_names, title, "predicted clean",
                       "predicted under the UAP")
-    lines += ["The dominant label: the class that is predicted most often, and its share.", ""]
-    return lines + markdown.table(["model", "UAP from", "clean images", "attacked images",
-                                   "attacked images that are fooled"], body)
+    return lines + ["The dominant label: the class that is predicted most often, and its share.",
+                    ""] + markdown.table(body)
+
+
+def _dominant(classes):
+    name = table.most_frequent(classes)
+    return "-" if name is None else "{} {}".format(name, percent(metrics.rate(classes == name)))
 
 
 def image_files(setting, draw):
-    return files_table(setting.runs.values(), "UAP from", lambda run: _names(run)[1])
+    return files_table([(names(run), run) for run in setting.runs.values()])
 
 
-def files_table(runs, header, name):
+def files_table(named):
+    """named: the first cells of a row, and its Run."""
     return [
         "x + v as published, unclipped; clipped to 0..255 and rounded to 8 bits, as an image file "
         "holds it (PNG is lossless: the same pixels); and saved as JPEG of quality 95 and 75 "
         "(Pillow). Last: what JPEG 75 alone does to the clean image.", ""
-    ] + markdown.table(["model", header] + list(FILES.values()), [
-        [run.info["model"], name(run)] + [percent(run.rate(column)) for column in FILES]
-        for run in runs])
+    ] + markdown.table([
+        {**first, **{title: percent(run.rate(column)) for column, title in FILES.items()}}
+        for first, run in named])
 
 
 def transfer(setting, draw):
     lines = ["The UAP made for one model, on another; same source, same test images as above. "
              "Bold: on its own model. Last line: the UAP that was made for the model itself, "
              "permuted.", ""]
-    models = list(_by_model(setting))
+    models = list(setting.by_model())
     for source in setting.sources:
         runs = {m: setting.runs[m, source] for m in models if (m, source) in setting.runs}
-        body = [[made_for] + [_transfer_cell(runs, made_for, on) for on in models]
-                for made_for in models if made_for in runs]
+        body = [{"made for": made_for,
+                 **{"on " + on: _transfer_cell(runs.get(on), its) for on in models}}
+                for made_for, its in runs.items()]
+        body.append({"made for": "permuted", **{
+            "on " + m: percent(runs[m].rate("permuted") if m in runs else None)
+            for m in models}})
         if runs:
-            body.append(["permuted"] + [percent(runs[m].rate("permuted")) if m in runs else "-"
-                                        for m in models])
-            lines += ["UAPs from {}:".format(source_title(source)), ""] + markdown.table(
-                ["made for"] + ["on " + m for m in models], body)
+            lines += ["UAPs from {}:".format(source_title(source)), ""] + markdown.table(body)
     return lines
 
 
-def _transfer_cell(runs, made_for, on):
-    run, its = runs.get(on), runs[made_for]
+def _transfer_cell(run, its):
+    """How the UAP of the run `its` fools the model of `run`, which is None where there is none."""
     if run is its:
         return markdown.bold(percent(run.rate()))
     for key, text in (("image_size", "other input size"), ("class_names", "other classes")):
         if run is not None and run.info[key] != its.info[key]:
             return text
-    rate = run and run.transfer_rate(made_for, its.info["uap_sha256"])
+    rate = run and run.transfer_rate(its.info["uap_sha256"])
     return "not run" if rate is None else percent(rate)
 
 
 def sensitivity(setting, draw):
     body, per_class = [], []
-    sources = [source_title(source) for source in setting.sources]
-    for model, runs in _by_model(setting).items():
-        for source, run in runs.items():
-            label, clean, hits = run.predictions["label"], run.predictions["clean"], run.hits()
-            body.append([model, source] + [percent(rate) for rate in (
-                metrics.accuracy(label, clean), metrics.accuracy(label, run.predictions["uap"]),
-                metrics.rate(hits[clean == label]), metrics.rate(hits[clean != label]))])
+    for model, runs in setting.by_model().items():
+        for run in runs.values():
+            hits, right = run.hits(), run.predictions["clean"] == run.predictions["label"]
+            body.append({**names(run), "accuracy, clean": percent(metrics.rate(right)),
+                         "accuracy, attacked": percent(metrics.accuracy(
+                             run.predictions["label"], run.predictions["uap"])),
+                         "fooling rate where the model was right": percent(
+                             metrics.rate(hits[right])),
+                         "where it was wrong": percent(metrics.rate(hits[~right]))})
         for name in run.info["class_names"]:
-            per_class.append([model, name, int(np.sum(label == name))] + [
-                percent(metrics.rate(runs[s].hits()[runs[s].predictions["label"] == name]))
-                if s in runs else "-" for s in sources])
-    return markdown.table(
-        ["model", "UAP from", "accuracy, clean", "accuracy, attacked",
-         "fooling rate where the model was right", "where it was wrong"], body) + [
-        "Fooling rate of each true class:", ""] + markdown.table(
-            ["model", "true class", "images"] + sources, per_class)
+            row = {"model": model, "true class": name,
+                   "images": int(np.sum(run.predictions["label"] == name))}
+            for source in map(source_title, setting.sources):
+                its = runs.get(source)
+                row[source] = "-" if its is None else percent(metrics.rate(
+                    its.hits()[its.predictions["label"] == name]))
+            per_class.append(row)
+    return markdown.table(body) + ["Fooling rate of each true class:", ""] + markdown.table(
+        per_class)

@@ -1,7 +1,5 @@
 """Which runs stand in one table, and in what a run differs from the published one."""
 
-import collections
-
 from utils.attack.fgsm import STEP_SIZE
 from utils.classifier import ARCHITECTURES
 from utils.datasets import ISIC2018_CLASSES, SOURCES
@@ -10,6 +8,8 @@ DOMAIN = "isic2018"  # the source of the classifier's own domain; the others are
 SOURCE_TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012",
                  DOMAIN: "ISIC2018", "none": "no image"}
 ATTACK_TITLES = {"deepfool": "DeepFool", "fgsm": "FGSM", "sgd": "SGD", "gd-uap": "GD-UAP"}
+
+FIRST = ("deepfool", "inf")  # attack and norm of the first table, this project's own
 
 # The published table's settings. Its attack is not stated: DeepFool is this project's, FGSM with
 # this step is that of the study's example command, and a published rate may stand beside either.
@@ -20,28 +20,40 @@ MIN_ISIC_IMAGES = 6000      # its training set holds 7,000
 MIN_TEST_IMAGES = 1000
 
 
-class Setting(collections.namedtuple("Setting", "attack norm runs others models sources common")):
+class Setting:
     """The runs of one attack and norm, which stand in one table.
 
-    runs: OrderedDict from (model, source) to the rows.Run that stands for this cell. others:
-    further runs of the same cells. models, sources: of the table, in order. common: in what all of
-    `runs` differ from the published table.
+    runs: dict from (model, source) to the rows.Run that stands for this cell. others: further runs
+    of the same cells. models, sources: of the table, in order. common: in what all of `runs` differ
+    from the published table. suffix: for the names of pictures. published: whether the published
+    table may have been made in this way.
     """
 
-    @property
-    def title(self):
-        return "UAPs by {}, L{} norm".format(attack_title(self.attack), self.norm)
+    def __init__(self, attack, norm, runs):
+        best = {}
+        for run in sorted(runs, key=strength):
+            best.setdefault((run.info["model"], run.info["source"]), run)
+        used = {source for _, source in best}
+        self.attack = attack
+        self.title = "UAPs by {}, L{} norm".format(attack_title(attack), norm)
+        self.suffix = "" if (attack, norm) == FIRST else "-{}-l{}".format(attack, norm)
+        self.published = attack in PUBLISHED_ATTACKS and norm == PUBLISHED["norm"]
+        self.models = in_order(list(ARCHITECTURES) + [model for model, _ in best])
+        self.sources = sorted(used - set(SOURCES))
+        if used != {"none"}:  # else an attack that takes no images
+            self.sources = list(SOURCES) + self.sources
+        self.runs = {(m, s): best[m, s] for m in self.models for s in self.sources if (m, s) in best}
+        self.others = [run for run in runs if run not in best.values()]
+        marks = [differences(run) for run in self.runs.values()]
+        self.common = [mark for mark in (marks[0] if marks else ())
+                       if all(mark in its for its in marks)]
 
-    @property
-    def suffix(self):
-        """For the names of pictures."""
-        return "" if (self.attack, self.norm) == ("deepfool", "inf") else "-{}-l{}".format(
-            self.attack, self.norm)
-
-    @property
-    def published(self):
-        """Whether the published table may have been made in this way."""
-        return self.attack in PUBLISHED_ATTACKS and self.norm == PUBLISHED["norm"]
+    def by_model(self):
+        """Dict from a model to a dict from the title of a source to its Run."""
+        found = {}
+        for (model, source), run in self.runs.items():
+            found.setdefault(model, {})[source_title(source)] = run
+        return found
 
 
 def source_title(source):
@@ -110,24 +122,8 @@ def find_settings(runs):
 
     Targeted UAPs, and those evaluated on another model than their own, belong to none.
     """
-    found = collections.OrderedDict([(("deepfool", "inf"), [])])
+    found = {}
     for run in own(runs):
         found.setdefault((run.info["attack"], run.info["norm"]), []).append(run)
-    return [_setting(attack, norm, its) for (attack, norm), its in found.items()
-            if its or not any(found.values())]
-
-
-def _setting(attack, norm, runs):
-    best = {}
-    for run in sorted(runs, key=strength):
-        best.setdefault((run.info["model"], run.info["source"]), run)
-    models = in_order(list(ARCHITECTURES) + [model for model, _ in best])
-    used = {source for _, source in best}
-    no_images = used == {"none"}  # an attack that takes none
-    sources = ([] if no_images else list(SOURCES)) + sorted(used - set(SOURCES))
-    cells = collections.OrderedDict(
-        (key, best[key]) for key in ((m, s) for m in models for s in sources) if key in best)
-    marks = [differences(run) for run in cells.values()]
-    return Setting(
-        attack, norm, cells, [run for run in runs if run not in cells.values()], models, sources,
-        [mark for mark in (marks[0] if marks else ()) if all(mark in its for its in marks)])
+    return [Setting(attack, norm, its) for (attack, norm), its in sorted(
+        (found or {FIRST: []}).items(), key=lambda item: item[0] != FIRST)]

@@ -1,9 +1,6 @@
 """One row of numbers for each run: as table.csv, as Markdown, and beside expected rates."""
 
-import collections
-import csv
 import functools
-import io
 import os
 
 import numpy as np
@@ -12,10 +9,9 @@ from utils import metrics
 from utils.datasets import read_csv
 from utils.errors import UserError
 from utils.report import markdown
+from utils.report.markdown import percent
 from utils.report.settings import differences, find_settings, is_cell, source_title
 
-RATES = ("rate", "rate_8bit", "random", "permuted", "accuracy_clean", "accuracy_uap",
-         "target_share")  # kept as metrics.Rate; in table.csv the value
 COLUMNS = (
     "cell", "model", "made_for", "source", "attack", "norm", "norm_ratio", "target", "run", "seed",
     "published", "differs", "rate", "low", "high", "rate_8bit", "random", "permuted", "mcnemar_p",
@@ -31,7 +27,7 @@ NOTES = (
 
 @functools.lru_cache(None)
 def summarise(run):
-    """All numbers of a rows.Run: a dict with COLUMNS, RATES as metrics.Rate or None.
+    """All numbers of a rows.Run: a dict with COLUMNS, rates as metrics.Rate, or None.
 
     For a targeted run rate, rate_8bit, random and permuted are success rates on the images not
     already predicted as the target.
@@ -49,7 +45,7 @@ def summarise(run):
         accuracy_clean=metrics.accuracy(label, run.predictions["clean"]),
         accuracy_uap=metrics.accuracy(label, uap),
         dominant=dominant, dominant_share=float(np.mean(uap == dominant)),
-        target_share=None if target is None else metrics.target_share(uap, target),
+        target_share=None if target is None else metrics.rate(uap == target),
         test_images=len(run), steps_made=steps.get("made"), steps_kept=steps.get("kept"))
 
 
@@ -68,10 +64,10 @@ def steps_kept(run):
 def read_rates(path):
     """Rates in percent from a csv file with a column source, one for each model, perhaps attack.
 
-    Returns an OrderedDict from (source, model, attack) to float; attack is None where the file
-    names none. An empty cell is no rate. Raises UserError.
+    Returns a dict from (source, model, attack) to float; attack is None where the file names none.
+    An empty cell is no rate. Raises UserError.
     """
-    rates = collections.OrderedDict()
+    rates = {}
     for row in read_csv(path, ("source",), "restore it from git"):
         source, attack = row.pop("source"), row.pop("attack", None) or None
         for model, cell in row.items():
@@ -92,24 +88,18 @@ def published():
         os.path.join(root, "results", "published.csv")).items()}
 
 
-def to_csv(runs):
-    """table.csv as text: every run, and before them the cells of the study's table without one."""
-    rows = [summarise(run) for run in runs]
-    done = {(row["source"], row["model"]) for row in rows if row["cell"]}
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({"cell": True, "model": model, "source": source, "published": rate}
-                     for (source, model), rate in published().items()
-                     if (source, model) not in done)
-    writer.writerows(dict(row, **{name: row[name].value for name in RATES if row[name]})
-                     for row in rows)
-    return text.getvalue()
+def csv_rows(runs):
+    """table.csv: the cells of the study's table that were not run, then every run, by COLUMNS."""
+    found = [summarise(run) for run in runs]
+    done = {(row["source"], row["model"]) for row in found if row["cell"]}
+    found = [{"cell": True, "model": model, "source": source, "published": rate}
+             for (source, model), rate in published().items() if (source, model) not in done] + found
+    return [[getattr(row.get(name), "value", row.get(name)) for name in COLUMNS] for row in found]
 
 
 def to_markdown(runs, note=None):
     """table.md as text: the study's table for each attack and norm, then every run in full."""
-    lines = ["# Fooling rates, %", ""] + ([markdown.bold(note), ""] if note else [])
+    lines = markdown.top("Fooling rates, %", note)
     for setting in find_settings(runs):
         lines += grid(setting)
     for title, targeted in (("Every run", False), ("Targeted runs", True)):
@@ -121,26 +111,25 @@ def to_markdown(runs, note=None):
 def cells(setting):
     """The 3 x 3 table, and its further models and sources.
 
-    Returns a dict from (source, model) to the list of what stands there: for each run its rate, and
-    what else there is to say; for a cell without runs (None, what there is to say).
+    Returns a dict from (source, model) to the list of what stands there: for each run the run, and
+    what there is to say beside its rate; for a cell without runs (None, what there is to say).
     """
     found = {}
     for source in setting.sources:
         for model in setting.models:
             runs = [run for run in list(setting.runs.values()) + setting.others
                     if (run.info["model"], run.info["source"]) == (model, source)]
-            theirs = published().get((source, model))
-            found[source, model] = [_cell(run, setting) for run in runs] or [
-                (None, "not run; published {}".format(theirs) if theirs and setting.published
-                 else "not run")]
+            theirs = published().get((source, model)) if setting.published else None
+            found[source, model] = [(run, _beside(run, setting)) for run in runs] or [
+                (None, "not run; published {}".format(theirs) if theirs else "not run")]
     return found
 
 
-def _cell(run, setting):
-    row = summarise(run)
+def _beside(run, setting):
+    theirs = summarise(run)["published"]
     texts = ([mark for mark in differences(run) if mark not in setting.common]
-             if row["published"] is None else ["published {}".format(row["published"])])
-    return row, "; ".join(texts + [run.info["run"]] * (run in setting.others))
+             if theirs is None else ["published {}".format(theirs)])
+    return "; ".join(texts + [run.info["run"]] * (run in setting.others))
 
 
 def in_common(setting):
@@ -150,20 +139,20 @@ def in_common(setting):
 
 def grid(setting):
     """The lines of the study's table for one attack and norm."""
-    def text(row, more):
-        return "; ".join(filter(None, [row and _bold_rate(row["rate"]), more]))
-
-    found = cells(setting)
+    found, body = cells(setting), []
+    for source in setting.sources:
+        body.append({"images the UAP is made from": source_title(source)})
+        for model in setting.models:
+            body[-1][model] = "<br>".join(
+                "; ".join(filter(None, [run and _bold_rate(run.rate()), more]))
+                for run, more in found[source, model])
     return ["{}. Each cell: our rate [Wilson 95 % interval]; then the published rate, or in what "
             "the run differs from the published ones.{}".format(setting.title, in_common(setting)),
-            ""] + markdown.table(
-        ["images the UAP is made from"] + setting.models,
-        [[source_title(source)] + ["<br>".join(text(*its) for its in found[source, model])
-                                   for model in setting.models] for source in setting.sources])
+            ""] + markdown.table(body)
 
 
 def _bold_rate(rate):
-    first, _, interval = markdown.percent(rate).partition(" ")
+    first, _, interval = percent(rate).partition(" ")
     return (markdown.bold(first) + " " + interval).strip()
 
 
@@ -171,24 +160,29 @@ def in_full(runs):
     """Lines: a table with all numbers of each run, all of them targeted or none; [] of no run."""
     if not runs:
         return []
-    targeted, body = runs[0].info["target"] is not None, []
-    for run in runs:
-        row = summarise(run)
-        percents = {name: markdown.percent(row[name]) for name in RATES}
-        body.append([
-            row["model"], row["run"], _bold_rate(row["rate"]),
-            "-" if row["published"] is None else row["published"], percents["rate_8bit"],
-            percents["random"], percents["permuted"], markdown.p_value(row["mcnemar_p"]),
-            "{} {:.1f}".format(row["dominant"], 100 * row["dominant_share"]),
-            percents["accuracy_clean"], percents["accuracy_uap"], row["images"], row["passes"],
-            row["norm_bound"] and "{norm_bound:.4g} (L{norm})".format(**row), steps_kept(run),
-            row["test_images"], row["differs"] or "-"] + [percents["target_share"]] * targeted)
-    what = ("share of the test images not already predicted as the target that are under the UAP"
-            if targeted else "share of the test images whose predicted class the UAP changes")
-    return ["UAP: {}. {}".format(what, NOTES), ""] + markdown.table(
-        ["model", "run", "UAP", "published", "8 bits", "random", "permuted", "p", "dominant",
-         "accuracy, clean", "under the UAP", "images", "passes", "bound", "steps kept",
-         "test images", "differs"] + ["predicted as target"] * targeted, body)
+    what = ("share of the test images whose predicted class the UAP changes"
+            if runs[0].info["target"] is None else
+            "share of the test images not already predicted as the target that are under the UAP")
+    return ["UAP: {}. {}".format(what, NOTES), ""] + markdown.table(list(map(_all_numbers, runs)))
+
+
+def _all_numbers(run):
+    row = summarise(run)
+    cells_of_run = {
+        "model": row["model"], "run": row["run"], "UAP": _bold_rate(row["rate"]),
+        "published": "-" if row["published"] is None else row["published"],
+        "8 bits": percent(row["rate_8bit"]), "random": percent(row["random"]),
+        "permuted": percent(row["permuted"]), "p": markdown.p_value(row["mcnemar_p"]),
+        "dominant": "{} {:.1f}".format(row["dominant"], 100 * row["dominant_share"]),
+        "accuracy, clean": percent(row["accuracy_clean"]),
+        "under the UAP": percent(row["accuracy_uap"]), "images": row["images"],
+        "passes": row["passes"],
+        "bound": row["norm_bound"] and "{norm_bound:.4g} (L{norm})".format(**row),
+        "steps kept": steps_kept(run), "test images": row["test_images"],
+        "differs": row["differs"] or "-"}
+    if row["target"] is not None:
+        cells_of_run["predicted as target"] = percent(row["target_share"])
+    return cells_of_run
 
 
 def compare(runs, expected, tolerance):

@@ -7,6 +7,14 @@ from utils.json_files import OBJECT, read_json
 from utils.report import markdown
 
 DIGITS = 16  # of a hash; the JSON files hold all 64
+# Column, and where its cell stands: in models/<name>.json; in run.json and predictions.json.
+MODEL = {"weights": "weights.sha256", "test images": "split.test.sha256", "seed": "arguments.seed",
+         "epochs": "epochs", "accuracy, test": "scores.test.accuracy", "started": "started",
+         "finished": "finished", "commit": "git"}
+UAP = {"uap.npy": "rows.uap_sha256", "its images": "run.images.sha256",
+       "seed": "run.arguments.seed", "started": "run.started", "finished": "run.finished",
+       "seconds": "run.seconds", "commit": "run.git", "predictions.csv": "rows.rows_sha256",
+       "predicted": "rows.made.finished", "seed of the controls": "rows.seed"}
 
 
 def provenance(runs, models_dir):
@@ -17,26 +25,16 @@ def provenance(runs, models_dir):
     """
     models = {name: _read(os.path.join(models_dir, name + ".json"))
               for name in dict.fromkeys(run.info["model"] for run in runs)}
-    made = [(run, _run_json(run)) for run in runs]
-    everything = list(models.values()) + [its for _, its in made] + [
+    made = [{"rows": run.info, "run": _run_json(run)} for run in runs]
+    everything = list(models.values()) + [its["run"] for its in made] + [
         run.info["made"] for run in runs]
     lines = ["Each result can be made again by its command:", "", "```sh"]
     lines += dict.fromkeys(filter(None, map(_command, everything)))
     lines += ["```", "", "Hashes are SHA-256, the first {} of 64 digits; `models/*.json`, "
               "`run.json` and `predictions.json` hold them in full.".format(DIGITS), ""]
-    lines += markdown.table(
-        ["model", "weights", "test images", "seed", "epochs", "accuracy, test", "started",
-         "finished", "commit"],
-        [[name] + _values(its, "weights.sha256", "split.test.sha256", "arguments.seed", "epochs",
-                          "scores.test.accuracy", "started", "finished") + [_commit(its)]
-         for name, its in models.items()])
-    lines += markdown.table(
-        ["UAP", "uap.npy", "its images", "seed", "started", "finished", "seconds", "commit",
-         "predictions.csv", "predicted", "seed of the controls"],
-        [["{model}/{run}".format(**run.info)] + _values(run.info, "uap_sha256")
-         + _values(its, "images.sha256", "arguments.seed", "started", "finished", "seconds")
-         + [_commit(its)] + _values(run.info, "rows_sha256", "made.finished", "seed")
-         for run, its in made])
+    lines += markdown.table([{"model": name, **_cells(its, MODEL)} for name, its in models.items()])
+    lines += markdown.table([{"UAP": "{model}/{run}".format(**its["rows"]), **_cells(its, UAP)}
+                             for its in made])
     machines = dict.fromkeys(filter(None, map(_machine, everything)))
     return lines + ["Made with " + text + "." for text in machines] + [""]
 
@@ -58,29 +56,24 @@ def _get(values, key):
     return values
 
 
-def _values(values, *keys):
-    """Cells of a table: hashes shortened, shares in %."""
-    cells = []
-    for key in keys:
+def _cells(values, columns):
+    cells = {}
+    for title, key in columns.items():
         value = _get(values, key)
-        if value is not None and key.endswith("sha256"):
+        if value and key.endswith("sha256"):
             value = "`{}`".format(value[:DIGITS])
+        elif value and key.endswith("git"):
+            value = value["commit"][:10] + (" + changes" if value["modified"] else "")
         elif value is not None and key.endswith("accuracy"):
             value = "{:.1f}".format(100 * value)
-        cells.append(value)
+        cells[title] = value
     return cells
 
 
 def _command(values):
     """The command line that made something, from the folder of the scripts."""
-    words = list(values.get("command") or ())
-    return " ".join(map(shlex.quote, words[:1] + [os.path.basename(words[1])] + words[2:])) \
-        if words else None
-
-
-def _commit(values):
-    commit = _get(values, "git.commit")
-    return commit and commit[:10] + (" + changes" if _get(values, "git.modified") else "")
+    python, script, *words = values.get("command") or (None, None)
+    return python and " ".join(map(shlex.quote, [python, os.path.basename(script)] + words))
 
 
 def _machine(values):
