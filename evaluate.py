@@ -20,8 +20,8 @@ of them without any model.
 """
 
 import collections
-import glob
 import os
+import pathlib
 import sys
 
 import numpy as np
@@ -61,12 +61,15 @@ def main():
     from utils.report import report, table
 
     expected = table.read_rates(args.expect) if args.expect else None
-    attacked = attacked_models(args)
-    plans = [(model, outdated_rows(args, model, uaps, attacked)) for model, uaps in attacked]
+    files = rows_files(args, find_uaps(args))
     hold_for_writing(args.results_dir, "evaluation")
-    for model, files in plans:
-        if files:
-            predict(args, model, files)
+    outdated = [file for file in files
+                if args.again or not rows.up_to_date(file.folder, file.kind, file.inputs)]
+    for name in sorted({file.model.name for file in outdated}):
+        predict(args, [file for file in outdated if file.model.name == name])
+    for file in files:
+        if file.kind == "predictions":
+            rows.write_times(file.folder, file.inputs["snapshots"])
 
     runs = [rows.read_run(folder) for folder in rows.find(args.results_dir)]
     markdown = table.to_markdown(runs, args.note)
@@ -81,153 +84,163 @@ def main():
 
 
 # A classifier and its test images. info: what its JSON file says. rows: lists (file, class name).
-Model = collections.namedtuple("Model", "file name info rows")
-# A UAP to evaluate on a model. folder: of its rows. path: of the .npy file. run: its run.json.
-Uap = collections.namedtuple("Uap", "folder path run")
-# Rows to predict. inputs: what they are computed from. perturbations: OrderedDict from a column to
-# the path of its .npy file.
-RowsFile = collections.namedtuple("RowsFile", "folder kind inputs perturbations")
+# inputs: the hashes of both.
+Model = collections.namedtuple("Model", "name file info rows inputs")
+# A UAP to evaluate on a model. path: of the .npy file. run: its run.json. folder: of the rows.
+Uap = collections.namedtuple("Uap", "model path run folder")
+# Rows of a UAP on a model. inputs: what they are computed from. perturbations: dict from a column
+# to the path of its .npy file.
+RowsFile = collections.namedtuple("RowsFile", "model folder kind inputs perturbations")
+
+# run.json of a UAP that has none.
+UNKNOWN = {"model": {"name": None, "sha256": None, "scaling": classifier.SCALING}, "made_for": None,
+           "attack": "unknown", "target": None, "images": {"used": None}, "passes": None,
+           "steps": None, "snapshots": {}, "uap": {"sha256": None}, "identity": {}}
 
 
-def attacked_models(args):
-    """What is evaluated: a list of (Model, list of Uap).
+def find_uaps(args):
+    """Every Uap to evaluate. Raises UserError.
 
-    A run whose model is not there is left as it is when it has rows. Raises UserError.
+    A run whose model is not there is left as it is when it has rows.
     """
-    found = collections.OrderedDict()
-    for uap, file in [one_uap(args)] if args.uap else all_uaps(args):
-        if os.path.exists(file) or rows.read_inputs(uap.folder, "predictions") is None:
-            found.setdefault(file, []).append(uap)
-        else:
-            print("{}: not here; the rows in {} are taken as they are".format(file, uap.folder))
+    models, found = {}, []
+    for path, run, file in asked_for(args):
+        folder = folder_of_rows(args, path, run, classifier.model_name(file))
+        if not os.path.exists(file) and rows.read_inputs(folder, "predictions") is not None:
+            print("{}: not here; the rows in {} are taken as they are".format(file, folder))
+            continue
+        if file not in models:
+            models[file] = read_model(file, args.limit)
+        found.append(Uap(models[file], path, run, folder))
     if not found and not rows.find(args.results_dir):
         raise UserError("{}: no run found (looked for <model>/<run>/run.json); make a UAP with "
                         "make_uap.py".format(args.results_dir))
-    infos = {file: classifier.read_description(file) for file in found}
-    return [(Model(file, classifier.model_name(file), infos[file], splits.limit_rows(
-        classifier.read_split_side(file, infos[file], "test"), args.limit, 0)), uaps)
-            for file, uaps in found.items()]
+    return found
+
+
+def asked_for(args):
+    """The path and the run.json of each UAP, and each model file that it is evaluated on."""
+    if args.uap:
+        path = os.path.join(os.path.dirname(args.uap), "run.json")
+        run = read_run_json(path) if os.path.exists(path) else dict(
+            UNKNOWN, source=classifier.model_name(args.uap),
+            norm={"p": args.norm, "ratio": None, "bound": None})
+        yield args.uap, run, args.model_file
+        return
+    for path in sorted(pathlib.Path(args.results_dir).glob("[!.]*/[!.]*/run.json")):
+        run = read_run_json(str(path))
+        names = [run["model"]["name"]]
+        if run["made_for"]:
+            names = [name for name, info in models_here(args.models_dir)
+                     if all(info[key] == run["model"][key] for key in ("architecture",
+                                                                       "image_size"))
+                     and info["weights"]["sha256"] != run["model"]["sha256"]]  # not fine-tuned
+        for name in names:
+            yield (str(path.with_name("uap.npy")), run,
+                   os.path.join(args.models_dir, name + ".h5"))
 
 
 def read_run_json(path):
     return json_files.read_json(path, json_files.RUN, "make it again with make_uap.py")
 
 
-def all_uaps(args):
-    """Every run below the results folder, with the model file or files it is evaluated on."""
-    for path in sorted(glob.glob(os.path.join(
-            glob.escape(args.results_dir), "*", "*", "run.json"))):
-        run, folder = read_run_json(path), os.path.dirname(path)
-        uap_path = os.path.join(folder, "uap.npy")
-        if not run.get("made_for"):
-            yield (Uap(folder, uap_path, run),
-                   os.path.join(args.models_dir, run["model"]["name"] + ".h5"))
-            continue
-        for path in sorted(glob.glob(os.path.join(glob.escape(args.models_dir), "*.json"))):
-            info = json_files.read_json(path, json_files.MODEL, "train the model again")
-            if (all(info[key] == run["model"][key] for key in ("architecture", "image_size"))
-                    and info["weights"]["sha256"] != run["model"]["sha256"]):  # not fine-tuned
-                file = os.path.splitext(path)[0] + ".h5"
-                yield Uap(transfer_folder(args, file, folder, run["made_for"]), uap_path, run), file
+def models_here(folder):
+    """The name and the description of each model in a folder whose weights are there."""
+    for path in sorted(pathlib.Path(folder).glob("*.json")):
+        if path.with_suffix(".h5").exists():
+            yield path.stem, json_files.read_json(
+                str(path), json_files.MODEL, "train the model again")
 
 
-def transfer_folder(args, model_file, folder, made_for):
-    """Where the rows of a UAP go that was made for another network than it is evaluated on."""
-    return os.path.join(args.results_dir, classifier.model_name(model_file),
+def folder_of_rows(args, path, run, model_name):
+    """Where the rows of a UAP on a model go: beside it if it was made for this model. UserError."""
+    folder = os.path.dirname(os.path.abspath(path))
+    made_for = run["made_for"] or run["model"]["name"]
+    if made_for == model_name:
+        return folder
+    if made_for is None:
+        return os.path.join(args.results_dir, model_name, run["source"])
+    if not (args.allow_mismatch or run["made_for"]):
+        raise UserError("{}: made for the model {}, not for {}; give --allow-mismatch to see "
+                        "whether it transfers".format(path, made_for, model_name))
+    return os.path.join(args.results_dir, model_name,
                         "{}-of-{}".format(os.path.basename(folder), made_for))
 
 
-def one_uap(args):
-    """The UAP that --uap names, and its model file. Raises UserError."""
-    name, target = (classifier.model_name(file) for file in (args.uap, args.model_file))
-    folder = os.path.dirname(os.path.abspath(args.uap))
-    if not os.path.exists(os.path.join(folder, "run.json")):
-        return Uap(os.path.join(args.results_dir, target, name), args.uap, {
-            "model": {"name": None, "sha256": None}, "source": name, "attack": "unknown",
-            "target": None, "norm": {"p": args.norm, "bound": None}, "images": {"used": None},
-            "passes": None, "uap": {"sha256": None}, "identity": {}, "steps": None,
-            "snapshots": {}}), args.model_file
-    run = read_run_json(os.path.join(folder, "run.json"))
-    made_for = run.get("made_for") or run["model"]["name"]
-    if made_for != target:
-        if not (args.allow_mismatch or run.get("made_for")):
-            raise UserError("{}: made for the model {}, not for {}; give --allow-mismatch to see "
-                            "whether it transfers".format(args.uap, made_for, target))
-        folder = transfer_folder(args, args.model_file, folder, made_for)
-    return Uap(folder, args.uap, run), args.model_file
+def read_model(file, limit):
+    info = classifier.read_description(file)
+    test = splits.limit_rows(classifier.read_split_side(file, info, "test"), limit, 0)
+    return Model(classifier.model_name(file), file, info, test, {
+        "model_sha256": info["weights"]["sha256"],
+        "test_sha256": sha256_of_lines(",".join(row) for row in test)})
 
 
-def outdated_rows(args, model, uaps, attacked):
-    """The RowsFiles of one model to write: those that are not what they would be now.
-
-    attacked: as attacked_models gives it. Everything that will be read is checked: UserError.
-    """
+def rows_files(args, uaps):
+    """Every RowsFile that there is to be. All that will be read is checked: UserError."""
     found = []
-    of_rows = {"model_sha256": model.info["weights"]["sha256"],
-               "test_sha256": sha256_of_lines(",".join(row) for row in model.rows)}
     for uap in uaps:
-        check(args, model, uap)
-        found.append(RowsFile(uap.folder, "predictions", dict(
-            of_rows, **describe(args, model, uap)), {"uap": uap.path}))
+        check(args, uap)
+        found.append(RowsFile(uap.model, uap.folder, "predictions",
+                              dict(uap.model.inputs, **describe(args, uap)), {"uap": uap.path}))
         for kind, paths in (("curve", snapshots(uap)),
-                            ("transfer", same_run_elsewhere(model, uap, attacked))):
+                            ("transfer", same_run_elsewhere(uap, uaps))):
             if paths:
-                found.append(RowsFile(uap.folder, kind, dict(of_rows, columns={
-                    name: sha256_of_file(path) for name, path in paths.items()}), paths))
-    return [file for file in found
-            if args.again or rows.read_inputs(file.folder, file.kind) != file.inputs]
+                hashes = {name: sha256_of_file(path) for name, path in paths.items()}
+                found.append(RowsFile(uap.model, uap.folder, kind,
+                                      dict(uap.model.inputs, columns=hashes), paths))
+    return found
 
 
-def check(args, model, uap):
+def check(args, uap):
     """Raise UserError unless a UAP and its snapshots are whole, in bounds, made for this model."""
-    made_for, norm = uap.run["model"], uap.run["norm"]
-    if not (args.allow_mismatch or uap.run.get("made_for")) and made_for["sha256"] not in (
-            None, model.info["weights"]["sha256"]):
+    info, made_for, norm = uap.model.info, uap.run["model"], uap.run["norm"]
+    if not (args.allow_mismatch or uap.run["made_for"]) and made_for["sha256"] not in (
+            None, info["weights"]["sha256"]):
         raise UserError("{}: made for other weights than those in {}; make it again with "
-                        "make_uap.py, or give --allow-mismatch".format(uap.path, model.file))
-    scaling = made_for.get("scaling", classifier.SCALING)
-    if scaling != classifier.SCALING:
+                        "make_uap.py, or give --allow-mismatch".format(uap.path, uap.model.file))
+    if made_for["scaling"] != classifier.SCALING:
         raise UserError("{}: made for inputs scaled as {}, this code scales as {}; make it again "
-                        "with make_uap.py".format(uap.path, scaling, classifier.SCALING))
+                        "with make_uap.py".format(
+                            uap.path, made_for["scaling"], classifier.SCALING))
     for path in [uap.path] + list(snapshots(uap).values()):
-        load_perturbation(path, model.info["image_size"],
+        load_perturbation(path, info["image_size"],
                           uap.run["uap"]["sha256"] if path == uap.path else None,
                           float(norm["p"]), norm["bound"])
 
 
-def describe(args, model, uap):
+def describe(args, uap):
     """What predictions.json says of a UAP and its model: all that table and report need."""
-    run, norm = uap.run, uap.run["norm"]
+    run, norm, info = uap.run, uap.run["norm"], uap.model.info
     return dict(
         {key: run[key] for key in ("source", "attack", "target", "passes", "steps", "identity")},
-        model=model.name, made_for=run.get("made_for") or run["model"]["name"],
-        backbone=bool(run.get("made_for")), run=os.path.basename(uap.folder),
+        model=uap.model.name, made_for=run["made_for"] or run["model"]["name"],
+        backbone=bool(run["made_for"]), run=os.path.basename(uap.folder),
         uap_sha256=sha256_of_file(uap.path), images=run["images"]["used"], norm=norm["p"],
-        norm_ratio=norm.get("ratio"), norm_bound=norm["bound"], seed=args.seed,
+        norm_ratio=norm["ratio"], norm_bound=norm["bound"], seed=args.seed,
         snapshots={str(its["images"]): its["seconds"] for its in run["snapshots"].values()},
-        **{key: model.info.get(key) for key in (
-            "class_names", "image_size", "resize", "image_folder", "weights_from")})
+        weights_from=info.get("weights_from"),
+        **{key: info[key] for key in ("class_names", "image_size", "resize", "image_folder")})
 
 
 def snapshots(uap):
-    """The snapshots beside the rows of a run: OrderedDict from the images shown to the path of v.
-    """
+    """The snapshots beside the rows of a run: dict from the images shown to the path of v."""
     shown = {its["images"]: os.path.join(uap.folder, "snapshots", name + ".npy")
              for name, its in sorted(uap.run["snapshots"].items()) if its["images"]}
-    return collections.OrderedDict(
-        (str(n), shown[n]) for n in sorted(shown) if os.path.exists(shown[n]))
+    return {str(n): shown[n] for n in sorted(shown) if os.path.exists(shown[n])}
 
 
-def same_run_elsewhere(model, uap, attacked):
-    """The untargeted UAPs of the same run for the models like this one: OrderedDict to paths."""
-    return collections.OrderedDict(
-        (other.name, its.path) for other, uaps in attacked for its in uaps
-        if other is not model and its.run["target"] is None and not its.run.get("made_for")
-        and os.path.basename(its.folder) == os.path.basename(uap.folder)
-        and all(other.info[key] == model.info[key] for key in ("image_size", "class_names")))
+def same_run_elsewhere(uap, uaps):
+    """The untargeted UAPs of the same run for the models like this one: dict to their paths."""
+    def like(other):
+        return (other.model is not uap.model and not other.run["made_for"]
+                and other.run["target"] is None
+                and os.path.basename(other.folder) == os.path.basename(uap.folder)
+                and all(other.model.info[key] == uap.model.info[key]
+                        for key in ("image_size", "class_names")))
+    return {other.model.name: other.path for other in uaps if like(other)}
 
 
-def predict(args, model, files):
+def predict(args, files):
     """Write the rows of one model, which is loaded once, whole file by whole file."""
     device.choose(args.device)  # before Keras is imported, whose banner it keeps away
     from tqdm import tqdm
@@ -237,10 +250,11 @@ def predict(args, model, files):
     from utils.images import read_images
     from utils.provenance import environment, now
 
+    model = files[0].model
     classifier.start_session(args.seed, inference=True)
     graph = AttackGraph(classifier.load_classifier(model.file, model.info))
-    image_folder = os.path.join(args.data_dir, model.info["image_folder"])
     names, labels = zip(*model.rows)
+    image_folder = os.path.join(args.data_dir, model.info["image_folder"])
     images = read_images([os.path.join(image_folder, name) for name in names],
                          model.info["image_size"], model.info["resize"], "reading test images")
     with tqdm(unit="image", desc="evaluating " + model.name,
@@ -248,16 +262,14 @@ def predict(args, model, files):
         predictor = prediction.Predictor(graph.logits, images, model.info["class_names"],
                                          args.batch_size, bar.update)
         for file in files:
-            columns = collections.OrderedDict([("file", names)])
+            columns = {"file": names}
             if file.kind == "predictions":
-                columns["label"] = labels
-                columns.update(prediction.attack_columns(
+                columns.update(label=labels, **prediction.attack_columns(
                     predictor, file.inputs["uap_sha256"], np.load(file.perturbations["uap"]),
                     float(file.inputs["norm"]), args.seed))
             else:
-                for name, path in file.perturbations.items():
-                    columns[name] = predictor.once(
-                        file.inputs["columns"][name], np.load(path)).classes
+                columns.update((name, predictor.once(sha256, np.load(file.perturbations[name]))[0])
+                               for name, sha256 in file.inputs["columns"].items())
             rows.write(file.folder, file.kind, columns, file.inputs,
                        dict(environment(), finished=now()))
 

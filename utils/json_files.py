@@ -40,8 +40,7 @@ MODEL = fields(
 
 # results/<model>/<run>/run.json, by make_uap.py
 RUN = fields(
-    model=fields(name=or_null(TEXT), architecture=TEXT, sha256=SHA256, image_size=COUNT,
-                 scaling=SCALING),
+    model=fields(name=TEXT, architecture=TEXT, sha256=SHA256, image_size=COUNT, scaling=SCALING),
     made_for=or_null(TEXT), source=TEXT, attack=TEXT, target=or_null(TEXT),
     norm=fields(p={"enum": ["2", "inf"]}, ratio=or_null(POSITIVE), bound=POSITIVE),
     images=fields(used=NATURAL), passes=NATURAL, steps=fields(made=NATURAL, kept=NATURAL),

@@ -12,8 +12,8 @@ Beside each lies a JSON file of the same name: what the rows were computed from.
 
 import csv
 import functools
-import glob
 import os
+import pathlib
 
 import numpy as np
 
@@ -130,8 +130,8 @@ def up_to_date(folder, kind, inputs):
 
 def find(results_dir):
     """The folders below a results folder that hold the rows of a run, sorted."""
-    found = glob.glob(os.path.join(glob.escape(results_dir), "*", "*", "predictions.json"))
-    return sorted(map(os.path.dirname, found), key=lambda folder: folder.split(os.sep))
+    found = pathlib.Path(results_dir).glob("[!.]*/[!.]*/predictions.json")
+    return [str(path.parent) for path in sorted(found)]
 
 
 def read_run(folder):
