@@ -83,13 +83,12 @@ def main():
         check_expected(args, *table.compare(runs, expected, args.tolerance))
 
 
-# A classifier and its test images. info: what its JSON file says. rows: lists (file, class name).
-# inputs: the hashes of both.
-Model = collections.namedtuple("Model", "name file info rows inputs")
-# A UAP to evaluate on a model. path: of the .npy file. run: its run.json. folder: of the rows.
+# A classifier and its test images: info from its JSON file, rows (file, class name), and the hashes
+# of both, on which all its rows files depend.
+Model = collections.namedtuple("Model", "name file info rows hashes")
+# A UAP on a model: the .npy file, its run.json, and the folder of the rows.
 Uap = collections.namedtuple("Uap", "model path run folder")
-# Rows of a UAP on a model. inputs: what they are computed from. perturbations: dict from a column
-# to the path of its .npy file.
+# Rows: what they are computed from, and the .npy file of each column.
 RowsFile = collections.namedtuple("RowsFile", "model folder kind inputs perturbations")
 
 # run.json of a UAP that has none.
@@ -98,58 +97,36 @@ UNKNOWN = {"model": {"name": None, "sha256": None, "scaling": classifier.SCALING
            "steps": None, "snapshots": {}, "uap": {"sha256": None}, "identity": {}}
 
 
-def find_uaps(args):
-    """Every Uap to evaluate. Raises UserError.
-
-    A run whose model is not there is left as it is when it has rows.
-    """
-    models, found = {}, []
-    for path, run, file in asked_for(args):
-        folder = folder_of_rows(args, path, run, classifier.model_name(file))
-        if not os.path.exists(file) and rows.read_inputs(folder, "predictions") is not None:
-            print("{}: not here; the rows in {} are taken as they are".format(file, folder))
-            continue
-        if file not in models:
-            models[file] = read_model(file, args.limit)
-        found.append(Uap(models[file], path, run, folder))
-    if not found and not rows.find(args.results_dir):
-        raise UserError("{}: no run found (looked for <model>/<run>/run.json); make a UAP with "
-                        "make_uap.py".format(args.results_dir))
+def asked_for(args):
+    """The .npy file of each UAP, its run.json, and each model file that it is evaluated on."""
+    mend = "make it again with make_uap.py"
+    if args.uap:
+        path = os.path.join(os.path.dirname(args.uap), "run.json")
+        run = json_files.read_json(path, json_files.RUN, mend) if os.path.exists(path) else dict(
+            UNKNOWN, source=classifier.model_name(args.uap),
+            norm={"p": args.norm, "ratio": None, "bound": None})
+        return [(args.uap, run, args.model_file)]
+    found = []
+    for path in sorted(pathlib.Path(args.results_dir).glob("[!.]*/[!.]*/run.json")):
+        run = json_files.read_json(str(path), json_files.RUN, mend)
+        found += [(str(path.with_name("uap.npy")), run, file)
+                  for file in model_files(run, args.models_dir)]
     return found
 
 
-def asked_for(args):
-    """The path and the run.json of each UAP, and each model file that it is evaluated on."""
-    if args.uap:
-        path = os.path.join(os.path.dirname(args.uap), "run.json")
-        run = read_run_json(path) if os.path.exists(path) else dict(
-            UNKNOWN, source=classifier.model_name(args.uap),
-            norm={"p": args.norm, "ratio": None, "bound": None})
-        yield args.uap, run, args.model_file
-        return
-    for path in sorted(pathlib.Path(args.results_dir).glob("[!.]*/[!.]*/run.json")):
-        run = read_run_json(str(path))
-        names = [run["model"]["name"]]
-        if run["made_for"]:
-            names = [name for name, info in models_here(args.models_dir)
-                     if all(info[key] == run["model"][key] for key in ("architecture",
-                                                                       "image_size"))
-                     and info["weights"]["sha256"] != run["model"]["sha256"]]  # not fine-tuned
-        for name in names:
-            yield (str(path.with_name("uap.npy")), run,
-                   os.path.join(args.models_dir, name + ".h5"))
-
-
-def read_run_json(path):
-    return json_files.read_json(path, json_files.RUN, "make it again with make_uap.py")
-
-
-def models_here(folder):
-    """The name and the description of each model in a folder whose weights are there."""
-    for path in sorted(pathlib.Path(folder).glob("*.json")):
+def model_files(run, models_dir):
+    """That of a run's own model; of a public network, those of its kind that were fine-tuned."""
+    its = run["model"]
+    if not run["made_for"]:
+        return [os.path.join(models_dir, its["name"] + ".h5")]
+    found = []
+    for path in sorted(pathlib.Path(models_dir).glob("*.json")):
         if path.with_suffix(".h5").exists():
-            yield path.stem, json_files.read_json(
-                str(path), json_files.MODEL, "train the model again")
+            info = json_files.read_json(str(path), json_files.MODEL, "train the model again")
+            if (info["weights"]["sha256"] != its["sha256"]
+                    and all(info[key] == its[key] for key in ("architecture", "image_size"))):
+                found.append(str(path.with_suffix(".h5")))
+    return found
 
 
 def folder_of_rows(args, path, run, model_name):
@@ -167,12 +144,29 @@ def folder_of_rows(args, path, run, model_name):
                         "{}-of-{}".format(os.path.basename(folder), made_for))
 
 
-def read_model(file, limit):
-    info = classifier.read_description(file)
-    test = splits.limit_rows(classifier.read_split_side(file, info, "test"), limit, 0)
-    return Model(classifier.model_name(file), file, info, test, {
-        "model_sha256": info["weights"]["sha256"],
-        "test_sha256": sha256_of_lines(",".join(row) for row in test)})
+def find_uaps(args):
+    """Every Uap to evaluate; a run whose model is not there is left as it is when it has rows.
+
+    Raises UserError.
+    """
+    models, found = {}, []
+    for path, run, file in asked_for(args):
+        folder = folder_of_rows(args, path, run, classifier.model_name(file))
+        if not os.path.exists(file) and rows.read_inputs(folder, "predictions") is not None:
+            print("{}: not here; the rows in {} are taken as they are".format(file, folder))
+            continue
+        if file not in models:
+            info = classifier.read_description(file)
+            test = splits.limit_rows(
+                classifier.read_split_side(file, info, "test"), args.limit, 0)
+            models[file] = Model(classifier.model_name(file), file, info, test, {
+                "model_sha256": info["weights"]["sha256"],
+                "test_sha256": sha256_of_lines(",".join(row) for row in test)})
+        found.append(Uap(models[file], path, run, folder))
+    if not found and not rows.find(args.results_dir):
+        raise UserError("{}: no run found (looked for <model>/<run>/run.json); make a UAP with "
+                        "make_uap.py".format(args.results_dir))
+    return found
 
 
 def rows_files(args, uaps):
@@ -181,21 +175,20 @@ def rows_files(args, uaps):
     for uap in uaps:
         check(args, uap)
         found.append(RowsFile(uap.model, uap.folder, "predictions",
-                              dict(uap.model.inputs, **describe(args, uap)), {"uap": uap.path}))
-        for kind, paths in (("curve", snapshots(uap)),
-                            ("transfer", same_run_elsewhere(uap, uaps))):
-            if paths:
-                hashes = {name: sha256_of_file(path) for name, path in paths.items()}
+                              dict(uap.model.hashes, **describe(args, uap)), {"uap": uap.path}))
+        for kind, paths in (("curve", snapshots(uap)), ("transfer", elsewhere(uap, uaps))):
+            columns = {name: sha256_of_file(path) for name, path in paths.items()}
+            if columns:
                 found.append(RowsFile(uap.model, uap.folder, kind,
-                                      dict(uap.model.inputs, columns=hashes), paths))
+                                      dict(uap.model.hashes, columns=columns), paths))
     return found
 
 
 def check(args, uap):
     """Raise UserError unless a UAP and its snapshots are whole, in bounds, made for this model."""
     info, made_for, norm = uap.model.info, uap.run["model"], uap.run["norm"]
-    if not (args.allow_mismatch or uap.run["made_for"]) and made_for["sha256"] not in (
-            None, info["weights"]["sha256"]):
+    if made_for["sha256"] not in (None, info["weights"]["sha256"]) and not (
+            args.allow_mismatch or uap.run["made_for"]):
         raise UserError("{}: made for other weights than those in {}; make it again with "
                         "make_uap.py, or give --allow-mismatch".format(uap.path, uap.model.file))
     if made_for["scaling"] != classifier.SCALING:
@@ -229,7 +222,7 @@ def snapshots(uap):
     return {str(n): shown[n] for n in sorted(shown) if os.path.exists(shown[n])}
 
 
-def same_run_elsewhere(uap, uaps):
+def elsewhere(uap, uaps):
     """The untargeted UAPs of the same run for the models like this one: dict to their paths."""
     def like(other):
         return (other.model is not uap.model and not other.run["made_for"]
@@ -257,8 +250,9 @@ def predict(args, files):
     image_folder = os.path.join(args.data_dir, model.info["image_folder"])
     images = read_images([os.path.join(image_folder, name) for name in names],
                          model.info["image_size"], model.info["resize"], "reading test images")
-    with tqdm(unit="image", desc="evaluating " + model.name,
-              total=len(images) * prediction.passes_over_images(files)) as bar:
+    passes = sum(prediction.PASSES if file.kind == "predictions" else len(file.perturbations)
+                 for file in files)
+    with tqdm(unit="image", desc="evaluating " + model.name, total=passes * len(images)) as bar:
         predictor = prediction.Predictor(graph.logits, images, model.info["class_names"],
                                          args.batch_size, bar.update)
         for file in files:

@@ -181,6 +181,8 @@ def score(model, images, labels, class_names):
 
 def write_details(details, name, history, split, scores, labels, predictions, class_names):
     """The folder of a model: history, split, and the two pictures."""
+    from sklearn.metrics import confusion_matrix
+
     from utils import figures
 
     write_text(os.path.join(details, "history.csv"), "".join(
@@ -189,10 +191,11 @@ def write_details(details, name, history, split, scores, labels, predictions, cl
     for side, rows in zip(split._fields, split):
         splits.write_rows(os.path.join(details, side + ".csv"), rows)
     figures.learning_curve(os.path.join(details, "learning_curve.png"), history, name)
-    figures.confusion_matrix(
-        os.path.join(details, "confusion_matrix.png"), labels, predictions, class_names,
-        "{}, {} test images, accuracy {:.1%}".format(
-            name, scores["test"]["images"], scores["test"]["accuracy"]))
+    title = "{}, {} test images, accuracy {:.1%}".format(
+        name, scores["test"]["images"], scores["test"]["accuracy"])
+    counts = confusion_matrix(labels, predictions, labels=range(len(class_names)))
+    figures.confusion_matrices(os.path.join(details, "confusion_matrix.png"), {title: counts},
+                               class_names, None, "true class", "predicted class")
 
 
 def main():

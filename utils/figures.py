@@ -46,14 +46,6 @@ def learning_curve(path, history, title):
     save(figure, path)
 
 
-def confusion_matrix(path, labels, predictions, class_names, title):
-    """The confusion matrix of a classifier. labels, predictions: int, (n,)."""
-    from sklearn import metrics
-
-    counts = metrics.confusion_matrix(labels, predictions, labels=range(len(class_names)))
-    confusion_matrices(path, {title: counts}, class_names, None, "true class", "predicted class")
-
-
 def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):
     """Confusion matrices side by side; each cell shows its count, shaded by its share of the row.
 

@@ -1,7 +1,6 @@
 """Rates that are computed from predictions, with their uncertainty.
 
-Every argument named labels, clean, attacked or predictions is an array (n,) of class indices or
-class names.
+labels, clean, attacked and predictions are arrays (n,) of class indices or class names.
 """
 
 import collections
@@ -17,8 +16,7 @@ def rate(hits):
 
     An empty array gives nan: no images, no rate.
     """
-    hits = np.asarray(hits, bool)
-    count, total = int(hits.sum()), len(hits)
+    count, total = int(np.sum(hits)), len(hits)
     if total == 0:
         return Rate(np.nan, np.nan, np.nan, 0, 0)
     interval = stats.binomtest(count, total).proportion_ci(0.95, method="wilson")
@@ -36,11 +34,6 @@ def reached(clean, attacked, target):
     return attacked[clean != target] == target
 
 
-def target_share(attacked, target):
-    """Share of all images predicted as the target: the study's measure of a targeted attack."""
-    return rate(np.asarray(attacked) == target)
-
-
 def mcnemar_p(by_attack, by_control):
     """Exact two-sided p-value of McNemar's test (McNemar 1947) for two bool arrays (n,).
 
@@ -48,20 +41,17 @@ def mcnemar_p(by_attack, by_control):
     which one did and the other did not.
     """
     by_attack, by_control = np.asarray(by_attack, bool), np.asarray(by_control, bool)
-    only_attack = int(np.sum(by_attack & ~by_control))
-    only_control = int(np.sum(by_control & ~by_attack))
-    if only_attack + only_control == 0:
-        return 1.0
-    return float(stats.binomtest(only_attack, only_attack + only_control).pvalue)
+    only_attack, either = int(np.sum(by_attack & ~by_control)), int(np.sum(by_attack ^ by_control))
+    return float(stats.binomtest(only_attack, either).pvalue) if either else 1.0
 
 
 def holm(p_values):
     """p-values corrected for having made so many tests (Holm 1979): a list in the same order."""
-    corrected, largest = [0.0] * len(p_values), 0.0
-    for rank, i in enumerate(np.argsort(p_values, kind="stable")):
-        largest = max(largest, min(1.0, (len(p_values) - rank) * p_values[i]))
-        corrected[i] = largest
-    return corrected
+    order = np.argsort(p_values, kind="stable")
+    factors = len(p_values) - np.arange(len(p_values))
+    corrected = np.empty(len(p_values))
+    corrected[order] = np.minimum(1, np.maximum.accumulate(factors * np.asarray(p_values)[order]))
+    return corrected.tolist()
 
 
 def accuracy(labels, predictions):

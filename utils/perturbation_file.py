@@ -16,22 +16,24 @@ def load_perturbation(path, image_size, expected_sha256=None, p=None, bound=None
     p, bound: the norm it must keep, model-input units; None when unknown.
     Returns float32, (image_size, image_size, 3), model-input units. Raises UserError.
     """
-    mend = "make it again with make_uap.py"
+    def refuse(text, *values):
+        raise UserError("{}: {}; make it again with make_uap.py".format(
+            path, text.format(*values)))
+
     try:
         v = np.load(path, allow_pickle=False)
     except FileNotFoundError:
-        raise UserError("{}: no such file; {}".format(path, mend))
+        refuse("no such file")
     except Exception as error:  # a damaged header raises almost anything
-        raise UserError("{}: not a .npy file of numbers ({}); {}".format(path, error, mend))
+        refuse("not a .npy file of numbers ({})", error)
     shape = (image_size, image_size, 3)
     if not isinstance(v, np.ndarray) or v.dtype != np.float32 or v.shape != shape:
-        raise UserError("{}: {} {}, expected float32 {} for this model; {}".format(
-            path, getattr(v, "dtype", type(v).__name__), getattr(v, "shape", ""), shape, mend))
+        refuse("{} {}, expected float32 {} for this model", getattr(v, "dtype", type(v).__name__),
+               getattr(v, "shape", ""), shape)
     if not np.isfinite(v).all():
-        raise UserError("{}: contains NaN or infinity; {}".format(path, mend))
-    if expected_sha256 is not None and sha256_of_file(path) != expected_sha256:
-        raise UserError("{}: changed since its run.json was written; {}".format(path, mend))
+        refuse("contains NaN or infinity")
+    if expected_sha256 not in (None, sha256_of_file(path)):
+        refuse("changed since its run.json was written")
     if bound is not None and norm(v, p) > bound * (1 + TOLERANCE):
-        raise UserError("{}: its {}-norm is {:.6g}, the bound is {:.6g}; {}".format(
-            path, p, norm(v, p), bound, mend))
+        refuse("its {}-norm is {:.6g}, the bound is {:.6g}", p, norm(v, p), bound)
     return v

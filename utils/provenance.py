@@ -1,10 +1,14 @@
 """What must stand beside a result so that it can be made again."""
 
 import datetime
+import importlib
 import os
 import platform
 import subprocess
 import sys
+
+PACKAGES = {"tensorflow": "tensorflow", "keras": "keras", "numpy": "numpy", "scipy": "scipy",
+            "scikit-learn": "sklearn", "pillow": "PIL"}  # those that touch a number
 
 
 def now():
@@ -13,29 +17,13 @@ def now():
 
 
 def environment():
-    """Versions of Python and of packages that touch a number; machine, git commit, command."""
-    import keras
-    import numpy
-    import PIL
-    import scipy
-    import sklearn
-    import tensorflow
-
+    """Versions of Python and of PACKAGES; machine, git commit, command."""
+    versions = {name: importlib.import_module(module).__version__
+                for name, module in PACKAGES.items()}
     return {
-        "versions": {
-            "python": platform.python_version(),
-            "tensorflow": tensorflow.__version__,
-            "keras": keras.__version__,
-            "numpy": numpy.__version__,
-            "scipy": scipy.__version__,
-            "scikit-learn": sklearn.__version__,
-            "pillow": PIL.__version__,
-        },
-        "machine": {
-            "system": platform.platform(),
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-        },
+        "versions": dict(versions, python=platform.python_version()),
+        "machine": {"system": platform.platform(), "processor": platform.machine(),
+                    "cores": os.cpu_count()},
         "git": _git_state(),
         "command": ["python"] + sys.argv,
     }
@@ -43,18 +31,13 @@ def environment():
 
 def _git_state():
     """The commit of this checkout and whether tracked files differ from it; None outside git."""
-    folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
     def git(*arguments):
-        return subprocess.run(
-            ("git", "-C", folder) + arguments,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, universal_newlines=True, check=True,
-        ).stdout.strip()
+        return subprocess.check_output(
+            ("git",) + arguments, cwd=os.path.dirname(os.path.abspath(__file__)),
+            stderr=subprocess.DEVNULL, universal_newlines=True).strip()
 
     try:
-        return {
-            "commit": git("rev-parse", "HEAD"),
-            "modified": bool(git("status", "--porcelain", "--untracked-files=no")),
-        }
+        return {"commit": git("rev-parse", "HEAD"),
+                "modified": bool(git("status", "--porcelain", "--untracked-files=no"))}
     except (OSError, subprocess.CalledProcessError):
         return None
