@@ -1,6 +1,5 @@
 """Rows files come back as they were written, and are used only for what they were computed from."""
 
-import collections
 import os
 
 import pytest
@@ -9,32 +8,47 @@ from utils import rows
 from utils.errors import UserError
 
 INPUTS = {"model_sha256": "m", "test_sha256": "t", "uap_sha256": "v", "run": "ilsvrc2012",
-          "identity": {}, "weights_from": "random", "snapshots": {}, "target": None}
-SNAPSHOTS = {"model_sha256": "m", "test_sha256": "t", "columns": {"10": "a", "200": "v"}}
-
-
-def prediction_columns():
-    cells = [["{}-{}".format(name, i) for i in range(3)] for name in rows.COLUMNS["predictions"]]
-    cells[0] = ["plain.jpg", "with space.jpg", "comma, \"quotes\" and ü.jpg"]
-    return collections.OrderedDict(zip(rows.COLUMNS["predictions"], cells))
-
-
-def curve_columns():
-    return collections.OrderedDict([("file", ["1.jpg", "2.jpg"]), ("10", ["NV", "NV"]),
-                                    ("200", ["NV", "MEL"])])
+          "identity": {}, "weights_from": "random", "snapshots": {"10": 1.5}, "target": None}
+COLUMNS = {name: ["{}-{}".format(name, i) for i in range(3)]
+           for name in rows.COLUMNS["predictions"]}
+COLUMNS["file"] = ["plain.jpg", "with space.jpg", "comma, \"quotes\" and ü.jpg"]
+SAME = {"model_sha256": "m", "test_sha256": "t"}
 
 
 def write_run(folder, **changes):
-    rows.write(folder, "predictions", prediction_columns(), dict(INPUTS, **changes), {})
-    rows.write(folder, "curve", curve_columns(), SNAPSHOTS, {})
+    rows.write(folder, "predictions", COLUMNS, dict(INPUTS, **changes), {"finished": "today"})
+    rows.write(folder, "curve", {"file": ["1", "2", "3"], "10": ["clean-0"] * 3, "200": ["NV"] * 3},
+               dict(SAME, columns={"10": "a", "200": "v"}), {})
+    rows.write(folder, "transfer", {"file": ["1", "2", "3"], "ResNet50": ["clean-0", "MEL", "NV"]},
+               dict(SAME, columns={"ResNet50": "r"}), {})
 
 
-def test_rows_and_what_they_depend_on_come_back_as_they_were_written(tmp_path):
-    folder, columns = str(tmp_path / "run"), prediction_columns()
-    rows.write(folder, "predictions", columns, INPUTS, {"finished": "today"})
-    found = rows.read(folder, "predictions")
-    assert {name: list(cells) for name, cells in found.items()} == columns
-    assert rows.read_inputs(folder, "predictions") == INPUTS
+def test_what_was_evaluated_comes_back_with_all_its_rows(tmp_path):
+    folder = str(tmp_path / "run")
+    write_run(folder)
+    found = rows.read_run(folder)
+    assert {name: list(cells) for name, cells in found.predictions.items()} == COLUMNS
+    assert found.info["run"] == "ilsvrc2012" and len(found) == 3
+    shown, rates = found.snapshots()
+    assert shown == [10, 200] and [rate.count for rate in rates] == [2, 3]
+    assert found.transfer_rate("r")[3:] == (2, 3)
+    assert found.transfer_rate("made again") is None
+
+
+@pytest.mark.parametrize("changes, expected", [
+    ({}, True), ({"snapshots": {"10": 99}}, True), ({"uap_sha256": "w"}, False),
+    ({"more": None}, False)])
+def test_rows_are_up_to_date_as_long_as_all_they_depend_on_is_the_same(tmp_path, changes, expected):
+    write_run(str(tmp_path))
+    assert rows.up_to_date(str(tmp_path), "predictions", dict(INPUTS, **changes)) == expected
+
+
+def test_the_seconds_of_snapshots_are_renewed_without_touching_the_rows(tmp_path):
+    write_run(str(tmp_path))
+    before = rows.read_run(str(tmp_path)).info
+    rows.write_times(str(tmp_path), {"10": 99})
+    assert rows.read_run(str(tmp_path)).info == dict(before, snapshots={"10": 99})
+    assert rows.up_to_date(str(tmp_path), "predictions", INPUTS)
 
 
 def test_rows_that_were_changed_or_that_miss_a_file_count_as_absent(tmp_path):
@@ -42,10 +56,10 @@ def test_rows_that_were_changed_or_that_miss_a_file_count_as_absent(tmp_path):
     assert rows.read_inputs(folder, "curve") is None
     write_run(folder)
     with open(os.path.join(folder, "curve.csv"), "a") as file:
-        file.write("3.jpg,NV,NV\n")
-    assert rows.read_inputs(folder, "curve") is None
+        file.write("4,NV,NV\n")
     os.remove(os.path.join(folder, "predictions.csv"))
-    assert rows.read_inputs(folder, "predictions") is None
+    for kind in ("curve", "predictions"):
+        assert rows.read_inputs(folder, kind) is None
 
 
 def test_a_file_of_rows_without_a_column_is_an_error_that_says_how_to_mend_it(tmp_path):
@@ -56,28 +70,13 @@ def test_a_file_of_rows_without_a_column_is_an_error_that_says_how_to_mend_it(tm
 
 @pytest.mark.parametrize("changed", ["model_sha256", "test_sha256"])
 def test_rows_of_another_model_or_of_other_images_are_not_used(tmp_path, changed):
-    folder = str(tmp_path)
-    write_run(folder, **{changed: "other"})
-    assert rows.read_run(folder).curve == {}
-
-
-def test_what_was_evaluated_is_read_with_all_its_rows(tmp_path):
-    folder = str(tmp_path)
-    write_run(folder)
-    rows.write(folder, "transfer", collections.OrderedDict(
-        [("file", ["a", "b", "c"]), ("ResNet50", ["clean-0", "MEL", "NV"])]),
-        dict(SNAPSHOTS, columns={"ResNet50": "r"}), {})
-    found = rows.read_run(folder)
-    assert found.info["run"] == "ilsvrc2012" and len(found) == 3
-    assert list(found.curve["200"]) == ["NV", "MEL"]
-    rate = found.transfer_rate("ResNet50", "r")
-    assert (rate.count, rate.total) == (2, 3)
-    assert found.transfer_rate("ResNet50", "made again") is None
-    assert found.transfer_rate("VGG16", "r") is None
+    write_run(str(tmp_path), **{changed: "other"})
+    found = rows.read_run(str(tmp_path))
+    assert not found.curve and not found.transfer
 
 
 def test_runs_are_found_in_the_order_of_their_folders(tmp_path):
     names = [("VGG16", "ilsvrc2012"), ("VGG16", "ilsvrc2012-fgsm"), ("VGG16-other", "isic2018")]
-    for name in names:
+    for name in names + [("VGG16", ".isic2018.partial")]:  # the last is being made
         write_run(str(tmp_path.joinpath(*name)))
     assert rows.find(str(tmp_path)) == [str(tmp_path.joinpath(*name)) for name in names]
