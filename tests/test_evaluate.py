@@ -15,13 +15,14 @@ from utils.files import sha256_of_file, sha256_of_lines
 from utils.json_files import write_json
 
 TEST = ["a.jpg,NV", "b.jpg,MEL"]
+SHOWN = {"images_0000010": 10, "images_0000020": 20, "pass_001": 20, "pass_002": 40}
 
 
 @pytest.fixture
 def args(tmp_path):
     return argparse.Namespace(
         uap=None, model_file=None, models_dir=str(tmp_path / "models"), limit=None, seed=0,
-        results_dir=str(tmp_path / "results"), again=False, allow_mismatch=False, norm="inf")
+        results_dir=str(tmp_path / "results"), allow_mismatch=False, norm="inf")
 
 
 def write_model(args, name, size=8, architecture="VGG16"):
@@ -46,8 +47,7 @@ def write_run(args, model, run, size=8, seed=0, **changes):
     folder = os.path.join(args.results_dir, model, run)
     os.makedirs(os.path.join(folder, "snapshots"), exist_ok=True)
     v = np.random.RandomState(seed).uniform(-0.1, 0.1, (size, size, 3)).astype(np.float32)
-    shown = {"images_0000010": 10, "images_0000020": 20, "pass_001": 20, "pass_002": 40}
-    for name in [os.path.join("snapshots", name) for name in shown] + ["uap"]:
+    for name in [os.path.join("snapshots", name) for name in SHOWN] + ["uap"]:
         np.save(os.path.join(folder, name + ".npy"), v)
     h5 = os.path.join(args.models_dir, model + ".h5")
     write_json(os.path.join(folder, "run.json"), dict({
@@ -58,48 +58,49 @@ def write_run(args, model, run, size=8, seed=0, **changes):
         "norm": {"p": "inf", "ratio": 0.04, "bound": 0.1},
         "images": {"used": 20}, "passes": 2, "identity": {"seed": seed}, "seconds": 4.0,
         "steps": {"made": 4, "kept": 1}, "snapshots": {
-            name: {"images": n, "seconds": n / 10} for name, n in shown.items()}}, **changes))
+            name: {"images": n, "seconds": n / 10} for name, n in SHOWN.items()}}, **changes))
     return folder
 
 
-def outdated(args):
-    """The rows files to write, by model."""
-    attacked = evaluate.attacked_models(args)
-    return {model.name: evaluate.outdated_rows(args, model, uaps, attacked)
-            for model, uaps in attacked}
+def planned(args):
+    """All rows files there are to be: dict from the model and the folder's name to kind to file."""
+    found = {}
+    for file in evaluate.rows_files(args, evaluate.find_uaps(args)):
+        found.setdefault((file.model.name, os.path.basename(file.folder)), {})[file.kind] = file
+    return found
 
 
-def write_rows(file):
-    """Rows as evaluate.py would write them for a RowsFile, every class the first."""
-    names = rows.COLUMNS["predictions"] if file.kind == "predictions" else ["file"] + list(
-        file.perturbations)
-    rows.write(file.folder, file.kind, {name: ["NV"] * 2 for name in names}, file.inputs,
-               {"finished": "now"})
+def write_rows(files):
+    """Rows as evaluate.py would write them, every class the first."""
+    for kind, file in files.items():
+        names = rows.COLUMNS["predictions"] if kind == "predictions" else ["file"] + list(
+            file.perturbations)
+        rows.write(file.folder, kind, {name: ["NV"] * 2 for name in names}, file.inputs, {})
 
 
-def test_snapshots_are_ordered_by_the_images_shown_over_all_passes(args):
+def test_rows_say_what_they_are_computed_from(args):
     write_model(args, "VGG16")
     write_run(args, "VGG16", "ilsvrc2012")
-    predictions, curve = outdated(args)["VGG16"]
-    assert [(name, os.path.basename(path)) for name, path in curve.perturbations.items()] == [
-        ("10", "images_0000010.npy"), ("20", "pass_001.npy"), ("40", "pass_002.npy")]
-    assert predictions.inputs["snapshots"] == {"10": 1.0, "20": 2.0, "40": 4.0}
-    assert predictions.inputs["steps"] == {"made": 4, "kept": 1}
-    assert predictions.inputs["norm_ratio"] == 0.04
-    assert predictions.inputs["weights_from"] == "random"
+    files = planned(args)["VGG16", "ilsvrc2012"]
+    assert {name: os.path.basename(path) for name, path in files["curve"].perturbations.items()} == {
+        "10": "images_0000010.npy", "20": "pass_001.npy", "40": "pass_002.npy"}
+    inputs = files["predictions"].inputs
+    assert inputs["snapshots"] == {"10": 1.0, "20": 2.0, "40": 4.0}
+    assert inputs["steps"] == {"made": 4, "kept": 1} and inputs["norm_ratio"] == 0.04
+    assert inputs["weights_from"] == "random"
 
 
-@pytest.mark.parametrize("changes, kinds", [
-    (dict(), []), (dict(seed=1), ["predictions", "curve"]), (dict(passes=3), ["predictions"])])
-def test_rows_are_kept_as_long_as_nothing_changed_that_they_say(args, changes, kinds):
+@pytest.mark.parametrize("changes, outdated", [
+    (dict(), set()), (dict(seed=1), {"predictions", "curve"}), (dict(passes=3), {"predictions"}),
+    (dict(snapshots={"pass_001": {"images": 20, "seconds": 99}}), {"curve"}),
+    (dict(snapshots={name: {"images": n, "seconds": 99} for name, n in SHOWN.items()}), set())])
+def test_rows_are_kept_as_long_as_nothing_changed_that_they_depend_on(args, changes, outdated):
     write_model(args, "VGG16")
     write_run(args, "VGG16", "ilsvrc2012")
-    for file in outdated(args)["VGG16"]:
-        write_rows(file)
+    write_rows(planned(args)["VGG16", "ilsvrc2012"])
     write_run(args, "VGG16", "ilsvrc2012", **changes)
-    assert [file.kind for file in outdated(args)["VGG16"]] == kinds
-    args.again = True
-    assert [file.kind for file in outdated(args)["VGG16"]] == ["predictions", "curve"]
+    assert {kind for kind, file in planned(args)["VGG16", "ilsvrc2012"].items()
+            if not rows.up_to_date(file.folder, kind, file.inputs)} == outdated
 
 
 def test_the_untargeted_uaps_of_a_run_meet_the_models_of_the_same_size(args):
@@ -107,14 +108,11 @@ def test_the_untargeted_uaps_of_a_run_meet_the_models_of_the_same_size(args):
         write_model(args, model, size)
         write_run(args, model, "ilsvrc2012", size)
         write_run(args, model, "to-NV", size, target="NV")
-    found = {(model, os.path.basename(file.folder)): list(file.perturbations.items())
-             for model, files in outdated(args).items() for file in files
-             if file.kind == "transfer"}
     path = os.path.join(args.results_dir, "{}", "ilsvrc2012", "uap.npy")
-    assert {key: value for key, value in found.items() if key[1] == "ilsvrc2012"} == {
-        ("VGG16", "ilsvrc2012"): [("ResNet50", path.format("ResNet50"))],
-        ("ResNet50", "ilsvrc2012"): [("VGG16", path.format("VGG16"))]}
-    assert len(found) == 2
+    found = {key: files["transfer"].perturbations for key, files in planned(args).items()
+             if "transfer" in files}
+    assert found == {("VGG16", "ilsvrc2012"): {"ResNet50": path.format("ResNet50")},
+                     ("ResNet50", "ilsvrc2012"): {"VGG16": path.format("VGG16")}}
 
 
 def test_a_uap_of_a_public_network_meets_every_model_of_its_architecture_and_size(args):
@@ -124,26 +122,38 @@ def test_a_uap_of_a_public_network_meets_every_model_of_its_architecture_and_siz
         write_model(args, model, size, architecture)
     write_run(args, "VGG16-public", "none-gd-uap", source="none", attack="gd-uap",
               made_for="VGG16-public", images={"used": 0})
-    found = outdated(args)
-    assert sorted(found) == ["VGG16", "VGG16-b"]
-    for model, (file,) in found.items():
-        assert file.folder == os.path.join(args.results_dir, model, "none-gd-uap-of-VGG16-public")
-        info = file.inputs
+    found = planned(args)
+    assert sorted(found) == [(model, "none-gd-uap-of-VGG16-public")
+                             for model in ("VGG16", "VGG16-b")]
+    for (model, run), files in found.items():
+        assert list(files) == ["predictions"]
+        info = files["predictions"].inputs
+        assert files["predictions"].folder == os.path.join(args.results_dir, model, run)
         assert (info["model"], info["made_for"], info["backbone"], info["attack"]) == (
             model, "VGG16-public", True, "gd-uap")
+
+
+def test_a_uap_from_anywhere_meets_the_model_that_is_named(args, tmp_path):
+    write_model(args, "VGG16")
+    args.uap, args.model_file = str(tmp_path / "mine.npy"), os.path.join(args.models_dir, "VGG16.h5")
+    np.save(args.uap, np.ones((8, 8, 3), np.float32))
+    (key, files), = planned(args).items()
+    info = files["predictions"].inputs
+    assert key == ("VGG16", "mine") and list(files) == ["predictions"]
+    assert (info["source"], info["attack"], info["norm"], info["made_for"], info["images"]) == (
+        "mine", "unknown", "inf", None, None)
 
 
 def test_rows_of_a_model_that_is_not_there_are_taken_as_they_are(args, capsys):
     write_model(args, "VGG16")
     folder = write_run(args, "VGG16", "ilsvrc2012")
-    for file in outdated(args)["VGG16"]:
-        write_rows(file)
+    write_rows(planned(args)["VGG16", "ilsvrc2012"])
     os.remove(os.path.join(args.models_dir, "VGG16.h5"))
-    assert outdated(args) == {}
+    assert planned(args) == {}
     assert folder + " are taken as they are" in capsys.readouterr().out
     os.remove(os.path.join(folder, "predictions.json"))
     with pytest.raises(UserError, match="VGG16.h5: no such model file"):
-        outdated(args)
+        planned(args)
 
 
 def test_a_snapshot_over_the_bound_is_refused(args):
@@ -151,7 +161,7 @@ def test_a_snapshot_over_the_bound_is_refused(args):
     folder = write_run(args, "VGG16", "ilsvrc2012")
     np.save(os.path.join(folder, "snapshots", "pass_001.npy"), np.ones((8, 8, 3), np.float32))
     with pytest.raises(UserError, match="pass_001.npy: its inf-norm is 1, the bound is 0.1"):
-        outdated(args)
+        planned(args)
 
 
 @pytest.mark.parametrize("off, code", [([], None), (["VGG16/x: 1.0 %, expected 9.0"], 1)])
