@@ -1,5 +1,7 @@
 """Tables and numbers as Markdown text."""
 
+from utils.metrics import Rate
+
 
 def top(title, note):
     """The first lines of a file: its title, and a sentence below, if any."""
@@ -9,7 +11,8 @@ def top(title, note):
 def table(rows):
     """A table as lines, an empty one behind it; none without rows.
 
-    rows: dicts from the title of a column to its cell, all with the same columns.
+    rows: dicts from the title of a column to its cell, all with the same columns. A metrics.Rate
+    is printed by percent(), what is not known as a question mark.
     """
     if not rows:
         return []
@@ -19,13 +22,14 @@ def table(rows):
 
 
 def _cell(value):
+    if isinstance(value, Rate):
+        return percent(value)
     return "?" if value is None else str(value).replace("|", "\\|")
 
 
 def percent(rate):
-    """A metrics.Rate in % with its interval: 63.1 [52.4, 72.6]; - when it is of no image, or None.
-    """
-    if rate is None or not rate.total:
+    """A metrics.Rate in % with its interval: 63.1 [52.4, 72.6]; - when it is of no image."""
+    if not rate.total:
         return "-"
     return "{:.1f} [{:.1f}, {:.1f}]".format(100 * rate.value, 100 * rate.low, 100 * rate.high)
 

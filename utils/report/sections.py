@@ -74,8 +74,8 @@ def _paired(titles, pairs):
     p_values = [metrics.mcnemar_p(one, other) for _, one, other in pairs]
     corrected, body = metrics.holm(p_values), []
     for (first, one, other), p, p_holm in zip(pairs, p_values, corrected):
-        cells = (percent(metrics.rate(one)), percent(metrics.rate(other)),
-                 int(np.sum(one & ~other)), int(np.sum(other & ~one)))
+        cells = (metrics.rate(one), metrics.rate(other), int(np.sum(one & ~other)),
+                 int(np.sum(other & ~one)))
         body.append({**first, **dict(zip(titles, cells)), "p": markdown.p_value(p),
                      "p (Holm)": markdown.p_value(p_holm)})
     return body, corrected
@@ -156,7 +156,7 @@ def files_table(named):
         "holds it (PNG is lossless: the same pixels); and saved as JPEG of quality 95 and 75 "
         "(Pillow). Last: what JPEG 75 alone does to the clean image.", ""
     ] + markdown.table([
-        {**first, **{title: percent(run.rate(column)) for column, title in FILES.items()}}
+        {**first, **{title: run.rate(column) for column, title in FILES.items()}}
         for first, run in named])
 
 
@@ -171,8 +171,7 @@ def transfer(setting, draw):
                  **{"on " + on: _transfer_cell(runs.get(on), its) for on in models}}
                 for made_for, its in runs.items()]
         body.append({"made for": "permuted", **{
-            "on " + m: percent(runs[m].rate("permuted") if m in runs else None)
-            for m in models}})
+            "on " + m: runs[m].rate("permuted") if m in runs else "-" for m in models}})
         if runs:
             lines += ["UAPs from {}:".format(source_title(source)), ""] + markdown.table(body)
     return lines
@@ -185,28 +184,26 @@ def _transfer_cell(run, its):
     for key, text in (("image_size", "other input size"), ("class_names", "other classes")):
         if run is not None and run.info[key] != its.info[key]:
             return text
-    rate = run and run.transfer_rate(its.info["uap_sha256"])
-    return "not run" if rate is None else percent(rate)
+    return run and run.transfer_rate(its.info["uap_sha256"]) or "not run"
 
 
 def sensitivity(setting, draw):
-    body, per_class = [], []
+    body, per_class, titles = [], [], [source_title(source) for source in setting.sources]
     for model, runs in setting.by_model().items():
         for run in runs.values():
-            hits, right = run.hits(), run.predictions["clean"] == run.predictions["label"]
-            body.append({**names(run), "accuracy, clean": percent(metrics.rate(right)),
-                         "accuracy, attacked": percent(metrics.accuracy(
-                             run.predictions["label"], run.predictions["uap"])),
-                         "fooling rate where the model was right": percent(
-                             metrics.rate(hits[right])),
-                         "where it was wrong": percent(metrics.rate(hits[~right]))})
+            hits, label = run.hits(), run.predictions["label"]
+            right = run.predictions["clean"] == label
+            body.append({**names(run), "accuracy, clean": metrics.rate(right),
+                         "accuracy, attacked": metrics.accuracy(label, run.predictions["uap"]),
+                         "fooling rate where the model was right": metrics.rate(hits[right]),
+                         "where it was wrong": metrics.rate(hits[~right])})
         for name in run.info["class_names"]:
-            row = {"model": model, "true class": name,
-                   "images": int(np.sum(run.predictions["label"] == name))}
-            for source in map(source_title, setting.sources):
-                its = runs.get(source)
-                row[source] = "-" if its is None else percent(metrics.rate(
-                    its.hits()[its.predictions["label"] == name]))
-            per_class.append(row)
+            per_class.append({"model": model, "true class": name,
+                              "images": int(np.sum(label == name)),
+                              **{title: _of_class(runs.get(title), name) for title in titles}})
     return markdown.table(body) + ["Fooling rate of each true class:", ""] + markdown.table(
         per_class)
+
+
+def _of_class(run, name):
+    return "-" if run is None else metrics.rate(run.hits()[run.predictions["label"] == name])

@@ -9,7 +9,6 @@ from utils import metrics
 from utils.datasets import read_csv
 from utils.errors import UserError
 from utils.report import markdown
-from utils.report.markdown import percent
 from utils.report.settings import differences, find_settings, is_cell, source_title
 
 COLUMNS = (
@@ -152,7 +151,7 @@ def grid(setting):
 
 
 def _bold_rate(rate):
-    first, _, interval = percent(rate).partition(" ")
+    first, _, interval = markdown.percent(rate).partition(" ")
     return (markdown.bold(first) + " " + interval).strip()
 
 
@@ -171,17 +170,16 @@ def _all_numbers(run):
     cells_of_run = {
         "model": row["model"], "run": row["run"], "UAP": _bold_rate(row["rate"]),
         "published": "-" if row["published"] is None else row["published"],
-        "8 bits": percent(row["rate_8bit"]), "random": percent(row["random"]),
-        "permuted": percent(row["permuted"]), "p": markdown.p_value(row["mcnemar_p"]),
+        "8 bits": row["rate_8bit"], "random": row["random"], "permuted": row["permuted"],
+        "p": markdown.p_value(row["mcnemar_p"]),
         "dominant": "{} {:.1f}".format(row["dominant"], 100 * row["dominant_share"]),
-        "accuracy, clean": percent(row["accuracy_clean"]),
-        "under the UAP": percent(row["accuracy_uap"]), "images": row["images"],
-        "passes": row["passes"],
+        "accuracy, clean": row["accuracy_clean"], "under the UAP": row["accuracy_uap"],
+        "images": row["images"], "passes": row["passes"],
         "bound": row["norm_bound"] and "{norm_bound:.4g} (L{norm})".format(**row),
         "steps kept": steps_kept(run), "test images": row["test_images"],
         "differs": row["differs"] or "-"}
     if row["target"] is not None:
-        cells_of_run["predicted as target"] = percent(row["target_share"])
+        cells_of_run["predicted as target"] = row["target_share"]
     return cells_of_run
 
 
