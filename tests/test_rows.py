@@ -29,10 +29,8 @@ def test_what_was_evaluated_comes_back_with_all_its_rows(tmp_path):
     found = rows.read_run(folder)
     assert {name: list(cells) for name, cells in found.predictions.items()} == COLUMNS
     assert found.info["run"] == "ilsvrc2012" and len(found) == 3
-    shown, rates = found.snapshots()
-    assert shown == [10, 200] and [rate.count for rate in rates] == [2, 3]
-    assert found.transfer_rate("r")[3:] == (2, 3)
-    assert found.transfer_rate("made again") is None
+    assert [(shown, rate.count) for shown, rate in found.curve.items()] == [(10, 2), (200, 3)]
+    assert {sha256: rate[3:] for sha256, rate in found.transfer.items()} == {"r": (2, 3)}
 
 
 @pytest.mark.parametrize("changes, expected", [

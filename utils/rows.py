@@ -11,7 +11,6 @@ Beside each lies a JSON file of the same name: what the rows were computed from.
 """
 
 import csv
-import functools
 import os
 import pathlib
 
@@ -22,10 +21,11 @@ from utils.datasets import read_csv
 from utils.files import replacing, sha256_of_file
 from utils.json_files import OBJECT, fields, read_json, write_json
 
+# The columns that must be there.
 COLUMNS = {"predictions": ("file", "label", "clean", "uap", "uap_8bit", "jpeg95", "jpeg75",
                            "clean_jpeg75", "random", "permuted", "clean_confidence",
                            "uap_confidence"),
-           "curve": ("file",), "transfer": ("file",)}  # those that must be there
+           "curve": ("file",), "transfer": ("file",)}
 INFO = fields(identity=OBJECT, snapshots=OBJECT, weights_from={})  # of predictions.json, at least
 MEND = "run evaluate.py --again"
 
@@ -34,14 +34,16 @@ class Run:
     """One UAP on one classifier, as evaluate.py left it.
 
     folder: of the rows. info: dict, what predictions.json says. predictions: dict from a column's
-    name to its cells, an array of n str. curve: dict from a number of images shown to the classes
-    under the snapshot; transfer: dict from the SHA-256 of another model's UAP to the classes under
-    it; both are empty where there are none for the same model and images.
+    name to its cells, an array of n str. curve: dict from the number of images shown, ascending, to
+    the metrics.Rate of the snapshot. transfer: dict from the SHA-256 of another model's UAP to its
+    Rate. Both are empty where there are none for the same model and images.
     """
 
-    def __init__(self, folder, info, predictions, curve=None, transfer=None):
+    def __init__(self, folder, info, predictions, curve=(), transfer=()):
         self.folder, self.info, self.predictions = folder, info, predictions
-        self.curve, self.transfer = curve or {}, transfer or {}
+        self.curve, self.transfer = (
+            {key: metrics.rate(self._hits(columns[key])) for key in sorted(columns)}
+            for columns in (curve, transfer))
 
     def __len__(self):
         return len(self.predictions["label"])
@@ -63,20 +65,9 @@ class Run:
         """The metrics.Rate of these hits."""
         return metrics.rate(self.hits(column))
 
-    @functools.lru_cache(None)
-    def snapshots(self):
-        """The images shown, ascending, and the metrics.Rate on the test images at each."""
-        shown = sorted(self.curve)
-        return shown, [metrics.rate(self._hits(self.curve[n])) for n in shown]
 
-    def transfer_rate(self, uap_sha256):
-        """The Rate of the UAP of this SHA-256, made for another model; None: not evaluated."""
-        classes = self.transfer.get(uap_sha256)
-        return None if classes is None else metrics.rate(self._hits(classes))
-
-
-def _paths(folder, kind):
-    return [os.path.join(folder, kind + extension) for extension in (".csv", ".json")]
+def _path(folder, kind, extension):
+    return os.path.join(folder, kind + extension)
 
 
 def write_csv(path, header, rows):
@@ -92,14 +83,15 @@ def write(folder, kind, columns, inputs, made):
     columns: dict from the column's name to its cells. inputs: dict of all that the rows depend on.
     made: dict of what else to know about them: when, with what.
     """
-    path, json_path = _paths(folder, kind)
+    path = _path(folder, kind, ".csv")
     write_csv(path, columns, zip(*columns.values()))
-    write_json(json_path, dict(inputs, rows_sha256=sha256_of_file(path), made=made))
+    write_json(_path(folder, kind, ".json"),
+               dict(inputs, rows_sha256=sha256_of_file(path), made=made))
 
 
 def write_times(folder, snapshots):
     """Make predictions.json say the seconds of each snapshot, which its rows do not depend on."""
-    path = _paths(folder, "predictions")[1]
+    path = _path(folder, "predictions", ".json")
     info = read_json(path, INFO, MEND)
     if info["snapshots"] != snapshots:
         write_json(path, dict(info, snapshots=snapshots))
@@ -107,13 +99,16 @@ def write_times(folder, snapshots):
 
 def read(folder, kind):
     """The rows file `kind` of a run: dict from a column to an array. Raises UserError."""
-    rows = read_csv(_paths(folder, kind)[0], COLUMNS[kind], MEND)
+    rows = read_csv(_path(folder, kind, ".csv"), COLUMNS[kind], MEND)
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 
 def read_inputs(folder, kind):
-    """What the JSON file says that the rows depend on, or None when there are no whole rows."""
-    path, json_path = _paths(folder, kind)
+    """What the rows depend on, as the JSON file says; None when there are no whole rows.
+
+    The seconds of snapshots are not among it.
+    """
+    path, json_path = _path(folder, kind, ".csv"), _path(folder, kind, ".json")
     if not (os.path.exists(path) and os.path.exists(json_path)):
         return None
     stored = read_json(json_path, OBJECT, "delete it")
@@ -123,7 +118,7 @@ def read_inputs(folder, kind):
 
 
 def up_to_date(folder, kind, inputs):
-    """Whether there are whole rows of these inputs; the seconds of snapshots do not count."""
+    """Whether there are whole rows of these inputs."""
     return read_inputs(folder, kind) == {
         key: value for key, value in inputs.items() if key != "snapshots"}
 
@@ -136,18 +131,17 @@ def find(results_dir):
 
 def read_run(folder):
     """Read what evaluate.py left in the folder of a run: a Run. Raises UserError."""
-    info = read_json(_paths(folder, "predictions")[1], INFO, MEND)
+    info = read_json(_path(folder, "predictions", ".json"), INFO, MEND)
     info.setdefault("resize", "bilinear")  # of rows from before there was a choice
 
-    def classes_under(kind):
-        """Dict from a column to (the SHA-256 of its perturbation, its cells)."""
-        stored = read_inputs(folder, kind)
-        if not stored or any(stored.get(key) != info[key]
-                             for key in ("model_sha256", "test_sha256")):
-            return {}
-        columns = read(folder, kind)
-        return {name: (sha256, columns[name]) for name, sha256 in stored["columns"].items()}
+    def columns_of(kind):
+        """(column, SHA-256 of its perturbation, cells) of rows of the same model and images."""
+        stored = read_inputs(folder, kind) or {}
+        if all(stored.get(key) == info[key] for key in ("model_sha256", "test_sha256")):
+            columns = read(folder, kind)
+            for name, sha256 in stored["columns"].items():
+                yield name, sha256, columns[name]
 
     return Run(folder, info, read(folder, "predictions"),
-               {int(name): its for name, (_, its) in classes_under("curve").items()},
-               dict(classes_under("transfer").values()))
+               {int(name): cells for name, _, cells in columns_of("curve")},
+               {sha256: cells for _, sha256, cells in columns_of("transfer")})

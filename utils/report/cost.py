@@ -37,7 +37,7 @@ def _lines(runs, name, spent=lambda run, shown: shown):
     panels = {}
     for run in runs:
         points = [(spent(run, n), rate, n > (run.info["images"] or n))
-                  for n, rate in zip(*run.snapshots()) if spent(run, n)]
+                  for n, rate in run.curve.items() if spent(run, n)]
         if points:
             panels.setdefault(run.info["model"], {})[name(run)] = (
                 *zip(*points), run.rate("permuted"))
@@ -61,7 +61,7 @@ def images(setting, draw):
         "statement is 10 or more. Steps kept: the share of the steps that changed the label; the "
         "others are dropped, so a source whose steps are seldom kept takes more images.", ""]
     reached = [level for level in LEVELS
-               if any(rate.value >= level for run in runs for rate in run.snapshots()[1])]
+               if any(rate.value >= level for run in runs for rate in run.curve.values())]
     factors, body = [], []
     for run, name in runs.items():
         domain = setting.runs.get((run.info["model"], DOMAIN))
@@ -79,8 +79,8 @@ def images(setting, draw):
 
 
 def _needed(run, level, end="value"):
-    shown, rates = run.snapshots()
-    return images_needed(shown, [getattr(rate, end) for rate in rates], level)
+    return images_needed(
+        list(run.curve), [getattr(rate, end) for rate in run.curve.values()], level)
 
 
 def _needed_cell(run, domain, level):
@@ -89,7 +89,7 @@ def _needed_cell(run, domain, level):
     if ours is None:
         return "not reached", None
     text = "{} [{}, {}]".format(*(
-        "> {:,}".format(run.snapshots()[0][-1]) if n is None else
+        "> {:,}".format(max(run.curve)) if n is None else
         "{}{:,.0f}".format("≤ " if first else "", n)
         for n, first in (_needed(run, level, end) for end in ("value", "high", "low"))))
     theirs, their_most = _needed(domain, level) if domain else (None, False)

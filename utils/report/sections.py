@@ -33,7 +33,7 @@ def rates(setting, draw):
         cells[source_title(source), model] = value, lines
     title = ("Fooling rate on the test images, %; {}\ncontrols: a random vector of the same norm, "
              "the UAP's own values at random places\n{}".format(
-                 setting.title, table.in_common(setting).strip()))
+                 setting.title, setting.in_common.strip()))
     return draw("table{}.png".format(setting.suffix), "The table as a picture",
                 pictures.rate_table, cells, [source_title(s) for s in setting.sources],
                 setting.models, title) + table.grid(setting) + table.in_full(
@@ -184,7 +184,7 @@ def _transfer_cell(run, its):
     for key, text in (("image_size", "other input size"), ("class_names", "other classes")):
         if run is not None and run.info[key] != its.info[key]:
             return text
-    return run and run.transfer_rate(its.info["uap_sha256"]) or "not run"
+    return run and run.transfer.get(its.info["uap_sha256"]) or "not run"
 
 
 def sensitivity(setting, draw):

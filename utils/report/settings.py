@@ -25,8 +25,8 @@ class Setting:
 
     runs: dict from (model, source) to the rows.Run that stands for this cell. others: further runs
     of the same cells. models, sources: of the table, in order. common: in what all of `runs` differ
-    from the published table. suffix: for the names of pictures. published: whether the published
-    table may have been made in this way.
+    from the published table; in_common: this as a sentence, or nothing. suffix: for the names of
+    pictures. published: whether the published table may have been made in this way.
     """
 
     def __init__(self, attack, norm, runs):
@@ -45,8 +45,9 @@ class Setting:
         self.runs = {(m, s): best[m, s] for m in self.models for s in self.sources if (m, s) in best}
         self.others = [run for run in runs if run not in best.values()]
         marks = [differences(run) for run in self.runs.values()]
-        self.common = [mark for mark in (marks[0] if marks else ())
-                       if all(mark in its for its in marks)]
+        self.common = [mark for mark in marks[0] if all(mark in its for its in marks)] if marks else []
+        self.in_common = " Not as published: {}.".format(
+            "; ".join(self.common)) if self.common else ""
 
     def by_model(self):
         """Dict from a model to a dict from the title of a source to its Run."""

@@ -1,7 +1,7 @@
 """One row of numbers for each run: as table.csv, as Markdown, and beside expected rates."""
 
 import functools
-import os
+import pathlib
 
 import numpy as np
 
@@ -82,9 +82,8 @@ def read_rates(path):
 @functools.lru_cache(None)
 def published():
     """The published fooling rates in percent: dict from (source, model). Raises UserError."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    return {key[:2]: rate for key, rate in read_rates(
-        os.path.join(root, "results", "published.csv")).items()}
+    path = pathlib.Path(__file__).resolve().parents[2] / "results" / "published.csv"
+    return {key[:2]: rate for key, rate in read_rates(str(path)).items()}
 
 
 def csv_rows(runs):
@@ -113,27 +112,18 @@ def cells(setting):
     Returns a dict from (source, model) to the list of what stands there: for each run the run, and
     what there is to say beside its rate; for a cell without runs (None, what there is to say).
     """
-    found = {}
-    for source in setting.sources:
-        for model in setting.models:
-            runs = [run for run in list(setting.runs.values()) + setting.others
-                    if (run.info["model"], run.info["source"]) == (model, source)]
-            theirs = published().get((source, model)) if setting.published else None
-            found[source, model] = [(run, _beside(run, setting)) for run in runs] or [
-                (None, "not run; published {}".format(theirs) if theirs else "not run")]
+    found = {(source, model): [] for source in setting.sources for model in setting.models}
+    for run in list(setting.runs.values()) + setting.others:
+        theirs = summarise(run)["published"]
+        texts = ([mark for mark in differences(run) if mark not in setting.common]
+                 if theirs is None else ["published {}".format(theirs)])
+        texts += [run.info["run"]] * (run in setting.others)
+        found[run.info["source"], run.info["model"]].append((run, "; ".join(texts)))
+    for key, its in found.items():
+        theirs = published().get(key) if setting.published else None
+        if not its:
+            its.append((None, "not run; published {}".format(theirs) if theirs else "not run"))
     return found
-
-
-def _beside(run, setting):
-    theirs = summarise(run)["published"]
-    texts = ([mark for mark in differences(run) if mark not in setting.common]
-             if theirs is None else ["published {}".format(theirs)])
-    return "; ".join(texts + [run.info["run"]] * (run in setting.others))
-
-
-def in_common(setting):
-    """In what all runs of a table differ from the published one, as a sentence, or nothing."""
-    return " Not as published: {}.".format("; ".join(setting.common)) if setting.common else ""
 
 
 def grid(setting):
@@ -146,7 +136,7 @@ def grid(setting):
                 "; ".join(filter(None, [run and _bold_rate(run.rate()), more]))
                 for run, more in found[source, model])
     return ["{}. Each cell: our rate [Wilson 95 % interval]; then the published rate, or in what "
-            "the run differs from the published ones.{}".format(setting.title, in_common(setting)),
+            "the run differs from the published ones.{}".format(setting.title, setting.in_common),
             ""] + markdown.table(body)
 
 
@@ -159,28 +149,25 @@ def in_full(runs):
     """Lines: a table with all numbers of each run, all of them targeted or none; [] of no run."""
     if not runs:
         return []
-    what = ("share of the test images whose predicted class the UAP changes"
-            if runs[0].info["target"] is None else
-            "share of the test images not already predicted as the target that are under the UAP")
-    return ["UAP: {}. {}".format(what, NOTES), ""] + markdown.table(list(map(_all_numbers, runs)))
-
-
-def _all_numbers(run):
-    row = summarise(run)
-    cells_of_run = {
-        "model": row["model"], "run": row["run"], "UAP": _bold_rate(row["rate"]),
-        "published": "-" if row["published"] is None else row["published"],
-        "8 bits": row["rate_8bit"], "random": row["random"], "permuted": row["permuted"],
-        "p": markdown.p_value(row["mcnemar_p"]),
-        "dominant": "{} {:.1f}".format(row["dominant"], 100 * row["dominant_share"]),
-        "accuracy, clean": row["accuracy_clean"], "under the UAP": row["accuracy_uap"],
-        "images": row["images"], "passes": row["passes"],
-        "bound": row["norm_bound"] and "{norm_bound:.4g} (L{norm})".format(**row),
-        "steps kept": steps_kept(run), "test images": row["test_images"],
-        "differs": row["differs"] or "-"}
-    if row["target"] is not None:
-        cells_of_run["predicted as target"] = row["target_share"]
-    return cells_of_run
+    what, body = "share of the test images whose predicted class the UAP changes", []
+    for run in runs:
+        row = summarise(run)
+        body.append({
+            "model": row["model"], "run": row["run"], "UAP": _bold_rate(row["rate"]),
+            "published": "-" if row["published"] is None else row["published"],
+            "8 bits": row["rate_8bit"], "random": row["random"], "permuted": row["permuted"],
+            "p": markdown.p_value(row["mcnemar_p"]),
+            "dominant": "{dominant} {:.1f}".format(100 * row["dominant_share"], **row),
+            "accuracy, clean": row["accuracy_clean"], "under the UAP": row["accuracy_uap"],
+            "images": row["images"], "passes": row["passes"],
+            "bound": row["norm_bound"] and "{norm_bound:.4g} (L{norm})".format(**row),
+            "steps kept": steps_kept(run), "test images": row["test_images"],
+            "differs": row["differs"] or "-"})
+        if row["target"] is not None:
+            body[-1]["predicted as target"] = row["target_share"]
+            what = ("share of the test images not already predicted as the target that are under "
+                    "the UAP")
+    return ["UAP: {}. {}".format(what, NOTES), ""] + markdown.table(body)
 
 
 def compare(runs, expected, tolerance):
