@@ -28,19 +28,19 @@ def learning_curve(path, history, title):
     """
     epochs = [row["epoch"] for row in history]
     figure, axes = plt.subplots(1, 2, figsize=(8, 3))
-    for axis, quantity, label in ((axes[0], "loss", "cross-entropy loss"),
-                                  (axes[1], "accuracy", "accuracy")):
-        for key, color, style, when in ((quantity, BLUE, "-", "training, during the epoch"),
-                                        ("test_" + quantity, ORANGE, "--", "test, after it")):
-            axis.plot(epochs, [row[key] for row in history], color=color, marker=".",
-                      linestyle=style, label=when)
-        axis.set(xlabel="epoch", ylabel=label)
+    for axis, quantity in zip(axes, ("loss", "accuracy")):
+        axis.plot(epochs, [row[quantity] for row in history], ".-", color=BLUE,
+                  label="training, during the epoch")
+        axis.plot(epochs, [row["test_" + quantity] for row in history], ".--", color=ORANGE,
+                  label="test, after it")
+        axis.set(xlabel="epoch", ylabel=quantity)
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    axes[1].set_ylim(0, 1)
     worst = max(max(row["loss"], row["test_loss"]) for row in history)
-    axes[0].set_ylim(0, min(1.05 * worst, 5))  # early losses in the test phase can be enormous
+    # early losses in the test phase can be enormous
+    axes[0].set(ylim=(0, min(1.05 * worst, 5)), ylabel="cross-entropy loss")
     axes[0].legend(fontsize=8)
+    axes[1].set_ylim(0, 1)
     figure.suptitle(title)
     figure.tight_layout()
     save(figure, path)

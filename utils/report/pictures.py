@@ -12,18 +12,10 @@ from utils.images import to_model_input, to_pixels
 
 # Colour and marker of what every picture shows alike. The three sources of the study differ in
 # lightness, too: black, dark, light.
-BLACK, PINK = "#000000", "#CC79A7"
+BLACK = "#000000"
 STYLES = {"Open Images V5": (ORANGE, "o"), "ILSVRC2012": (BLUE, "^"), "ISIC2018": (BLACK, "s"),
           "DeepFool": (BLACK, "s"), "FGSM": (ORANGE, "o"), "SGD": (BLUE, "^")}
-MORE_STYLES = ((GREEN, "D"), (PINK, "v"), (GREY, "P"), ("#56B4E9", "X"), ("#D55E00", "<"))
-
-DARK = 0.7  # share of the colour scale from which white text is easier to read than black
-
-
-def _styles(names):
-    """The (colour, marker) of each line by its name: dict."""
-    others = [name for name in names if name not in STYLES]
-    return dict(STYLES, **dict(zip(others, itertools.cycle(MORE_STYLES))))
+MORE_STYLES = ((GREEN, "D"), ("#CC79A7", "v"), (GREY, "P"), ("#56B4E9", "X"), ("#D55E00", "<"))
 
 
 def rate_table(path, cells, sources, models, title):
@@ -33,18 +25,16 @@ def rate_table(path, cells, sources, models, title):
     list of lines of text, of which the first is the largest. sources, models: lists of titles.
     """
     figure, axis = plt.subplots(figsize=(1.6 + 2.1 * len(models), 0.7 + 1.15 * len(sources)))
-    shades = np.array([[np.nan if cells[source, model][0] is None else 100 * cells[source, model][0]
-                        for model in models] for source in sources])
+    shades = 100 * np.array([[cells[source, model][0] for model in models] for source in sources],
+                            float)  # None becomes nan
     picture = axis.imshow(shades, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    for row, source in enumerate(sources):
-        for column, model in enumerate(models):
-            rate, lines = cells[source, model]
-            color = "white" if rate is not None and rate > DARK else "black"
-            axis.text(column, row - 0.23, lines[0], ha="center", va="center", color=color,
-                      fontsize=9 if rate is None else 14,
-                      fontweight="normal" if rate is None else "bold")
-            axis.text(column, row + 0.17, "\n".join(textwrap.fill(line, 30) for line in lines[1:]),
-                      ha="center", va="center", fontsize=8.5, linespacing=1.35, color=color)
+    for (row, column), shade in np.ndenumerate(shades):
+        first, *more = cells[sources[row], models[column]][1]
+        style = dict(ha="center", va="center", color="white" if shade > 70 else "black")
+        large = dict(fontsize=9) if np.isnan(shade) else dict(fontsize=14, fontweight="bold")
+        axis.text(column, row - 0.23, first, **large, **style)
+        axis.text(column, row + 0.17, "\n".join(textwrap.fill(line, 30) for line in more),
+                  fontsize=8.5, linespacing=1.35, **style)
     axis.set_xticks(range(len(models)))
     axis.set_xticklabels(models, fontsize=11)
     axis.set_yticks(range(len(sources)))
@@ -67,19 +57,19 @@ def curves(path, panels, title, xlabel):
     again; the Rate of the control.
     """
     names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
-    style = _styles(names)
+    others = [name for name in names if name not in STYLES]
+    styles = {**STYLES, **dict(zip(others, itertools.cycle(MORE_STYLES)))}
     figure, axes = plt.subplots(1, len(panels), figsize=(1 + 3.6 * len(panels), 3.6), sharey=True,
                                 squeeze=False)
     for axis, (panel_title, panel) in zip(axes[0], panels.items()):
         for i, (name, (x, rates, repeated, control)) in enumerate(panel.items()):
-            color, marker = style[name]
-            low, value, high = (100 * np.array([getattr(rate, key) for rate in rates])
-                                for key in ("low", "value", "high"))
+            (color, marker), x, repeated = styles[name], np.array(x), np.array(repeated)
+            value, low, high = 100 * np.array([rate[:3] for rate in rates]).T
             axis.fill_between(x, low, high, color=color, alpha=0.13, linewidth=0)
             axis.plot(x, value, color=color, linewidth=1.6)
-            for chosen, face in ((~np.array(repeated), color), (np.array(repeated), "white")):
-                axis.plot(np.array(x)[chosen], value[chosen], linestyle="none", marker=marker,
-                          color=color, markerfacecolor=face, markersize=6)
+            for chosen, face in ((~repeated, color), (repeated, "white")):
+                axis.plot(x[chosen], value[chosen], linestyle="none", marker=marker, color=color,
+                          markerfacecolor=face, markersize=6)
             # dashes of one control fall into the gaps of the others where they lie on each other
             axis.axhline(100 * control.value, color=color, linewidth=1.4,
                          linestyle=(4 * i, (4, 4 * max(1, len(panel) - 1))))
@@ -92,7 +82,7 @@ def curves(path, panels, title, xlabel):
         axis.set(ylim=(-2, 102), xlabel=xlabel, title=panel_title)
         axis.grid(alpha=0.25, linewidth=0.6)
     axes[0, 0].set_ylabel("fooling rate on the test images, %")
-    handles = [Line2D([], [], color=style[name][0], marker=style[name][1], label=name)
+    handles = [Line2D([], [], color=styles[name][0], marker=styles[name][1], label=name)
                for name in names]
     if any(any(line[2]) for panel in panels.values() for line in panel.values()):
         handles.append(Line2D([], [], color=GREY, marker="o", linestyle="none",
