@@ -66,10 +66,6 @@ class Run:
         return metrics.rate(self.hits(column))
 
 
-def _path(folder, kind, extension):
-    return os.path.join(folder, kind + extension)
-
-
 def write_csv(path, header, rows):
     """Write a csv file as UTF-8. header: the column names. rows: of cells, as many."""
     with replacing(path) as temporary:
@@ -83,15 +79,15 @@ def write(folder, kind, columns, inputs, made):
     columns: dict from the column's name to its cells. inputs: dict of all that the rows depend on.
     made: dict of what else to know about them: when, with what.
     """
-    path = _path(folder, kind, ".csv")
+    path = os.path.join(folder, kind + ".csv")
     write_csv(path, columns, zip(*columns.values()))
-    write_json(_path(folder, kind, ".json"),
+    write_json(os.path.join(folder, kind + ".json"),
                dict(inputs, rows_sha256=sha256_of_file(path), made=made))
 
 
 def write_times(folder, snapshots):
     """Make predictions.json say the seconds of each snapshot, which its rows do not depend on."""
-    path = _path(folder, "predictions", ".json")
+    path = os.path.join(folder, "predictions.json")
     info = read_json(path, INFO, MEND)
     if info["snapshots"] != snapshots:
         write_json(path, dict(info, snapshots=snapshots))
@@ -99,7 +95,7 @@ def write_times(folder, snapshots):
 
 def read(folder, kind):
     """The rows file `kind` of a run: dict from a column to an array. Raises UserError."""
-    rows = read_csv(_path(folder, kind, ".csv"), COLUMNS[kind], MEND)
+    rows = read_csv(os.path.join(folder, kind + ".csv"), COLUMNS[kind], MEND)
     return {name: np.array([row[name] for row in rows]) for name in (rows[0] if rows else ())}
 
 
@@ -108,7 +104,7 @@ def read_inputs(folder, kind):
 
     The seconds of snapshots are not among it.
     """
-    path, json_path = _path(folder, kind, ".csv"), _path(folder, kind, ".json")
+    path, json_path = (os.path.join(folder, kind + end) for end in (".csv", ".json"))
     if not (os.path.exists(path) and os.path.exists(json_path)):
         return None
     stored = read_json(json_path, OBJECT, "delete it")
@@ -131,7 +127,7 @@ def find(results_dir):
 
 def read_run(folder):
     """Read what evaluate.py left in the folder of a run: a Run. Raises UserError."""
-    info = read_json(_path(folder, "predictions", ".json"), INFO, MEND)
+    info = read_json(os.path.join(folder, "predictions.json"), INFO, MEND)
     info.setdefault("resize", "bilinear")  # of rows from before there was a choice
 
     def columns_of(kind):

@@ -6,7 +6,7 @@ from utils.datasets import ISIC2018_CLASSES
 from utils.report import markdown, pictures
 from utils.report.markdown import percent
 from utils.report.sections import names
-from utils.report.settings import DOMAIN, attack_title, in_order, own, source_title, strength
+from utils.report.settings import DOMAIN, in_order, own, strength, printed
 from utils.report.table import steps_kept
 
 LEVELS = tuple(k / 10 for k in range(1, 10))  # fooling rates at which the curves are compared
@@ -145,8 +145,8 @@ def _strongest(runs):
     run = max(runs, key=lambda run: run.rate().value)
     source = run.info["source"]
     return "{}{}: **{}** ({}, {})".format(
-        attack_title(run.info["attack"]),
-        "" if source == "none" else ", {} {}".format(run.info["images"], source_title(source)),
+        printed(run.info["attack"]),
+        "" if source == "none" else ", {} {}".format(run.info["images"], printed(source)),
         *(percent(run.rate(name)) for name in ("uap", "random", "permuted")))
 
 
@@ -159,12 +159,12 @@ def _times(runs, draw):
             for run in its:
                 if run.info["source"] == source and run.curve:
                     best.setdefault((run.info["model"], run.info["attack"]), run)
-            panels = _lines(best.values(), lambda run: attack_title(run.info["attack"]),
+            panels = _lines(best.values(), lambda run: printed(run.info["attack"]),
                             lambda run, shown: run.info["snapshots"].get(str(shown)))
             panels = {model: panel for model, panel in panels.items() if len(panel) > 1}
             if panels:
                 title = "Fooling rate against time: UAPs from {}, L{} norm, ratio {}".format(
-                    source_title(source), p, ratio)
+                    printed(source), p, ratio)
                 lines += draw("time-{}-l{}-{}.png".format(source.rstrip("/"), p, ratio), title,
                               pictures.curves, panels, title, "seconds of computing")
     return lines

@@ -9,7 +9,7 @@ from utils import figures, metrics
 from utils.files import sha256_of_file
 from utils.report import markdown, pictures, table
 from utils.report.markdown import percent
-from utils.report.settings import DOMAIN, source_title
+from utils.report.settings import DOMAIN, printed
 
 FILES = {"uap": "x + v", "uap_8bit": "8 bits, PNG", "jpeg95": "JPEG 95", "jpeg75": "JPEG 75",
          "clean_jpeg75": "no UAP, JPEG 75"}
@@ -17,7 +17,7 @@ FILES = {"uap": "x + v", "uap_8bit": "8 bits, PNG", "jpeg95": "JPEG 95", "jpeg75
 
 def names(run):
     """The first cells of a row about a run: its model, the images of its UAP."""
-    return {"model": run.info["model"], "UAP from": source_title(run.info["source"])}
+    return {"model": run.info["model"], "UAP from": printed(run.info["source"])}
 
 
 def rates(setting, draw):
@@ -30,12 +30,12 @@ def rates(setting, draw):
                      "95 %: {:.1f} to {:.1f}".format(100 * low, 100 * high)]
             lines += [more] * bool(more) + ["controls {:.1f}, {:.1f}".format(*(
                 100 * run.rate(name).value for name in ("random", "permuted")))]
-        cells[source_title(source), model] = value, lines
+        cells[printed(source), model] = value, lines
     title = ("Fooling rate on the test images, %; {}\ncontrols: a random vector of the same norm, "
              "the UAP's own values at random places\n{}".format(
                  setting.title, setting.in_common.strip()))
     return draw("table{}.png".format(setting.suffix), "The table as a picture",
-                pictures.rate_table, cells, [source_title(s) for s in setting.sources],
+                pictures.rate_table, cells, [printed(s) for s in setting.sources],
                 setting.models, title) + table.grid(setting) + table.in_full(
                     list(setting.runs.values()))
 
@@ -56,7 +56,7 @@ def significance(setting, draw):
     for (model, source), run in setting.runs.items():
         domain = setting.runs.get((model, DOMAIN))
         if domain not in (None, run) and domain.info["test_sha256"] == run.info["test_sha256"]:
-            pairs.append(({"model": model, "natural images": source_title(source)}, run.hits(),
+            pairs.append(({"model": model, "natural images": printed(source)}, run.hits(),
                           domain.hits()))
     if pairs:
         lines += ["UAP from natural images against UAP from ISIC2018, on the same test images:", ""]
@@ -173,7 +173,7 @@ def transfer(setting, draw):
         body.append({"made for": "permuted", **{
             "on " + m: runs[m].rate("permuted") if m in runs else "-" for m in models}})
         if runs:
-            lines += ["UAPs from {}:".format(source_title(source)), ""] + markdown.table(body)
+            lines += ["UAPs from {}:".format(printed(source)), ""] + markdown.table(body)
     return lines
 
 
@@ -188,7 +188,7 @@ def _transfer_cell(run, its):
 
 
 def sensitivity(setting, draw):
-    body, per_class, titles = [], [], [source_title(source) for source in setting.sources]
+    body, per_class, titles = [], [], [printed(source) for source in setting.sources]
     for model, runs in setting.by_model().items():
         for run in runs.values():
             hits, label = run.hits(), run.predictions["label"]

@@ -5,10 +5,9 @@ from utils.classifier import ARCHITECTURES
 from utils.datasets import ISIC2018_CLASSES, SOURCES
 
 DOMAIN = "isic2018"  # the source of the classifier's own domain; the others are natural images
-SOURCE_TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012",
-                 DOMAIN: "ISIC2018", "none": "no image"}
-ATTACK_TITLES = {"deepfool": "DeepFool", "fgsm": "FGSM", "sgd": "SGD", "gd-uap": "GD-UAP"}
-
+TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012", DOMAIN: "ISIC2018",
+          "none": "no image", "deepfool": "DeepFool", "fgsm": "FGSM", "sgd": "SGD",
+          "gd-uap": "GD-UAP"}
 FIRST = ("deepfool", "inf")  # attack and norm of the first table, this project's own
 
 # The published table's settings. Its attack is not stated: DeepFool is this project's, FGSM with
@@ -18,6 +17,11 @@ PUBLISHED = {"norm": "inf", "norm_ratio": 0.04, "passes": 1, "image_size": 299}
 MIN_NATURAL_IMAGES = 10000  # fewer are marked; the follow-up took 100,000
 MIN_ISIC_IMAGES = 6000      # its training set holds 7,000
 MIN_TEST_IMAGES = 1000
+
+
+def printed(name):
+    """How a source or an attack is called in print."""
+    return TITLES.get(name, name)
 
 
 class Setting:
@@ -34,18 +38,17 @@ class Setting:
         for run in sorted(runs, key=strength):
             best.setdefault((run.info["model"], run.info["source"]), run)
         used = {source for _, source in best}
-        self.attack = attack
-        self.title = "UAPs by {}, L{} norm".format(attack_title(attack), norm)
+        self.attack, self.title = attack, "UAPs by {}, L{} norm".format(printed(attack), norm)
         self.suffix = "" if (attack, norm) == FIRST else "-{}-l{}".format(attack, norm)
         self.published = attack in PUBLISHED_ATTACKS and norm == PUBLISHED["norm"]
         self.models = in_order(list(ARCHITECTURES) + [model for model, _ in best])
-        self.sources = sorted(used - set(SOURCES))
-        if used != {"none"}:  # else an attack that takes no images
-            self.sources = list(SOURCES) + self.sources
-        self.runs = {(m, s): best[m, s] for m in self.models for s in self.sources if (m, s) in best}
+        self.sources = list(SOURCES) if used != {"none"} else []  # else the attack takes no images
+        self.sources += sorted(used - set(SOURCES))
+        self.runs = {(model, source): best[model, source] for model in self.models
+                     for source in self.sources if (model, source) in best}
         self.others = [run for run in runs if run not in best.values()]
-        marks = [differences(run) for run in self.runs.values()]
-        self.common = [mark for mark in marks[0] if all(mark in its for its in marks)] if marks else []
+        marks = [differences(run) for run in self.runs.values()] or [[]]
+        self.common = [mark for mark in marks[0] if all(mark in its for its in marks)]
         self.in_common = " Not as published: {}.".format(
             "; ".join(self.common)) if self.common else ""
 
@@ -53,22 +56,8 @@ class Setting:
         """Dict from a model to a dict from the title of a source to its Run."""
         found = {}
         for (model, source), run in self.runs.items():
-            found.setdefault(model, {})[source_title(source)] = run
+            found.setdefault(model, {})[printed(source)] = run
         return found
-
-
-def source_title(source):
-    return SOURCE_TITLES.get(source, source)
-
-
-def attack_title(attack):
-    return ATTACK_TITLES.get(attack, attack)
-
-
-def is_cell(info):
-    """Whether a run, by its predictions.json, is of the study's classifiers, classes, sources."""
-    return (info["target"] is None and info["made_for"] == info["model"] in ARCHITECTURES
-            and info["source"] in SOURCES and tuple(info["class_names"]) == ISIC2018_CLASSES)
 
 
 def differences(run):
@@ -80,7 +69,7 @@ def differences(run):
     identity = dict({"step_size": "?", "target_fooling_rate": None}, **info["identity"])
     few = MIN_ISIC_IMAGES if info["source"] == DOMAIN else MIN_NATURAL_IMAGES
     differs = (
-        (info["attack"] not in PUBLISHED_ATTACKS, attack_title(info["attack"])),
+        (info["attack"] not in PUBLISHED_ATTACKS, printed(info["attack"])),
         (info["norm"] != PUBLISHED["norm"], "L{} norm".format(info["norm"])),
         (info["norm_ratio"] != PUBLISHED["norm_ratio"], "ratio {}".format(info["norm_ratio"])),
         (info["passes"] != PUBLISHED["passes"], "{} passes".format(info["passes"])),
@@ -94,7 +83,7 @@ def differences(run):
         (info["image_size"] != PUBLISHED["image_size"], "{} px".format(info["image_size"])),
         (weights != "ImageNet by Keras", "weights from a file" if isinstance(weights, dict)
          else "{} weights".format(weights)),
-        (info["source"] not in SOURCES, "from {}".format(source_title(info["source"]))),
+        (info["source"] not in SOURCES, "from {}".format(printed(info["source"]))),
         (info["source"] != "none" and not (info["images"] or 0) >= few,
          "{} images".format(info["images"])),
         (len(run) < MIN_TEST_IMAGES, "{} test images".format(len(run))))

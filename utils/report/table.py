@@ -6,10 +6,11 @@ import pathlib
 import numpy as np
 
 from utils import metrics
-from utils.datasets import read_csv
+from utils.classifier import ARCHITECTURES
+from utils.datasets import ISIC2018_CLASSES, SOURCES, read_csv
 from utils.errors import UserError
 from utils.report import markdown
-from utils.report.settings import differences, find_settings, is_cell, source_title
+from utils.report.settings import differences, find_settings, printed
 
 COLUMNS = (
     "cell", "model", "made_for", "source", "attack", "norm", "norm_ratio", "target", "run", "seed",
@@ -34,8 +35,10 @@ def summarise(run):
     info, uap, label = run.info, run.predictions["uap"], run.predictions["label"]
     marks, steps, dominant = differences(run), info["steps"] or {}, most_frequent(uap)
     rate, target = run.rate(), info["target"]
+    cell = (target is None and info["made_for"] == info["model"] in ARCHITECTURES
+            and info["source"] in SOURCES and tuple(info["class_names"]) == ISIC2018_CLASSES)
     return dict(
-        {name: info[name] for name in COLUMNS if name in info}, cell=is_cell(info),
+        {name: info[name] for name in COLUMNS if name in info}, cell=cell,
         seed=info["identity"].get("seed"), differs="; ".join(marks),
         published=None if marks else published().get((info["source"], info["model"])),
         rate=rate, low=rate.low, high=rate.high, rate_8bit=run.rate("uap_8bit"),
@@ -90,9 +93,10 @@ def csv_rows(runs):
     """table.csv: the cells of the study's table that were not run, then every run, by COLUMNS."""
     found = [summarise(run) for run in runs]
     done = {(row["source"], row["model"]) for row in found if row["cell"]}
-    found = [{"cell": True, "model": model, "source": source, "published": rate}
-             for (source, model), rate in published().items() if (source, model) not in done] + found
-    return [[getattr(row.get(name), "value", row.get(name)) for name in COLUMNS] for row in found]
+    missing = [{"cell": True, "model": model, "source": source, "published": rate}
+               for (source, model), rate in published().items() if (source, model) not in done]
+    return [[getattr(row.get(name), "value", row.get(name)) for name in COLUMNS]
+            for row in missing + found]
 
 
 def to_markdown(runs, note=None):
@@ -100,9 +104,9 @@ def to_markdown(runs, note=None):
     lines = markdown.top("Fooling rates, %", note)
     for setting in find_settings(runs):
         lines += grid(setting)
-    for title, targeted in (("Every run", False), ("Targeted runs", True)):
+    for heading, targeted in (("Every run", False), ("Targeted runs", True)):
         full = in_full([run for run in runs if (run.info["target"] is not None) == targeted])
-        lines += ["## " + title, ""] + full if full else []
+        lines += ["## " + heading, ""] + full if full else []
     return "\n".join(lines)
 
 
@@ -130,7 +134,7 @@ def grid(setting):
     """The lines of the study's table for one attack and norm."""
     found, body = cells(setting), []
     for source in setting.sources:
-        body.append({"images the UAP is made from": source_title(source)})
+        body.append({"images the UAP is made from": printed(source)})
         for model in setting.models:
             body[-1][model] = "<br>".join(
                 "; ".join(filter(None, [run and _bold_rate(run.rate()), more]))
