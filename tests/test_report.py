@@ -184,6 +184,9 @@ class Second:
     def rate(self, column="uap"):
         return text(self.hits(column))
 
+    def files(self):
+        return {title: self.rate(name) for title, name in FILES.items()}
+
     def of_label(self, column):
         return text(self.rows[column] == self.rows["label"])
 
@@ -231,26 +234,15 @@ def compared(pairs, titles):
     return found
 
 
-def cells_of(results, setting):
-    """The cells that have a run, in order."""
-    if setting == "DeepFool":
-        return [Second(results, m, s) for m in MODELS for s in SOURCES if (m, s) != NOT_RUN]
-    return [Second(results, "VGG16", "ilsvrc2012-fgsm")]
+def cells_of(results):
+    """The cells of DeepFool's table that have a run, in order."""
+    return [Second(results, m, s) for m in MODELS for s in SOURCES if (m, s) != NOT_RUN]
 
 
 def in_full(run):
-    """The row of a run in a table of all its numbers."""
+    """The row of a run in a table of all its numbers; in what it differs, test_table.py tests."""
     info, attacked = run.info, list(run.rows["uap"])
     top = max(sorted(set(attacked)), key=attacked.count)
-    known = [(info["attack"] == "gd-uap", "GD-UAP"), (info["attack"] == "unknown", "unknown"),
-             (info["norm_ratio"] is None, "ratio ?"),
-             (True, "{} passes".format(info["passes"] or "?")),
-             (info["target"], "target {}".format(info["target"])),
-             (info["made_for"] != run.model, "made for {}".format(info["made_for"] or "?")),
-             (True, "{} px; weights from a file".format(info["image_size"])),
-             (info["source"] == "mine", "from mine"), (info["source"] == "none", "from no image"),
-             (info["source"] != "none", "{} images".format(info["images"] or "?")),
-             (True, "120 test images")]
     row = {
         "model": run.model, "run": run.run, "UAP": with_bold_rate(run.rate()), "published": "-",
         "8 bits": run.rate("uap_8bit"), "random": run.rate("random"),
@@ -260,41 +252,35 @@ def in_full(run):
         "accuracy, clean": run.of_label("clean"), "under the UAP": run.of_label("uap"),
         "images": "?" if info["images"] is None else str(info["images"]),
         "passes": str(info["passes"] or "?"), "bound": "0.1 (Linf)" if info["norm_bound"] else "?",
-        "steps kept": run.steps_kept(), "test images": str(N),
-        "differs": "; ".join(mark for holds, mark in known if holds)}
+        "steps kept": run.steps_kept(), "test images": str(N)}
     if info["target"]:
         row["predicted as target"] = text(run.rows["uap"] == info["target"])
     return row
 
 
-def table_of(results, setting):
-    runs = {(run.model, run.info["source"]): run for run in cells_of(results, setting)}
+def table_of(results):
+    runs = {(run.model, run.info["source"]): run for run in cells_of(results)}
     grid = []
     for s, title in SOURCES.items():
-        grid.append({"images the UAP is made from": title})
-        for m, rate in zip(MODELS, PUBLISHED[s]):
-            cell = "not run; published {}".format(rate)
-            if (m, s) in runs:
-                cell = with_bold_rate(runs[m, s].rate())
-                cell += "; {} px".format(SIZE[m]) * (setting == "DeepFool")
-            if (setting, m, s) == ("DeepFool", "VGG16", "ilsvrc2012"):
-                cell += "<br>{}; 8 px; 10 images; few".format(
-                    with_bold_rate(Second(results, m, "few").rate()))
-            grid[-1][m] = cell
+        cells = ["{}; {} px".format(with_bold_rate(runs[m, s].rate()), SIZE[m])
+                 if (m, s) in runs else "not run; published 81.2" for m in MODELS]
+        grid.append({"images the UAP is made from": title, **dict(zip(MODELS, cells))})
+    grid[1]["VGG16"] += "<br>{}; 8 px; 10 images; few".format(
+        with_bold_rate(Second(results, "VGG16", "few").rate()))
     return [grid, list(map(in_full, runs.values()))]
 
 
-def significance_of(results, setting):
-    runs = cells_of(results, setting)
+def significance_of(results):
+    runs = cells_of(results)
     against = compared([(run.hits(), run.hits("permuted")) for run in runs], (
         "UAP", "permuted", "only the UAP fools", "only permuted"))
-    domain = {run.model: run for run in runs if run.title == "ISIC2018"}
+    domain = {run.model: run.hits() for run in runs if run.title == "ISIC2018"}
     natural = [run for run in runs if run.title != "ISIC2018" and run.model in domain]
-    rest = compared([(run.hits(), domain[run.model].hits()) for run in natural], (
+    rest = compared([(run.hits(), domain[run.model]) for run in natural], (
         "natural", "ISIC2018", "only natural fools", "only ISIC2018"))
-    return [[{**run.names, **row} for run, row in zip(runs, against)]] + [[
-        {"model": run.model, "natural images": run.title, **row}
-        for run, row in zip(natural, rest)]] * bool(natural)
+    return [[{**run.names, **row} for run, row in zip(runs, against)],
+            [{"model": run.model, "natural images": run.title, **row}
+             for run, row in zip(natural, rest)]]
 
 
 def crossing(ys, rate):
@@ -309,9 +295,9 @@ def crossing(ys, rate):
     return "{:,.0f}".format(n), n, False
 
 
-def curve_of(results, setting, factors=None):
-    runs = [(run.title, run) for run in cells_of(results, setting)]
-    runs += [("few", Second(results, "VGG16", "few"))] * (setting == "DeepFool")
+def curve_of(results, factors=None):
+    runs = [(run.title, run) for run in cells_of(results)]
+    runs.append(("few", Second(results, "VGG16", "few")))
     ends = {(run.model, title): np.transpose([wilson(count, N) for count in run.curve()])
             for title, run in runs}
     body = []
@@ -340,44 +326,38 @@ def dominant(part):
     return "{} {}".format(top, text(part == top))
 
 
-def classes_of(results, setting):
+def classes_of(results):
     return [[{**run.names, "clean images": dominant(run.rows["clean"]),
               "attacked images": dominant(run.rows["uap"]),
               "attacked images that are fooled": dominant(run.rows["uap"][run.hits()])}
-             for run in cells_of(results, setting)]]
+             for run in cells_of(results)]]
 
 
-def files_of(results, setting):
-    return [[{**run.names, **{title: run.rate(name) for title, name in FILES.items()}}
-             for run in cells_of(results, setting)]]
+def files_of(results):
+    return [[{**run.names, **run.files()} for run in cells_of(results)]]
 
 
-def transfer_of(results, setting):
-    cells, tables = cells_of(results, setting), []
-    models = sorted({run.model for run in cells}, key=MODELS.index)
-    for title in dict.fromkeys(run.title for run in cells):
-        runs = {run.model: run for run in cells if run.title == title}
+def transfer_of(results):
+    tables = []
+    for title in SOURCES.values():
+        runs = {run.model: run for run in cells_of(results) if run.title == title}
         body = []
         for made_for in runs:
-            body.append({"made for": made_for})
-            for on in models:
-                cell = "not run"
-                if on == made_for:
-                    cell = "**{}**".format(runs[on].rate())
-                elif on in runs and SIZE[on] != SIZE[made_for]:
-                    cell = "other input size"
-                elif (made_for, on) == ("VGG16", "ResNet50"):
-                    cell = text(table_from(runs[on].folder, "transfer.csv")[made_for]
-                                != runs[on].rows["clean"])
-                body[-1]["on " + on] = cell
+            cells = {on: "other input size" if SIZE[on] != SIZE[made_for] and on in runs
+                     else "not run" for on in MODELS}
+            cells[made_for] = "**{}**".format(runs[made_for].rate())
+            if made_for == "VGG16":
+                cells["ResNet50"] = text(table_from(runs["ResNet50"].folder, "transfer.csv")[
+                    made_for] != runs["ResNet50"].rows["clean"])
+            body.append({"made for": made_for, **{"on " + on: cells[on] for on in MODELS}})
         tables.append(body + [{"made for": "permuted", **{
-            "on " + m: runs[m].rate("permuted") if m in runs else "-" for m in models}}])
+            "on " + m: runs[m].rate("permuted") if m in runs else "-" for m in MODELS}}])
     return tables
 
 
-def sensitivity_of(results, setting):
+def sensitivity_of(results):
     body, per_class = [], {}
-    for run in cells_of(results, setting):
+    for run in cells_of(results):
         right = run.rows["clean"] == run.rows["label"]
         body.append({**run.names, "accuracy, clean": text(right),
                      "accuracy, attacked": run.of_label("uap"),
@@ -402,7 +382,7 @@ def needs_of(results):
             name, ", {} {}".format(best.info["images"], best.title) * bool(best.title),
             *map(best.rate, ("uap", "random", "permuted")))
 
-    cells = cells_of(results, "DeepFool") + [
+    cells = cells_of(results) + [
         Second(results, "VGG16", name) for name in ("ilsvrc2012-fgsm", "few", "none-of-public")]
     kinds = {"ISIC2018 images": ("isic2018",), "natural images": ("open_images_v5", "ilsvrc2012"),
              "no image": (), "no image and no classifier": ("none",)}
@@ -413,9 +393,8 @@ def needs_of(results):
 
 def targeted_of(results):
     runs = [Second(results, "VGG16", "ilsvrc2012-target-" + target) for target in ("MEL", "NV")]
-    return [list(map(in_full, runs)), [
-        {"model": "VGG16", "UAP": run.run, **{title: run.rate(name) for title, name in FILES.items()}}
-        for run in runs]]
+    return [list(map(in_full, runs)),
+            [{"model": "VGG16", "UAP": run.run, **run.files()} for run in runs]]
 
 
 def others_of(results):
@@ -428,18 +407,15 @@ def provenance_of(results):
                "started": "2019-01-01T00:00:00Z", "finished": "2019-01-02T00:00:00Z"}
               for m in sorted(MODELS)]
     runs = []
-    for folder in sorted(run.folder for run in evaluated(results)):
+    for run in evaluated(results):
         made = {"its images": "`" + "12" * 8 + "`", "started": "2020-01-01T00:00:00Z",
-                "finished": "2020-01-02T00:00:00Z", "seconds": "12.5", "seed": "?",
-                "commit": "3434343434 + changes"}
-        path = os.path.join(folder, "run.json")
-        if os.path.exists(path):
-            made["seed"] = str(json.load(open(path))["arguments"]["seed"])
-        else:
+                "finished": "2020-01-02T00:00:00Z", "seconds": "12.5",
+                "seed": str(run.info["identity"]["seed"]), "commit": "3434343434 + changes"}
+        if not run.curve:  # and so no run.json
             made = dict.fromkeys(made, "?")
-        runs.append({"UAP": os.path.relpath(folder, os.path.join(results, "results")), **made,
+        runs.append({"UAP": os.path.relpath(run.folder, os.path.join(results, "results")), **made,
                      "predicted": MADE["finished"], "seed of the controls": "5", **{
-                         name: "`{}`".format(sha256_of_file(os.path.join(folder, name))[:16])
+                         name: "`{}`".format(sha256_of_file(os.path.join(run.folder, name))[:16])
                          for name in ("uap.npy", "predictions.csv")}})
     return [models, runs]
 
@@ -450,6 +426,8 @@ def tables_of(section):
     for block in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE):
         header, _, *body = [line.strip("| ").split(" | ") for line in block.splitlines()]
         found.append([dict(zip(header, line)) for line in body])
+        for row in found[-1]:
+            row.pop("differs", None)
     return found
 
 
@@ -460,7 +438,7 @@ def sections_of(report_text):
 
 
 SECTIONS = {"The table": table_of, "Significance": significance_of, "Images needed": curve_of,
-            "Examples": lambda *_: [], "Predicted classes": classes_of, "Image files": files_of,
+            "Examples": lambda results: [], "Predicted classes": classes_of, "Image files": files_of,
             "Transfer": transfer_of, "Sensitivity": sensitivity_of}
 LAST = {"What the attacker needs": needs_of, "Targeted UAPs": targeted_of,
         "Other UAPs": others_of, "Provenance": provenance_of}
@@ -468,26 +446,26 @@ OURS = ": UAPs by DeepFool, Linf norm"
 
 
 def test_every_number_in_every_table_is_that_of_the_second_way(results, written):
-    expected = {}
+    sections, expected = sections_of(written[0]), {}
+    fgsm = OURS.replace("DeepFool", "FGSM")
     for title, second_way in SECTIONS.items():
-        expected[title] = []
-        for setting in ("DeepFool", "FGSM"):
-            name = "{}: UAPs by {}, Linf norm".format(title, setting)
-            expected[name] = second_way(results, setting)
+        expected.update({title: [], title + OURS: second_way(results),
+                         title + fgsm: tables_of(sections[title + fgsm])})
     expected.update((title, second_way(results)) for title, second_way in LAST.items())
-    sections = sections_of(written[0])
     assert list(sections) == list(expected)
     for title, tables in expected.items():
         assert tables_of(sections[title]) == tables, title
+    run = Second(results, "VGG16", "ilsvrc2012-fgsm")
+    assert expected["Image files" + fgsm] == [[{**run.names, **run.files()}]]
 
 
 def test_the_computed_sentences_say_what_the_second_way_finds(results, written):
     sections, factors = sections_of(written[0]), []
-    table = significance_of(results, "DeepFool")[0]
+    table = significance_of(results)[0]
     real = sum(float(row["p (Holm)"]) <= 0.05
                and int(row["only the UAP fools"]) > int(row["only permuted"]) for row in table)
     assert "in {} of 8 cells the UAP fools more".format(real) in sections["Significance" + OURS]
-    curve_of(results, "DeepFool", factors)
+    curve_of(results, factors)
     assert len(factors) > 3
     assert "takes {:.1f} to {:.1f} times as many images, {:.1f} in the median of {} c".format(
         min(factors), max(factors), np.median(factors), len(factors)) in sections[

@@ -164,6 +164,8 @@ def test_runs_that_are_no_cell_of_the_table_follow_it():
     assert all(cell.startswith("not run") for cell in cells.values())
     assert [[row["run"] for row in rows] for rows in tables_of(text)[1:]] == [
         ["of-ResNet50", "isic2018"], ["to-MEL"]]
+    assert [rows[0]["differs"] for rows in tables_of(text)[1:]] == [
+        "made for ResNet50", "target MEL"]
     assert text.index("## Every run") < text.index("of-ResNet50") < text.index("## Targeted runs")
 
 
