@@ -6,7 +6,7 @@ from utils.datasets import ISIC2018_CLASSES
 from utils.report import markdown, pictures
 from utils.report.markdown import percent
 from utils.report.sections import names
-from utils.report.settings import DOMAIN, in_order, own, strength, printed
+from utils.report.settings import DOMAIN, in_order, own, printed, strength
 from utils.report.table import steps_kept
 
 LEVELS = tuple(k / 10 for k in range(1, 10))  # fooling rates at which the curves are compared
@@ -29,18 +29,17 @@ def images_needed(shown, rates, level):
     return None, False
 
 
-def _lines(runs, name, spent=lambda run, shown: shown):
-    """Panels for pictures.curves: by model, then by name(run), of the runs that have snapshots.
+def _panels(runs, spent=lambda run, shown: shown):
+    """Panels for pictures.curves, by model. runs: dict from each to the name of its line.
 
     spent: function (run, images shown) -> what is on the axis; where None, there is no point.
     """
     panels = {}
-    for run in runs:
+    for run, name in runs.items():
         points = [(spent(run, n), rate, n > (run.info["images"] or n))
                   for n, rate in run.curve.items() if spent(run, n)]
         if points:
-            panels.setdefault(run.info["model"], {})[name(run)] = (
-                *zip(*points), run.rate("permuted"))
+            panels.setdefault(run.info["model"], {})[name] = (*zip(*points), run.rate("permuted"))
     return {model: panels[model] for model in in_order(panels)}
 
 
@@ -50,7 +49,7 @@ def images(setting, draw):
     if not runs:
         return ["No run has snapshots.", ""]
     lines = draw("curve{}.png".format(setting.suffix), "Fooling rate against images shown",
-                 pictures.curves, _lines(runs, runs.get), setting.title
+                 pictures.curves, _panels(runs), setting.title
                  + ", from the images or by the runs named below", "images shown to make_uap.py")
     lines += [
         "Images shown count every pass: an image shown in two passes counts twice. The control is "
@@ -78,26 +77,24 @@ def images(setting, draw):
     return lines + markdown.table(body)
 
 
-def _needed(run, level, end="value"):
-    return images_needed(
-        list(run.curve), [getattr(rate, end) for rate in run.curve.values()], level)
-
-
 def _needed_cell(run, domain, level):
     """The images that a run needs, as text, and how many times those of `domain`, where exact."""
-    ours, at_most = _needed(run, level)
+    def needed(its, end="value"):
+        return images_needed(
+            list(its.curve), [getattr(rate, end) for rate in its.curve.values()], level)
+
+    ours, at_most = needed(run)
     if ours is None:
         return "not reached", None
     text = "{} [{}, {}]".format(*(
         "> {:,}".format(max(run.curve)) if n is None else
         "{}{:,.0f}".format("≤ " if first else "", n)
-        for n, first in (_needed(run, level, end) for end in ("value", "high", "low"))))
-    theirs, their_most = _needed(domain, level) if domain else (None, False)
+        for n, first in (needed(run, end) for end in ("value", "high", "low"))))
+    theirs, their_most = needed(domain) if domain else (None, False)
     if theirs is None or (at_most and their_most):
         return text, None
     sign = "≤ " if at_most else "≥ " if their_most else ""
-    return ("{}; x {}{:.1f}".format(text, sign, ours / theirs),
-            None if sign else ours / theirs)
+    return "{}; x {}{:.1f}".format(text, sign, ours / theirs), None if sign else ours / theirs
 
 
 def _by_bound(runs):
@@ -159,8 +156,8 @@ def _times(runs, draw):
             for run in its:
                 if run.info["source"] == source and run.curve:
                     best.setdefault((run.info["model"], run.info["attack"]), run)
-            panels = _lines(best.values(), lambda run: printed(run.info["attack"]),
-                            lambda run, shown: run.info["snapshots"].get(str(shown)))
+            panels = _panels({run: printed(attack) for (_, attack), run in best.items()},
+                             lambda run, shown: run.info["snapshots"].get(str(shown)))
             panels = {model: panel for model, panel in panels.items() if len(panel) > 1}
             if panels:
                 title = "Fooling rate against time: UAPs from {}, L{} norm, ratio {}".format(

@@ -5,7 +5,7 @@ from utils.metrics import Rate
 
 def top(title, note):
     """The first lines of a file: its title, and a sentence below, if any."""
-    return ["# " + title, ""] + ([bold(note), ""] if note else [])
+    return ["# " + title, ""] + (["**{}**".format(note), ""] if note else [])
 
 
 def table(rows):
@@ -31,11 +31,13 @@ def percent(rate):
     """A metrics.Rate in % with its interval: 63.1 [52.4, 72.6]; - when it is of no image."""
     if not rate.total:
         return "-"
-    return "{:.1f} [{:.1f}, {:.1f}]".format(100 * rate.value, 100 * rate.low, 100 * rate.high)
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * share for share in rate[:3]))
 
 
-def bold(text):
-    return "**{}**".format(text)
+def bold_percent(rate):
+    """The same, the rate itself in bold."""
+    first, *interval = percent(rate).split(" ", 1)
+    return " ".join(["**{}**".format(first)] + interval)
 
 
 def p_value(p):

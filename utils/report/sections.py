@@ -180,7 +180,7 @@ def transfer(setting, draw):
 def _transfer_cell(run, its):
     """How the UAP of the run `its` fools the model of `run`, which is None where there is none."""
     if run is its:
-        return markdown.bold(percent(run.rate()))
+        return "**{}**".format(percent(run.rate()))
     for key, text in (("image_size", "other input size"), ("class_names", "other classes")):
         if run is not None and run.info[key] != its.info[key]:
             return text

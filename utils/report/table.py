@@ -137,16 +137,11 @@ def grid(setting):
         body.append({"images the UAP is made from": printed(source)})
         for model in setting.models:
             body[-1][model] = "<br>".join(
-                "; ".join(filter(None, [run and _bold_rate(run.rate()), more]))
+                "; ".join(filter(None, [run and markdown.bold_percent(run.rate()), more]))
                 for run, more in found[source, model])
     return ["{}. Each cell: our rate [Wilson 95 % interval]; then the published rate, or in what "
             "the run differs from the published ones.{}".format(setting.title, setting.in_common),
             ""] + markdown.table(body)
-
-
-def _bold_rate(rate):
-    first, _, interval = markdown.percent(rate).partition(" ")
-    return (markdown.bold(first) + " " + interval).strip()
 
 
 def in_full(runs):
@@ -157,7 +152,7 @@ def in_full(runs):
     for run in runs:
         row = summarise(run)
         body.append({
-            "model": row["model"], "run": row["run"], "UAP": _bold_rate(row["rate"]),
+            "model": row["model"], "run": row["run"], "UAP": markdown.bold_percent(row["rate"]),
             "published": "-" if row["published"] is None else row["published"],
             "8 bits": row["rate_8bit"], "random": row["random"], "permuted": row["permuted"],
             "p": markdown.p_value(row["mcnemar_p"]),
