@@ -61,13 +61,13 @@ def main():
     from utils.report import report, table
 
     expected = table.read_rates(args.expect) if args.expect else None
-    files = rows_files(args, find_uaps(args))
+    planned = rows_files(args, find_uaps(args))
     hold_for_writing(args.results_dir, "evaluation")
-    outdated = [file for file in files
+    outdated = [file for file in planned
                 if args.again or not rows.up_to_date(file.folder, file.kind, file.inputs)]
     for name in sorted({file.model.name for file in outdated}):
         predict(args, [file for file in outdated if file.model.name == name])
-    for file in files:
+    for file in planned:
         if file.kind == "predictions":
             rows.write_times(file.folder, file.inputs["snapshots"])
 
@@ -83,8 +83,7 @@ def main():
         check_expected(args, *table.compare(runs, expected, args.tolerance))
 
 
-# A classifier and its test images: info from its JSON file, rows (file, class name), and the hashes
-# of both, on which all its rows files depend.
+# A classifier, what its JSON file says, its test images (file, class name), the hashes of both.
 Model = collections.namedtuple("Model", "name file info rows hashes")
 # A UAP on a model: the .npy file, its run.json, and the folder of the rows.
 Uap = collections.namedtuple("Uap", "model path run folder")
@@ -145,10 +144,7 @@ def folder_of_rows(args, path, run, model_name):
 
 
 def find_uaps(args):
-    """Every Uap to evaluate; a run whose model is not there is left as it is when it has rows.
-
-    Raises UserError.
-    """
+    """Every Uap to evaluate; rows whose model is not there are left as they are. UserError."""
     models, found = {}, []
     for path, run, file in asked_for(args):
         folder = folder_of_rows(args, path, run, classifier.model_name(file))
@@ -224,13 +220,13 @@ def snapshots(uap):
 
 def elsewhere(uap, uaps):
     """The untargeted UAPs of the same run for the models like this one: dict to their paths."""
-    def like(other):
-        return (other.model is not uap.model and not other.run["made_for"]
-                and other.run["target"] is None
-                and os.path.basename(other.folder) == os.path.basename(uap.folder)
-                and all(other.model.info[key] == uap.model.info[key]
-                        for key in ("image_size", "class_names")))
-    return {other.model.name: other.path for other in uaps if like(other)}
+    def kind(its):
+        return (os.path.basename(its.folder), its.model.info["image_size"],
+                its.model.info["class_names"])
+
+    return {other.model.name: other.path for other in uaps
+            if other.model is not uap.model and kind(other) == kind(uap)
+            and other.run["target"] is None and not other.run["made_for"]}
 
 
 def predict(args, files):

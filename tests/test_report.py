@@ -215,6 +215,10 @@ def text(hits):
         100 * abs(x) for x in wilson(np.sum(hits), len(hits))))
 
 
+def most_frequent(part):
+    return sorted(set(part), key=lambda c: (-np.sum(part == c), c))[0]
+
+
 def with_bold_rate(cell):
     return re.sub(r"^(\S+)", r"**\1**", cell)
 
@@ -241,14 +245,13 @@ def cells_of(results):
 
 def in_full(run):
     """The row of a run in a table of all its numbers; in what it differs, test_table.py tests."""
-    info, attacked = run.info, list(run.rows["uap"])
-    top = max(sorted(set(attacked)), key=attacked.count)
+    info, top = run.info, most_frequent(run.rows["uap"])
     row = {
         "model": run.model, "run": run.run, "UAP": with_bold_rate(run.rate()), "published": "-",
         "8 bits": run.rate("uap_8bit"), "random": run.rate("random"),
         "permuted": run.rate("permuted"),
         "p": compared([(run.hits(), run.hits("permuted"))], ("",) * 4)[0]["p"],
-        "dominant": "{} {:.1f}".format(top, 100 * attacked.count(top) / N),
+        "dominant": "{} {:.1f}".format(top, 100 * np.mean(run.rows["uap"] == top)),
         "accuracy, clean": run.of_label("clean"), "under the UAP": run.of_label("uap"),
         "images": "?" if info["images"] is None else str(info["images"]),
         "passes": str(info["passes"] or "?"), "bound": "0.1 (Linf)" if info["norm_bound"] else "?",
@@ -321,16 +324,16 @@ def curve_of(results, factors=None):
     return [body]
 
 
-def dominant(part):
-    top = sorted(set(part), key=lambda c: (-np.sum(part == c), c))[0]
-    return "{} {}".format(top, text(part == top))
-
-
 def classes_of(results):
-    return [[{**run.names, "clean images": dominant(run.rows["clean"]),
-              "attacked images": dominant(run.rows["uap"]),
-              "attacked images that are fooled": dominant(run.rows["uap"][run.hits()])}
-             for run in cells_of(results)]]
+    body = []
+    for run in cells_of(results):
+        body.append(dict(run.names))
+        for title, part in (("clean images", run.rows["clean"]),
+                            ("attacked images", run.rows["uap"]),
+                            ("attacked images that are fooled", run.rows["uap"][run.hits()])):
+            top = most_frequent(part)
+            body[-1][title] = "{} {}".format(top, text(part == top))
+    return [body]
 
 
 def files_of(results):

@@ -1,13 +1,7 @@
-"""The rows that every number is computed from: one for each test image, three files for a run.
+"""The rows that every number is computed from: one for each test image, three csv files for a run.
 
-predictions.csv  the class predicted clean, under the UAP, under the UAP in an image file, and under
-                 the random controls, with two confidences
-curve.csv        the class predicted under each snapshot of the UAP; a column is named by the number
-                 of images that make_uap.py had been shown
-transfer.csv     the class predicted under the UAP of the same run for another model; a column is
-                 named by that model
-
-Beside each lies a JSON file of the same name: what the rows were computed from.
+results/README.md says what each column is. Beside each csv file lies a JSON file of the same name:
+what the rows were computed from.
 """
 
 import csv
