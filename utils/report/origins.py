@@ -25,7 +25,10 @@ def provenance(runs, models_dir):
     """
     models = {name: _read(os.path.join(models_dir, name + ".json"))
               for name in dict.fromkeys(run.info["model"] for run in runs)}
-    made = [{"rows": run.info, "run": _run_json(run)} for run in runs]
+    made = [{"rows": run.info, "run": _read(os.path.join(run.folder, "run.json"))} for run in runs]
+    for its in made:
+        if _get(its, "run.uap.sha256") != its["rows"]["uap_sha256"]:
+            its["run"] = {}  # of another UAP than the one that was evaluated
     everything = list(models.values()) + [its["run"] for its in made] + [
         run.info["made"] for run in runs]
     lines = ["Each result can be made again by its command:", "", "```sh"]
@@ -41,12 +44,6 @@ def provenance(runs, models_dir):
 
 def _read(path):
     return read_json(path, OBJECT, "make it again") if os.path.exists(path) else {}
-
-
-def _run_json(run):
-    """run.json, unless another UAP than the one that was evaluated is described there."""
-    values = _read(os.path.join(run.folder, "run.json"))
-    return values if _get(values, "uap.sha256") == run.info["uap_sha256"] else {}
 
 
 def _get(values, key):

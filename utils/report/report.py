@@ -73,7 +73,6 @@ def _targeted(runs, read_images, draw):
         by_model.setdefault((run.info["model"], run.info["test_sha256"]), {})[
             run.info["run"]] = run
     for (model, _), its in by_model.items():
-        lines += sections.examples_of(
-            its, "{}, targeted UAPs: the first test image of each class".format(model),
-            "examples-{}-targeted.png".format(model), read_images, draw)
+        lines += sections.examples_of(its, model + ", targeted UAPs", "-targeted", read_images,
+                                      draw)
     return lines

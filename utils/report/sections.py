@@ -87,15 +87,15 @@ def examples(read_images, setting, draw):
              "mid-grey, magnified by the factor beside it; the attacked images are at true scale, "
              "clipped to 0..255 and rounded.", ""]
     for model, runs in setting.by_model().items():
-        lines += examples_of(runs, "{}: the first test image of each class".format(model),
-                             "examples-{}{}.png".format(model, setting.suffix), read_images, draw)
+        lines += examples_of(runs, model, setting.suffix, read_images, draw)
     return lines
 
 
-def examples_of(runs, title, name, read_images, draw):
+def examples_of(runs, what, suffix, read_images, draw):
     """A picture of the first test image of each class, clean and under the UAPs of some runs.
 
-    runs: dict from the title of a UAP to its Run, all of the same model and test images.
+    runs: dict from the title of a UAP to its Run, all of the same model and test images. what: they
+    are. suffix: of the picture's name, behind the model.
     """
     first = next(iter(runs.values()))
     labels = list(first.predictions["label"])
@@ -118,7 +118,9 @@ def examples_of(runs, title, name, read_images, draw):
                            changed[places]))
     heads = ["true {}\n{}".format(labels[i], clean)
              for i, clean in zip(places, captions(first, "clean"))]
-    return draw(name, title, pictures.example_grid, images, heads, panels, title)
+    title = what + ": the first test image of each class"
+    return draw("examples-{}{}.png".format(first.info["model"], suffix), title,
+                pictures.example_grid, images, heads, panels, title)
 
 
 def predicted_classes(setting, draw):
@@ -199,11 +201,8 @@ def sensitivity(setting, draw):
                          "where it was wrong": metrics.rate(hits[~right])})
         for name in run.info["class_names"]:
             per_class.append({"model": model, "true class": name,
-                              "images": int(np.sum(label == name)),
-                              **{title: _of_class(runs.get(title), name) for title in titles}})
+                              "images": int(np.sum(label == name)), **dict.fromkeys(titles, "-")})
+            for title, its in runs.items():
+                per_class[-1][title] = metrics.rate(its.hits()[its.predictions["label"] == name])
     return markdown.table(body) + ["Fooling rate of each true class:", ""] + markdown.table(
         per_class)
-
-
-def _of_class(run, name):
-    return "-" if run is None else metrics.rate(run.hits()[run.predictions["label"] == name])
