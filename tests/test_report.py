@@ -587,6 +587,8 @@ def test_a_uap_that_was_made_again_since_is_neither_shown_nor_transferred(result
         sections = sections_of(write(results, found))
     assert tables_of(sections["Transfer" + OURS])[1][0]["on ResNet50"] == "not run"
     assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5", "ISIC2018"]
+    seconds = {row["UAP"]: row["seconds"] for row in tables_of(sections["Provenance"])[1]}
+    assert (seconds["VGG16/ilsvrc2012"], seconds["VGG16/isic2018"]) == ("?", "12.5")
 
 
 def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):

@@ -147,10 +147,10 @@ def test_runs_of_one_cell_stand_in_it_side_by_side_the_published_settings_first(
 
 
 def test_each_attack_and_norm_has_a_table_of_its_own():
-    (sgd, fgsm, l2), text = cells_of([
-        run_of(attack="sgd"), run_of(attack="fgsm"), run_of(norm="2")])
-    for title in ("SGD, Linf norm", "FGSM, Linf norm", "DeepFool, L2 norm"):
-        assert text.count("UAPs by {}.".format(title)) == 1
+    (_, sgd, fgsm, l2), text = cells_of([
+        run_of(attack="sgd"), run_of(attack="fgsm"), run_of(norm="2"), run_of()])
+    assert re.findall("UAPs by (.*?) norm[.]", text) == [
+        "DeepFool, Linf", "SGD, Linf", "FGSM, Linf", "DeepFool, L2"]  # this project's own first
     assert sgd["ISIC2018", "VGG16"] == l2["ISIC2018", "VGG16"] == "not run"
     assert fgsm["ISIC2018", "VGG16"] == "not run; published 86.4"
     (cells,), _ = cells_of([run_of(attack="gd-uap", source="none", images=0)])
