@@ -44,16 +44,16 @@ def download(url, path, size=None, md5=None):
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     part, furthest, vain, whole = unfinished(path), 0, 0, False
     while not whole:
+        if vain == TRIES:
+            raise UserError("{}: cut {} times in a row, after {:,} bytes at most; the same command "
+                            "continues".format(url, vain, furthest))
+        time.sleep(RETRY.backoff_factor * 2 ** vain if vain else 0)
         with writing(path), open(part, "ab") as file:
             whole = _receive(url, file, size)
             length = file.tell()
             file.flush()
             os.fsync(file.fileno())
         furthest, vain = max(furthest, length), 0 if length > furthest else vain + 1
-        if vain == TRIES and not whole:
-            raise UserError("{}: cut {} times in a row, after {:,} bytes at most; the same command "
-                            "continues".format(url, vain, furthest))
-        time.sleep(0 if whole else RETRY.backoff_factor * 2 ** vain)
     found = md5_of_file(part) if md5 else None
     if found == md5:
         os.replace(part, path)

@@ -42,17 +42,13 @@ def ready(args, record):
     folder = os.path.join(args.data_dir, args.dataset)
     count = sum(name.lower().endswith(EXTENSIONS) and not name.startswith(".")
                 for _, _, names in os.walk(folder) for name in names)
-    if record is None:
-        fault = 0 < count < args.num_images and (
-            "{} images that this command did not put there, --num-images asks for {}".format(
-                count, args.num_images))
-    else:
-        fault = (count, args.seed) != (record["images"], record["seed"]) and (
-            "{} images, --seed {}; prepared were {images}, with --seed {seed}".format(
-                count, args.seed, **record))
-    if fault:
-        raise UserError("{0}: {1}; move {0} away, or give another --data-dir".format(folder, fault))
-    return count if record is None or count >= args.num_images else 0
+    if record is None and 0 < count < args.num_images:
+        raise UserError("{}: {} images that this command did not put there, {} asked for; move "
+                        "them away, or give --num-images".format(folder, count, args.num_images))
+    if record and (count, args.seed) != (record["images"], record["seed"]):
+        raise UserError("{0}: {1} images, --seed {2}; prepared were {images}, with --seed {seed}; "
+                        "move {0} away".format(folder, count, args.seed, **record))
+    return count if count >= args.num_images else 0
 
 
 def make(args, work):
@@ -93,14 +89,10 @@ def balanced_counts(sizes, n, seed):
     sizes: images in each class, int. Returns an int array. The seed decides which classes give one
     more. For n + 1, each class gives as many or more.
     """
-    sizes, counts = np.array(sizes), np.zeros(len(sizes), int)
+    level = max(k for k in range(max(sizes) + 1) if np.minimum(sizes, k).sum() <= n)
+    counts = np.minimum(sizes, level)
     order = np.random.RandomState(seed).permutation(len(sizes))
-    while counts.sum() < n:
-        left = n - counts.sum()
-        able = [i for i in order if counts[i] < sizes[i]]
-        share = left // len(able)
-        for i in able if share else able[:left]:
-            counts[i] += min(max(share, 1), sizes[i] - counts[i])
+    counts[[i for i in order if sizes[i] > level][:n - counts.sum()]] += 1
     return counts
 
 

@@ -64,9 +64,9 @@ def finish(tree, folder):
 
     Raises UserError when something else is there.
     """
-    earlier = read_record(folder) or {"entries": []}
-    others = sorted(set(os.listdir(folder) if os.path.exists(folder) else ())
-                    - set(earlier["entries"] + [RECORD]))
+    own = (read_record(folder) or {"entries": []})["entries"] + [RECORD]
+    found = os.listdir(folder) if os.path.exists(folder) else []
+    others = [name for name in found if name not in own]
     if others:
         raise UserError("{}: is in the way; move it elsewhere, then the same command continues"
                         .format(os.path.join(folder, others[0])))

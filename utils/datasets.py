@@ -15,11 +15,8 @@ ISIC2018_LESIONS = "ISIC2018_Task3_Training_LesionGroupings"
 ISIC2018_MISSING = "ISIC_0035068.jpg"  # one copy in circulation lists this image and lacks it
 
 # Folder of each image source below the data folder.
-SOURCES = collections.OrderedDict([
-    ("open_images_v5", os.path.join("open_images_v5", "test")),
-    ("ilsvrc2012", "ilsvrc2012"),
-    ("isic2018", ISIC2018_IMAGES),
-])
+SOURCES = {"open_images_v5": os.path.join("open_images_v5", "test"), "ilsvrc2012": "ilsvrc2012",
+           "isic2018": ISIC2018_IMAGES}
 
 LABELS = "labels.csv"  # in the folder of a data set whose images are not sorted by class
 

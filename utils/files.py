@@ -13,7 +13,7 @@ from utils.errors import UserError
 
 @contextlib.contextmanager
 def replacing(path):
-    """Give a temporary path beside `path`; when the block ends well, it takes the place of `path`.
+    """Give a temporary path beside `path`, whose place it takes when the block ends well.
 
     Raises UserError when it cannot be written; what was at `path` is then still there.
     """
@@ -31,12 +31,9 @@ def replacing(path):
 
 
 def unfinished(path):
-    """Where a file is written before it takes its place: what a killed process may leave.
-
-    The name keeps the extension, because writers choose the format by it.
-    """
+    """Where a file is written before it takes its place: what a killed process may leave."""
     folder, name = os.path.split(os.path.abspath(path))
-    stem, extension = os.path.splitext(name)
+    stem, extension = os.path.splitext(name)  # by which writers choose the format
     return os.path.join(folder, ".{}.partial{}".format(stem, extension))
 
 

@@ -39,23 +39,22 @@ def lesion_split(labels, lesions, seed):
         raise UserError(
             "the lesion groupings lack {} of {} images, the first is {}; use the official csv, or "
             "--split image".format(len(without), len(labels), without[0]))
-    images_of = collections.OrderedDict()  # of each class: how many images each lesion has
-    class_of, in_test = {}, set()
+    images_of = collections.Counter(lesions[file] for file in labels)  # of each lesion
+    lesions_of = collections.OrderedDict()  # of each class
+    class_of, in_test, random = {}, set(), np.random.RandomState(seed)
     for file, label in labels.items():
         label = class_of.setdefault(lesions[file], label)
-        images_of.setdefault(label, collections.Counter())[lesions[file]] += 1
-    random = np.random.RandomState(seed)
-    for label, counts in images_of.items():
-        if len(counts) < 2:
+        lesions_of.setdefault(label, set()).add(lesions[file])
+    for label, names in lesions_of.items():
+        if len(names) < 2:
             raise UserError("cannot split {} images by lesion: all images of {} show one lesion; "
                             "use --split image".format(len(labels), label))
-        wanted = TEST_SHARE * sum(counts.values())
-        names = sorted(counts)
-        for name in (names[i] for i in random.permutation(len(names))[1:]):  # one for training
-            if wanted <= 0:
-                break
-            in_test.add(name)
-            wanted -= counts[name]
+        wanted = TEST_SHARE * sum(images_of[name] for name in names)
+        names = sorted(names)
+        for i in random.permutation(len(names))[1:]:  # one is for training
+            if wanted > 0:
+                in_test.add(names[i])
+                wanted -= images_of[names[i]]
     return Split(*([row for row in labels.items() if (lesions[row[0]] in in_test) == is_test]
                    for is_test in (False, True)))
 
