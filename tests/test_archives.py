@@ -116,26 +116,25 @@ def test_where_a_member_says_it_belongs_does_not_count(tmp_path, folder):
 
 def header(name, size, kind=b"0"):
     """A tar header with any size field of 12 bytes."""
-    block = bytearray(512)
-    block[:len(name)] = name
-    block[100:108], block[108:116], block[116:124] = [b"0000644\0"] * 3
-    block[124:136], block[136:148], block[148:156] = size, b"00000000000\0", b" " * 8
-    block[156:157], block[257:265] = kind, b"ustar\x0000"
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    block = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    block[124:136], block[148:156] = size, b" " * 8
     block[148:156] = b"%06o\0 " % sum(block)
     return bytes(block)
 
 
 def extra(records):
-    return header(b"pax", b"%011o\0" % len(records), b"x") + records.ljust(512, b"\0")
+    return header("pax", b"%011o\0" % len(records), b"x") + records.ljust(512, b"\0")
 
 
-EMPTY, END = header(NAME.encode(), b"00000000000\0"), bytes(1024)
+EMPTY, END = header(NAME, b"00000000000\0"), bytes(1024)
 LIES = {
-    "a negative size": header(NAME.encode(), b"\xff" * 12) + END,
-    "a size that leads back": header(NAME.encode(), b"\xff" * 10 + b"\xfc\x00") + END,
-    "8 GB of size": header(NAME.encode(), b"77777777777\0") + END,
-    "an enormous size": header(NAME.encode(), b"\x80" + b"\0" * 3 + b"\x7f" + b"\xff" * 7) + END,
-    "a long name that is cut": header(b"long", b"00010000000\0", b"L") + END,
+    "a negative size": header(NAME, b"\xff" * 12) + END,
+    "a size that leads back": header(NAME, b"\xff" * 10 + b"\xfc\x00") + END,
+    "8 GB of size": header(NAME, b"77777777777\0") + END,
+    "an enormous size": header(NAME, b"\x80" + b"\0" * 3 + b"\x7f" + b"\xff" * 7) + END,
+    "a long name that is cut": header("long", b"00010000000\0", b"L") + END,
     "a record of length 0": EMPTY + extra(b"0 path=/etc/hi\n") + EMPTY + END,
     "a size that leads back in an extra header": EMPTY + extra(b"14 size=-2048\n") + EMPTY + END,
     "a larger size in an extra header": extra(b"13 size=9999\n") + EMPTY + END,
