@@ -85,6 +85,8 @@ def _receive(url, file, size):
                 return False  # it became another file
             if found.startswith('"') and (answer.raw.length_remaining or 0) >= WORTH_RESUMING:
                 write_text(version_path, found)
+            elif version is not None:
+                os.remove(version_path)
         rest = answer.raw.length_remaining
         if rest is None and size is None:
             raise UserError("{}: the server does not say how long the file is, so that a cut one "

@@ -2,11 +2,10 @@
 
     python -m data.generate demo/data
 
-They let the demo and the tests run anywhere, offline, in minutes. The lesions look like
-dermoscopy only enough that a classifier can learn the 7 classes; the natural images are crops of
-the two photographs that scikit-learn ships, and textures, named after what they remind of: 8
-classes, to pretrain a classifier on as others are on ImageNet. No result on them says anything
-about ISIC2018.
+They let the demo and the tests run anywhere, offline, in minutes. The lesions look like dermoscopy
+only enough that a classifier can learn the 7 classes; the natural images are crops of the two
+photographs that scikit-learn ships, and textures: 8 classes, to pretrain a classifier on as others
+are on ImageNet. No result on them says anything about ISIC2018.
 """
 
 import os
@@ -47,15 +46,14 @@ PRETRAINING = "natural"  # the data set of images in these classes, a folder for
 
 
 def grid(random, size):
-    """x and y in -1..1, and both turned by a random angle: four float arrays, (size, size)."""
-    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
+    """x and y in -1..1, and both turned by a random angle: four float arrays, (size, size, 1)."""
+    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j][..., np.newaxis]
     angle = random.uniform(0, np.pi)
     return x, y, x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
 def smooth_noise(random, size, scale):
-    """Noise of mean 0 and standard deviation 1, its patches about `scale` pixels wide: float,
-    (size, size, 1)."""
+    """Noise of mean 0, deviation 1, patches about `scale` pixels wide: float, (size, size, 1)."""
     noise = ndimage.gaussian_filter(random.normal(size=(size, size)), scale, mode="wrap")
     return ((noise - noise.mean()) / noise.std())[..., np.newaxis]
 
@@ -73,17 +71,14 @@ def exposed(random, picture):
 def lesion_image(random, label, size):
     """One lesion of class `label` on skin: uint8, (size, size, 3)."""
     colour, raggedness, texture = APPEARANCE[label]
-    x, y, u, w = (field[..., np.newaxis] for field in grid(random, size))
-    u = u - random.uniform(-0.15, 0.15)
-    w = w * random.uniform(1.0, 1.4)
-    distance = np.hypot(u, w) / random.uniform(0.5, 0.75)
+    x, y, u, w = grid(random, size)
+    distance = np.hypot(u - random.uniform(-0.15, 0.15), w * random.uniform(1.0, 1.4))
+    distance /= random.uniform(0.5, 0.75)
     distance += raggedness * smooth_noise(random, size, size / 16)
     inside = 1 / (1 + np.exp((distance - 1) * 12))
 
-    skin = np.array(SKIN) + random.normal(0, 8, 3)
-    skin = skin + 5 * smooth_noise(random, size, size / 6)
-    lesion = np.array(colour) + random.normal(0, 8, 3)
-    lesion = lesion + texture * smooth_noise(random, size, size / 40)
+    skin = SKIN + random.normal(0, 8, 3) + 5 * smooth_noise(random, size, size / 6)
+    lesion = colour + random.normal(0, 8, 3) + texture * smooth_noise(random, size, size / 40)
     if label == "DF":  # a pale centre in a darker ring
         lesion = lesion + 70 * np.exp(-(distance / 0.4) ** 2)
     vignette = 1 - 0.25 * np.clip(np.hypot(x, y) - 0.8, 0, 1)
@@ -98,7 +93,7 @@ def pattern_field(random, pattern, size):
         spots = (random.uniform(size=(size, size)) < random.uniform(0.005, 0.02)).astype(float)
         spots = ndimage.gaussian_filter(spots, size / 32, mode="wrap")[..., np.newaxis]
         return 2 * spots / max(spots.max(), 1e-9) - 0.6
-    x, y, u, w = (field[..., np.newaxis] for field in grid(random, size))
+    x, y, u, w = grid(random, size)
     waves = random.uniform(3, 9) * np.pi
     if pattern == "rings":
         return np.sin(waves * np.hypot(x - random.uniform(-1, 1), y - random.uniform(-1, 1)))
@@ -109,7 +104,7 @@ def natural_image(random, photographs, name, size):
     """An image of one of NATURAL_CLASSES: uint8, (size, size, 3)."""
     if name in TEXTURES:
         pattern, *colours = TEXTURES[name]
-        one, other = (np.array(colour) + random.normal(0, 15, 3) for colour in colours)
+        one, other = (colour + random.normal(0, 15, 3) for colour in colours)
         mix = 1 / (1 + np.exp(-3 * pattern_field(random, pattern, size)))
         picture = other * mix + one * (1 - mix)
     else:
@@ -130,10 +125,8 @@ def _save_jpeg(path, pixels):
 
 
 def generate_isic2018(data_dir, num_images, size, seed):
-    """Write `num_images` lesions, the classes in turn, with ground truth and lesion groupings.
-
-    Every third image shows the same lesion as the image of its class before it.
-    """
+    """Write `num_images` lesions, the classes in turn, with ground truth and lesion groupings:
+    every third image shows the same lesion as the image of its class before it."""
     random = np.random.RandomState(seed)
     truth, lesions, lesion_of_class = [], [], {}
     for number in range(num_images):

@@ -96,6 +96,8 @@ BEGUN_AGAIN = {
     "another version": ([{"cut": 70000}, {"body": OTHER}], OTHER),
     "another version, called a part": (
         [{"cut": 70000}, {"body": OTHER, "etag": '"2"'}, {"body": OTHER, "etag": '"2"'}], OTHER),
+    "the first version again": ([{"cut": 70000}, {"body": OTHER, "cut": 70000, "etag": ""}, {}],
+                                FILE),
     "a shorter file": ([{"cut": 3000000}, {"body": FILE[:2000000]}, {"body": FILE[:2000000]}],
                        FILE[:2000000]),
     "a part from 0": (rest("bytes 0-3999999/4000000", start=0), FILE),
