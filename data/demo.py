@@ -22,16 +22,7 @@ from utils import arguments
 from utils.classifier import ARCHITECTURES, import_quietly
 from utils.errors import UserError, run_script
 
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 RESULT = {"train_model.py": "test ", "make_uap.py": "shown", "evaluate.py": ""}  # lines to print
-
-
-def parse_arguments():
-    parser = arguments.script_parser(__doc__, "seed")
-    parser.add_argument("--folder", default="demo", help="(default: %(default)s)")
-    parser.add_argument("--tiny", action="store_true",
-                        help="one model, a handful of images: a test of the demo itself")
-    return parser.parse_args()
 
 
 def run(script, *words):
@@ -57,8 +48,12 @@ def run(script, *words):
 
 
 def main():
-    args = parse_arguments()
-    with open(os.path.join(ROOT, "data", "demo.yaml"), encoding="utf-8") as file:
+    parser = arguments.script_parser(__doc__, "seed")
+    parser.add_argument("--folder", default="demo", help="(default: %(default)s)")
+    parser.add_argument("--tiny", action="store_true",
+                        help="one model, a handful of images: a test of the demo itself")
+    args = parser.parse_args()
+    with open(os.path.join(os.path.dirname(__file__), "demo.yaml"), encoding="utf-8") as file:
         settings = yaml.safe_load(file)
     data, models, results = (os.path.join(args.folder, name)
                              for name in ("data", "models", "results"))
@@ -69,12 +64,11 @@ def main():
     tqdm.__init__ = functools.partialmethod(tqdm.__init__, leave=False)  # results stay, bars go
     dataset = settings["pretrain_dataset"]
     for model in architectures:
-        train = ["--model", model, "--image-size", settings["image_size"][model], "--seed",
-                 args.seed, "--data-dir", data, "--models-dir", models]
-        run("train_model.py", *train, "--dataset", dataset, "--weights", "none",
+        train = ["train_model.py", "--model", model, "--image-size", settings["image_size"][model],
+                 "--seed", args.seed, "--data-dir", data, "--models-dir", models]
+        run(*train, "--dataset", dataset, "--weights", "none",
             *shlex.split(settings["pretrain_options"][model]), *tiny)
-        run("train_model.py", *train, "--weights",
-            os.path.join(models, "{}-{}.h5".format(model, dataset)),
+        run(*train, "--weights", os.path.join(models, "{}-{}.h5".format(model, dataset)),
             *shlex.split(settings["train_options"][model]), *tiny)
     natural, own = settings["natural_images"], settings["isic_images"]
     for model in architectures:

@@ -1,5 +1,6 @@
 """Full disks, folders that cannot be written, and two runs that want the same folder."""
 
+import errno
 import os
 import resource
 import shutil
@@ -20,7 +21,8 @@ UAP = ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012
        "--name", "ilsvrc2012", "--passes", "2", "--checkpoint-seconds", "0.000001")
 
 # Runs a command with 256 kB of disk below the folder results/, in a mount namespace of its own.
-SMALL_DISK = "mount -t tmpfs -o size=256k tmpfs results && exec \"$0\" \"$@\""
+SMALL_DISK = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
+              "mount -t tmpfs -o size=256k tmpfs results && exec \"$0\" \"$@\"")
 
 
 def limit_file_size():
@@ -30,60 +32,51 @@ def limit_file_size():
 
 
 def run(folder, words, **options):
-    done = subprocess.run([sys.executable] + list(words), cwd=folder, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True, **options)
-    return done.returncode, done.stdout, done.stderr
+    """(exit code, errors) of a command."""
+    done = subprocess.run(words, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          universal_newlines=True, **options)
+    return done.returncode, done.stderr
 
 
 def test_a_full_disk_ends_with_a_message_and_keeps_what_was_there(trained, tmp_path):
     folder = str(tmp_path / "checkout")
     shutil.copytree(trained, folder)
-    with open(os.path.join(folder, "results", "VGG16", "ilsvrc2012", "uap.npy"), "rb") as file:
-        before = file.read()
-    code, _, errors = run(folder, UAP + ("--restart",), preexec_fn=limit_file_size)
+    uap = os.path.join(folder, "results", "VGG16", "ilsvrc2012", "uap.npy")
+    before = files.sha256_of_file(uap)
+    code, errors = run(folder, (sys.executable,) + UAP + ("--restart",), preexec_fn=limit_file_size)
     assert code == 2 and "Traceback" not in errors
     for word in ("uap.png: cannot be written (File too large)", "make room"):
         assert word in errors.splitlines()[-1]
-    with open(os.path.join(folder, "results", "VGG16", "ilsvrc2012", "uap.npy"), "rb") as file:
-        assert file.read() == before
+    assert files.sha256_of_file(uap) == before
     code, output, errors = checkout.script(folder, *UAP)  # now there is room
     assert code == 0, errors
     assert "continuing after image 12 of at most 12" in output
 
 
 def test_too_little_space_is_said_before_the_run(trained):
-    """On a real file system of 256 kB where the machine allows to mount one, else on /dev."""
-    folder = trained
-    os.makedirs(os.path.join(folder, "results"), exist_ok=True)
-    in_namespace = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", SMALL_DISK]
-    allowed = subprocess.call(in_namespace + ["true"], cwd=folder,
-                              stderr=subprocess.DEVNULL) == 0
-    if allowed:
-        done = subprocess.run(in_namespace + [sys.executable] + list(UAP + ("--passes", "50", "--restart")),
-                              cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              universal_newlines=True)
-        code, errors = done.returncode, done.stderr
+    """On a real file system of 256 kB where the machine allows to mount one."""
+    os.makedirs(os.path.join(trained, "results"), exist_ok=True)
+    if run(trained, SMALL_DISK + ("true",))[0] == 0:
+        code, errors = run(trained, SMALL_DISK + (sys.executable,) + UAP + (
+            "--passes", "50", "--restart"))
         assert code == 2 and "Traceback" not in errors
         assert "results: 0.0 GB free" in errors
     with pytest.raises(UserError, match="GB needed"):
-        files.require_space(os.path.join(folder, "not", "there", "yet"), 2 ** 62)
+        files.require_space(os.path.join(trained, "not", "there", "yet"), 2 ** 62)
 
 
-@pytest.mark.parametrize("errno_of", ["ENOSPC", "EROFS", "EACCES", "EMFILE"])
-def test_a_failed_write_keeps_the_checkpoint_before(errno_of, tmp_path, monkeypatch):
-    import errno
-
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_failed_write_keeps_the_checkpoint_before(number, tmp_path, monkeypatch):
     path = str(tmp_path / "checkpoint.npz")
     save_checkpoint(path, {"seed": 1}, {"done": 3}, [np.arange(5)])
 
     def fail(file, **arrays):
         with open(file, "wb") as half:
             half.write(b"half of it")
-        raise OSError(getattr(errno, errno_of), os.strerror(getattr(errno, errno_of)))
+        raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(np, "savez", fail)
-    with pytest.raises(UserError, match="checkpoint.npz: cannot be written.*" + os.strerror(
-            getattr(errno, errno_of))):
+    with pytest.raises(UserError, match="checkpoint.npz: cannot be written.*" + os.strerror(number)):
         save_checkpoint(path, {"seed": 1}, {"done": 4}, [np.arange(5) + 1])
     assert os.listdir(str(tmp_path)) == ["checkpoint.npz"]
     progress, arrays = load_checkpoint(path, {"seed": 1}, False)
@@ -91,37 +84,33 @@ def test_a_failed_write_keeps_the_checkpoint_before(errno_of, tmp_path, monkeypa
 
 
 def test_a_second_run_is_refused_while_the_first_lives_and_not_after(trained):
-    folder = trained
     words = UAP + ("--attack", "fgsm", "--results-dir", "shared")
-    lock = os.path.join(folder, "shared", "VGG16", ".ilsvrc2012.lock")
-    first = subprocess.Popen([sys.executable] + list(words), cwd=folder,
+    lock = os.path.join(trained, "shared", "VGG16", ".ilsvrc2012.lock")
+    first = subprocess.Popen((sys.executable,) + words, cwd=trained,
                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while not os.path.exists(lock) or not os.path.getsize(lock):
         assert first.poll() is None
         time.sleep(0.01)
     first.send_signal(signal.SIGSTOP)  # it lives, but does not end before the second has looked
-    code, _, errors = checkout.script(folder, *words)
-    assert code == 2 and "process {}".format(first.pid) in errors
-    assert "being written by another run" in errors
+    code, _, errors = checkout.script(trained, *words)
+    assert code == 2 and "being written by another run, process {}".format(first.pid) in errors
     first.send_signal(signal.SIGKILL)
     first.wait()
     assert os.path.exists(lock)        # left by the dead process; it does not block
-    code, _, errors = checkout.script(folder, *words)
+    code, _, errors = checkout.script(trained, *words)
     assert code == 0, errors
     assert not os.path.exists(lock)
 
 
-def test_a_second_training_is_refused_while_the_first_lives(tmp_path):
+def test_another_name_is_free_while_one_is_held_and_that_one_when_its_holder_has_ended(tmp_path):
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1])\n"
          "from utils.files import hold_for_writing\nhold_for_writing(sys.argv[2], 'VGG16')\n"
          "print('held', flush=True); sys.stdin.read()", checkout.ROOT, str(tmp_path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
     assert holder.stdout.readline() == "held\n"
-    with pytest.raises(UserError, match="VGG16 is being written by another run, process {}".format(
-            holder.pid)):
+    with pytest.raises(UserError, match="VGG16 is being written by another run, process"):
         files.hold_for_writing(str(tmp_path), "VGG16")
-    files.hold_for_writing(str(tmp_path), "ResNet50")  # another name is free
-    holder.stdin.close()
-    holder.wait()
+    files.hold_for_writing(str(tmp_path), "ResNet50")
+    holder.communicate()
     files.hold_for_writing(str(tmp_path), "VGG16")

@@ -17,10 +17,9 @@ class Site:
 
     behaviour: function (path, number of the request for it, from 0) -> dict of what to do:
         status: an error to answer with. cut: close the connection after so many bytes of the body.
-        ranges: False to ignore Range. etag: False to send none, or another text. length: False to
-        send none, or a wrong number. body: other bytes. location: redirect to it. content_range:
-        what to call a part. start: where it begins instead.
-        delay: seconds before each 4096 bytes. chunked: True.
+        ranges: False to ignore Range; etag: the text to send, or "" for none. length: False to send
+        none, or a wrong number. body: other bytes. location: redirect to it. content_range: what to
+        call a part. start: where it begins instead. delay: seconds before each 4096 bytes.
     asked: list of (path, Range header or None), in the order of the requests.
     """
 
@@ -35,47 +34,32 @@ class Site:
         self.asked.append((handler.path, wanted))
         how = self.behaviour(handler.path, number)
         body = how.get("body", self.files.get(handler.path))
+        status, headers, start = 200, {}, 0
         if how.get("location"):
-            handler.send_response(302)
-            handler.send_header("Location", how["location"])
-            handler.send_header("Content-Length", "0")
-            handler.end_headers()
-            return
-        if how.get("status") or body is None:
-            handler.send_error(how.get("status", 404))
-            return
-        tag = '"{}-{}"'.format(len(body), hash(body)) if how.get("etag") is None else how["etag"]
-        start = 0
-        if wanted and how.get("ranges", True) and handler.headers.get("If-Range") in (None, tag):
-            start = int(wanted[len("bytes="):-1])
+            status, body = 302, b""
+            headers["Location"] = how["location"]
+        elif how.get("status") or body is None:
+            return handler.send_error(how.get("status", 404))
+        headers["ETag"] = how.get("etag", '"{}-{}"'.format(len(body), hash(body)))
+        if wanted and how.get("ranges", True) and (
+                handler.headers.get("If-Range") in (None, headers["ETag"])):
+            status, start = 206, int(wanted[len("bytes="):-1])
             if start >= len(body):
-                handler.send_error(416)
-                return
-            handler.send_response(206)
-            handler.send_header("Content-Range", how.get("content_range", "bytes {}-{}/{}".format(
-                start, len(body) - 1, len(body))))
-        else:
-            handler.send_response(200)
-        if tag:
-            handler.send_header("ETag", tag)
-        if how.get("chunked"):
-            handler.send_header("Transfer-Encoding", "chunked")
-        elif how.get("length", True) is True:
-            handler.send_header("Content-Length", str(len(body) - how.get("start", start)))
-        elif how["length"]:
-            handler.send_header("Content-Length", str(how["length"]))
-        handler.end_headers()
+                return handler.send_error(416)
+            headers["Content-Range"] = how.get("content_range", "bytes {}-{}/{}".format(
+                start, len(body) - 1, len(body)))
         rest = body[how.get("start", start):]
-        rest = rest[:how["cut"]] if "cut" in how else rest
+        headers["Content-Length"] = str(how.get("length", len(rest)) or "")
+        handler.send_response(status)
+        for name, value in headers.items():
+            if value:
+                handler.send_header(name, value)
+        handler.end_headers()
+        rest = rest[:how.get("cut", len(rest))]
         for i in range(0, len(rest), 4096):
             time.sleep(how.get("delay", 0))
-            block = rest[i:i + 4096]
-            if how.get("chunked"):
-                block = b"%x\r\n%s\r\n" % (len(block), block)
-            handler.wfile.write(block)
-            self.sent += len(block)
-        if how.get("chunked") and "cut" not in how:
-            handler.wfile.write(b"0\r\n\r\n")
+            handler.wfile.write(rest[i:i + 4096])
+            self.sent += len(rest[i:i + 4096])
         handler.close_connection = True
 
 
@@ -106,13 +90,12 @@ def serving(site):
         def log_message(self, *_):
             pass
 
-    server = _Server(("127.0.0.1", 0), Handler)
-    site.address = "http://127.0.0.1:{}".format(server.server_port)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    try:
-        yield site
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with _Server(("127.0.0.1", 0), Handler) as server:
+        site.address = "http://127.0.0.1:{}".format(server.server_port)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        try:
+            yield site
+        finally:
+            server.shutdown()
+            thread.join()
