@@ -21,18 +21,27 @@ class FastGradients:
     The gradients are those of tf.gradients up to float32 rounding, about 1e-6 of their length; but
     where the input of a rectifier is itself within rounding of 0, the two may see it on different
     sides, and differ by what went through it (one random image in 20; 5e-2 at the most was seen).
-    Raises UnsupportedLayer.
     """
 
     def __init__(self, model, session):
-        constants = Constants()
+        constants = {}  # outside the GraphDef, which must be below 2 GB and is copied several times
+
+        def constant(value):
+            variable = tf.Variable(tf.placeholder(tf.float32, value.shape), trainable=False,
+                                   collections=[])
+            constants[variable] = value
+            return variable.value()
+
         self.input = model.input
-        self.layers = layers_of(model, session, constants.add)
+        self.layers = layers_of(model, session)
         self.values = {self.layers[0]: self.input}
         for layer in self.layers[1:]:
+            layer.prepare(constant)
             self.values[layer] = layer.forward(*self._inputs(layer))
         self.logits = self.values[self.layers[-1]]
-        constants.initialise(session)
+        # in one run: each run of a changed graph prepares all of it again
+        session.run([variable.initializer for variable in constants],
+                    {variable.initial_value: value for variable, value in constants.items()})
 
     def vector_jacobian(self, cotangents):
         """The gradient of each sum_k cotangents[j, k] f_k with respect to one image.
@@ -57,25 +66,3 @@ class FastGradients:
 
 def _sum(tensors):
     return tensors[0] if len(tensors) == 1 else tf.add_n(tensors)
-
-
-class Constants:
-    """Constants of a graph outside its GraphDef, whose size is limited to 2 GB, and which
-    TensorFlow copies several times (ResNet50: 0.9 GB).
-
-    They are initialised in one run, because each run of a changed graph prepares all of it again.
-    """
-
-    def __init__(self):
-        self._values = {}
-
-    def add(self, value):
-        """value: a float32 array. Returns its tensor."""
-        variable = tf.Variable(tf.placeholder(tf.float32, value.shape), trainable=False,
-                               collections=[])
-        self._values[variable] = value
-        return variable.value()
-
-    def initialise(self, session):
-        session.run([variable.initializer for variable in self._values],
-                    {variable.initial_value: value for variable, value in self._values.items()})
