@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from test_uap import plain_algorithm
 from utils.attack.deepfool import OVERSHOOT, deepfool
-from utils.attack.state import Shown, State, Visit
+from utils.attack.state import Showing, Shown, State, Visit
 from utils.attack.uap import universal_perturbation
 
 # Rounding of the logits at a point: float32's epsilon times the largest sum of absolute terms that
@@ -86,9 +86,8 @@ class PlainRun:
     def product(self, logits, step):
         """(state, events) of the product's loop over the same images."""
         state = State(self.plain.shape, len(self._images))
-        return state, universal_perturbation(
-            state, lambda indices: iter(self._images[indices]), logits, step, self._p, self._xi,
-            1, 0)
+        showing = Showing(state, lambda indices: iter(self._images[indices]), logits, 1, 0)
+        return state, universal_perturbation(showing, step, self._p, self._xi)
 
     def nearest(self, point, f, g, label):
         """(l, r_i, margin, rounding): the paper's, and by how much the next boundary is farther."""

@@ -36,8 +36,7 @@ class AttackGraph:
         self._grey = grey
         self._session = K.get_session()
         self._classifier = FastGradients(model, self._session)
-        self._x = self._classifier.input
-        self._f = self._classifier.logits
+        self._x, self._f = self._classifier.input, self._classifier.logits
         self._num_classes = int(self._f.shape[1])
         self._top = tf.argmax(self._f[0], output_type=tf.int32)
         self._label = tf.placeholder(tf.int32, ())
@@ -57,8 +56,7 @@ class AttackGraph:
     def boundary_gradient_to_reach(self, x, target):
         """The gradient of f_target - f_top with top = argmax f, (h, w, 3); None when top is
         `target`."""
-        f, w = self._run(tf.not_equal, self._label_minus_top, x, target)
-        return f, None if w is None else w[0]
+        return self._run_one(tf.not_equal, self._label_minus_top, x, target)
 
     def loss_gradient_to_leave(self, x, label):
         """The gradient of logsumexp_{k != label} f_k - f_label, (h, w, 3); None when argmax f is
@@ -67,14 +65,12 @@ class AttackGraph:
         It points exactly where the gradient of the cross-entropy does, which is 1 - p_label times
         as long and vanishes in float32 on a confident classifier.
         """
-        f, g = self._run(tf.equal, self._rest_minus_label, x, label)
-        return f, None if g is None else g[0]
+        return self._run_one(tf.equal, self._rest_minus_label, x, label)
 
     def loss_gradient_to_reach(self, x, target):
         """The gradient of f_target - logsumexp_{k != target} f_k, (h, w, 3), against that of the
         cross-entropy; None when argmax f is `target`."""
-        f, g = self._run(tf.not_equal, self._label_minus_rest, x, target)
-        return f, None if g is None else g[0]
+        return self._run_one(tf.not_equal, self._label_minus_rest, x, target)
 
     def minibatch_gradient_to_leave(self, x, labels):
         """Logits of a minibatch, and the gradient that a perturbation of all its images follows.
@@ -83,21 +79,20 @@ class AttackGraph:
         (n, K), and g float32 (h, w, 3), the gradient of the mean over the minibatch of
         min(logsumexp_{k != label} f_k - f_label, BETA).
         """
-        return self._run_minibatch(lambda margin: margin, "leave", x, labels)
+        return self._run_minibatch(1, x, labels)
 
     def minibatch_gradient_to_reach(self, x, labels):
         """The same for min(f_label - logsumexp_{k != label} f_k, BETA)."""
-        return self._run_minibatch(tf.negative, "reach", x, labels)
+        return self._run_minibatch(-1, x, labels)
 
-    def _run_minibatch(self, loss_of, name, x, labels):
-        if name not in self._gradients:
+    def _run_minibatch(self, sign, x, labels):
+        if sign not in self._gradients:
             is_label = tf.one_hot(self._labels, self._num_classes, True, False)
-            others = tf.where(is_label, tf.fill(tf.shape(self._f), -np.inf), self._f)
-            margin = tf.reduce_logsumexp(others, 1) - tf.boolean_mask(self._f, is_label)
-            loss = tf.minimum(loss_of(margin), BETA)
-            self._gradients[name] = grey_part(
-                tf.reduce_mean(tf.gradients(loss, self._x)[0], 0), self._grey)
-        return self._session.run((self._f, self._gradients[name]),
+            margin = (tf.reduce_logsumexp(self._rest(is_label), 1)
+                      - tf.boolean_mask(self._f, is_label))
+            g = tf.gradients(tf.minimum(sign * margin, BETA), self._x)[0]
+            self._gradients[sign] = grey_part(tf.reduce_mean(g, 0), self._grey)
+        return self._session.run((self._f, self._gradients[sign]),
                                  {self._x: x, self._labels: labels})
 
     def _run(self, condition, cotangents, x, label):
@@ -111,6 +106,14 @@ class AttackGraph:
         f, gradients = self._session.run((self._f, self._gradients[cotangents]),
                                          {self._x: x[np.newaxis], self._label: label})
         return f[0], gradients if len(gradients) else None
+
+    def _run_one(self, *arguments):
+        f, gradients = self._run(*arguments)
+        return f, None if gradients is None else gradients[0]
+
+    def _rest(self, is_label):
+        """The logits but those of the labels, which are minus infinity."""
+        return tf.where(is_label, tf.fill(tf.shape(self._f), -np.inf), self._f)
 
     def _one_hot(self, label):
         return tf.one_hot(label, self._num_classes)[tf.newaxis]
@@ -128,32 +131,26 @@ class AttackGraph:
     def _rest_minus_label(self):
         """The gradient of logsumexp is the softmax."""
         is_label = self._one_hot(self._label)
-        return tf.nn.softmax(tf.where(is_label > 0, tf.fill(tf.shape(is_label), -np.inf),
-                                      self._f)) - is_label
+        return tf.nn.softmax(self._rest(is_label > 0)) - is_label
 
     def _label_minus_rest(self):
         return -self._rest_minus_label()
 
 
-class Activations:
+def excitement(model, grey=False):
     """How much a Keras model, its top aside, is excited: the objective of utils.attack.gd_uap.
 
-    model: in a session started for inference. grey: as of AttackGraph.
+    model: in a session started for inference. grey: as of AttackGraph. Returns a function: v,
+    float32 (h, w, 3), model-input units, the only input -> (objective, g): the sum over all
+    rectified convolutions l of log(||a_l||_2^2 / 2), and its gradient, (h, w, 3).
     """
-
-    def __init__(self, model, grey=False):
-        self._session, self._x = K.get_session(), model.input
-        rectified = [layer.output for layer in model.layers
-                     if getattr(layer, "activation", None) is activations.relu]
-        # A layer that is silent under v alone has no gradient; without SILENT it would make it NaN.
-        objective = tf.add_n([tf.log(tf.nn.l2_loss(each) + SILENT) for each in rectified])
-        self._outputs = objective, grey_part(tf.gradients(objective, self._x)[0][0], grey)
-
-    def gradient(self, v):
-        """v: float32, (h, w, 3), model-input units, the only input. Returns (objective, g): the sum
-        over all rectified convolutions l of log(||a_l||_2^2 / 2), and its gradient, (h, w, 3).
-        """
-        return self._session.run(self._outputs, {self._x: v[np.newaxis]})
+    rectified = [layer.output for layer in model.layers
+                 if getattr(layer, "activation", None) is activations.relu]
+    # A layer that is silent under v alone has no gradient; without SILENT it would make it NaN.
+    objective = tf.add_n([tf.log(tf.nn.l2_loss(each) + SILENT) for each in rectified])
+    g = grey_part(tf.gradients(objective, model.input)[0][0], grey)
+    session = K.get_session()
+    return lambda v: session.run((objective, g), {model.input: v[np.newaxis]})
 
 
 def grey_part(g, grey):
