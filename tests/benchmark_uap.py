@@ -124,39 +124,8 @@ def art_run(art, images, p, xi):
                attack.fooling_rate)
 
 
-@contextlib.contextmanager
-def usual_memory():
-    """Undo classifier.keep_freed_memory() for a while, but for what glibc raises by itself."""
-    for parameter, value in ((-3, 2 ** 25), (-4, 65536), (-1, 2 ** 26)):
-        ctypes.CDLL(None).mallopt(parameter, value)  # M_MMAP_THRESHOLD, M_MMAP_MAX, M_TRIM_...
-    yield
-    classifier.keep_freed_memory()
-
-
-class Ours:
-    """A trained model in a session of the project, with its AttackGraph."""
-
-    def __init__(self, weights, description):
-        import keras
-
-        from utils.attack.graph import AttackGraph
-
-        classifier.start_session(0, inference=True)
-        model = classifier.load_classifier(weights, description)
-        self.graph = AttackGraph(model)
-        self._keras = keras.Model(model.input, model.get_layer("logits").output)
-        self._class_names = description["class_names"]
-
-    def evaluate(self, pixels, v):
-        """As evaluate.py does."""
-        Predictor(self.graph.logits, pixels, self._class_names, BATCH).predict(v)
-
-    def evaluate_plainly(self, pixels, v):
-        self._keras.predict(to_model_input(pixels) + v, batch_size=BATCH).argmax(axis=1)
-
-
 class Theirs:
-    """The same model in a session with TensorFlow's default settings."""
+    """A trained model in a session with TensorFlow's default settings."""
 
     def __init__(self, weights, description):
         import keras
@@ -165,46 +134,55 @@ class Theirs:
         from art.estimators.classification import KerasClassifier
 
         self._session = tf.Session(graph=tf.Graph())
-        with self._usual_settings():
+        with self.usual_settings():
             K.set_learning_phase(0)
             model = classifier.load_classifier(weights, description)
             model = keras.Model(model.input, model.get_layer("logits").output)
             model.compile("sgd", "categorical_crossentropy")  # ART asks for it, and never uses it
-            self._art = KerasClassifier(model, use_logits=True)
-            self._both_passes = K.function([model.input], [
+            self.art = KerasClassifier(model, use_logits=True)
+            self.both_passes = K.function([model.input], [
                 model.output, K.gradients(model.output[:, 0], model.input)[0]])
 
     @contextlib.contextmanager
-    def _usual_settings(self):
-        with self._session.graph.as_default(), self._session.as_default(), usual_memory():
+    def usual_settings(self):
+        """Undo classifier.keep_freed_memory() too, but for what glibc raises by itself."""
+        with self._session.graph.as_default(), self._session.as_default():
+            for parameter, value in ((-3, 2 ** 25), (-4, 65536), (-1, 2 ** 26)):
+                ctypes.CDLL(None).mallopt(parameter, value)  # M_MMAP_THRESHOLD, ..._MAX, M_TRIM_...
             yield
-
-    def art_run(self, images, p, xi):
-        with self._usual_settings():
-            return art_run(self._art, images, p, xi)
-
-    def both_passes_seconds(self, x):
-        with self._usual_settings():
-            return timed(self._both_passes, [x])
+            classifier.keep_freed_memory()
 
 
 def benchmark_model(args, name, size):
     """Measure one model at one image size, and print everything about it."""
+    classifier.import_quietly()
+    import keras
+
+    from utils.attack.graph import AttackGraph
+
     weights = os.path.join(args.models_dir, name + ".h5")
     description = dict(classifier.read_description(weights), image_size=size)
-    ours, theirs = Ours(weights, description), Theirs(weights, description)
+    classifier.start_session(0, inference=True)
+    model = classifier.load_classifier(weights, description)
+    graph, plain = AttackGraph(model), keras.Model(model.input, model.get_layer("logits").output)
+    theirs = Theirs(weights, description)
     paths = [os.path.join(args.images, file) for file in list_images(args.images)]
     pixels = np.stack(list(read_ahead(paths[:max(args.num_images, 2 * BATCH)], size)))
     p, xi = np.inf, NORM_RATIO * mean_norm(pixels, np.inf) / PIXEL_SCALE
     x = to_model_input(pixels)
     batches = np.resize(pixels, (2 * BATCH,) + pixels.shape[1:])
+    predictor = Predictor(graph.logits, batches, description["class_names"], BATCH)
     v = xi * np.sign(np.random.RandomState(0).uniform(-1, 1, x.shape[1:])).astype(np.float32)
 
     def repetition(n):
-        return (our_run(ours.graph, paths[:n], size, p, xi), theirs.art_run(x[:n], p, xi),
-                timed(ours.graph.minibatch_gradient_to_leave, x[:BATCH], [0] * len(x[:BATCH])),
-                theirs.both_passes_seconds(x[:BATCH]),
-                timed(ours.evaluate, batches, v), timed(ours.evaluate_plainly, batches, v))
+        ours = our_run(graph, paths[:n], size, p, xi)
+        with theirs.usual_settings():
+            arts = art_run(theirs.art, x[:n], p, xi)
+            both_passes = timed(theirs.both_passes, [x[:BATCH]])
+        return (ours, arts,
+                timed(graph.minibatch_gradient_to_leave, x[:BATCH], [0] * len(x[:BATCH])),
+                both_passes, timed(predictor.predict, v),
+                timed(lambda: plain.predict(to_model_input(batches) + v, batch_size=BATCH)))
 
     repetition(1)  # the first run of anything prepares it
     print("\n{} at {} x {}".format(name, size, size))

@@ -14,29 +14,51 @@ float32 (K,), and a float32 array, or None where the image is there already; the
 the graph is then not executed.
 """
 
+import collections
+
 import keras.backend as K
 import numpy as np
 import tensorflow as tf
 from keras import activations
 
-from utils.attack.fast_gradients import FastGradients
+from utils.attack.network_rewriting import layers_of
 
 BETA = 10.0  # of the clipped loss of a minibatch
 SILENT = 1e-12  # energy of a layer's activations, beside which any other is far larger
 
 
 class AttackGraph:
-    """model: a Keras classifier with a layer "logits", in a session started for inference.
+    """model: a Keras classifier with a layer "logits", in a session started for inference. Its
+    weights are copied: what changes them later changes nothing here.
 
     grey: give only the grey part of each gradient, its mean over the channels, equal in all three:
     an attack that follows it leaves grey images grey, as the authors' one-channel models do.
+    layers: in order, of layer_passes. values: the output of each.
+
+    The gradients are those of tf.gradients up to float32 rounding, about 1e-6 of their length; but
+    where the input of a rectifier is itself within rounding of 0, the two may see it on different
+    sides, and differ by what went through it (one random image in 20; 5e-2 at the most was seen).
     """
 
     def __init__(self, model, grey=False):
-        self._grey = grey
-        self._session = K.get_session()
-        self._classifier = FastGradients(model, self._session)
-        self._x, self._f = self._classifier.input, self._classifier.logits
+        self._grey, self._session, self._x = grey, K.get_session(), model.input
+        constants = {}  # outside the GraphDef, which must be below 2 GB and is copied several times
+
+        def constant(value):
+            variable = tf.Variable(tf.placeholder(tf.float32, value.shape), trainable=False,
+                                   collections=[])
+            constants[variable] = value
+            return variable.value()
+
+        self.layers = layers_of(model, self._session)
+        self.values = {self.layers[0]: self._x}
+        for layer in self.layers[1:]:
+            layer.prepare(constant)
+            self.values[layer] = layer.forward(*self._inputs(layer))
+        # in one run: each run of a changed graph prepares all of it again
+        self._session.run([variable.initializer for variable in constants],
+                          {variable.initial_value: value for variable, value in constants.items()})
+        self._f = self.values[self.layers[-1]]
         self._num_classes = int(self._f.shape[1])
         self._top = tf.argmax(self._f[0], output_type=tf.int32)
         self._label = tf.placeholder(tf.int32, ())
@@ -46,6 +68,27 @@ class AttackGraph:
     def logits(self, x):
         """x: float32, (n, h, w, 3), model-input units. Returns float32 logits, (n, K)."""
         return self._session.run(self._f, {self._x: x})
+
+    def vector_jacobian(self, cotangents):
+        """The gradient of each sum_k cotangents[j, k] f_k with respect to one image.
+
+        cotangents: float32 (m, K), m known when the graph is built. Returns float32 (m, h, w, 3),
+        a tensor of a graph that must be run with one image. tf.gradients would run m backward
+        passes; here the m cotangents go back as one batch, through the activations of one image.
+        """
+        terms = collections.defaultdict(list)  # of the gradient of each layer's output
+        terms[self.layers[-1]].append(cotangents)
+        for layer in reversed(self.layers[1:]):
+            gradients = layer.backward(_sum(terms.pop(layer)), self.values[layer],
+                                       *self._inputs(layer))
+            for source, gradient in zip(layer.sources, gradients):
+                gradient.set_shape(
+                    cotangents.shape[:1].concatenate(self.values[source].shape[1:]))
+                terms[source].append(gradient)
+        return _sum(terms[self.layers[0]])
+
+    def _inputs(self, layer):
+        return [self.values[source] for source in layer.sources]
 
     def boundary_gradients_to_leave(self, x, label):
         """The gradients of f_k - f_label for all k, (K, h, w, 3), of which that of `label` is 0;
@@ -101,7 +144,7 @@ class AttackGraph:
         if cotangents not in self._gradients:
             self._gradients[cotangents] = tf.cond(
                 condition(self._top, self._label),
-                lambda: grey_part(self._classifier.vector_jacobian(cotangents()), self._grey),
+                lambda: grey_part(self.vector_jacobian(cotangents()), self._grey),
                 lambda: tf.zeros([0] + self._x.shape.as_list()[1:]))
         f, gradients = self._session.run((self._f, self._gradients[cotangents]),
                                          {self._x: x[np.newaxis], self._label: label})
@@ -151,6 +194,10 @@ def excitement(model, grey=False):
     g = grey_part(tf.gradients(objective, model.input)[0][0], grey)
     session = K.get_session()
     return lambda v: session.run((objective, g), {model.input: v[np.newaxis]})
+
+
+def _sum(tensors):
+    return tensors[0] if len(tensors) == 1 else tf.add_n(tensors)
 
 
 def grey_part(g, grey):

@@ -9,7 +9,6 @@ from keras import layers
 
 from test_attack_graph import images, logit_gradients
 from utils import classifier
-from utils.attack.fast_gradients import FastGradients
 from utils.attack.graph import AttackGraph
 from utils.attack.layer_passes import Relu
 
@@ -51,11 +50,11 @@ def of_layers(make, size=9):
 def assert_same(model, x):
     """The logits of x, (n, h, w, 3), and the Jacobian of its first image agree up to float32
     rounding. Returns both, of the latter."""
-    fast = FastGradients(model, K.get_session())
-    f = K.get_session().run(fast.logits, {fast.input: x})
+    graph = AttackGraph(model)
+    f = graph.logits(x)
     expected = keras.Model(model.input, model.get_layer("logits").output).predict(x)
     np.testing.assert_allclose(f, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
-    w = K.get_session().run(fast.vector_jacobian(tf.eye(CLASSES)), {fast.input: x[:1]})
+    w = K.get_session().run(graph.vector_jacobian(tf.eye(CLASSES)), {model.input: x[:1]})
     for found, gradient in zip(w, logit_gradients(model, x[0])):
         assert np.linalg.norm(found - gradient) < 1e-4 * np.linalg.norm(gradient)
     return f[0], w
@@ -76,17 +75,17 @@ def test_the_studys_architectures(architecture):
 @pytest.mark.parametrize("architecture", classifier.ARCHITECTURES)
 def test_gradients_are_exact_where_rectifiers_agree_and_these_differ_only_next_to_0(architecture):
     model, size = of_architecture(architecture)
-    fast = FastGradients(model, K.get_session())
+    graph = AttackGraph(model)
     cotangent = tf.one_hot([0], CLASSES)
     plain = tf.gradients(model.get_layer("logits").output, model.input, cotangent)[0]
-    ours = [fast.values[layer] for layer in fast.layers if isinstance(layer, Relu)]
+    ours = [graph.values[layer] for layer in graph.layers if isinstance(layer, Relu)]
     theirs = [layer.output for layer in model.layers
               if getattr(layer, "activation", None) is keras.activations.relu]
-    fetched = (fast.vector_jacobian(cotangent), plain, ours, theirs)
+    fetched = (graph.vector_jacobian(cotangent), plain, ours, theirs)
     exact = 0
     for seed in range(6):
         found, expected, ours, theirs = K.get_session().run(
-            fetched, {fast.input: images(1, size, seed)})
+            fetched, {model.input: images(1, size, seed)})
         assert len(ours) == len(theirs)
         agree = True
         for a, b in zip(ours, theirs):
@@ -149,4 +148,4 @@ def test_the_first_of_equal_maxima_gets_the_gradient_as_in_tensorflow():
 ])
 def test_a_layer_without_a_backward_pass_is_refused(make):
     with pytest.raises(ValueError, match="layer \".* has no backward pass"):
-        FastGradients(of_layers(make), K.get_session())
+        AttackGraph(of_layers(make))
