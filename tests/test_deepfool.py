@@ -22,7 +22,7 @@ def nearest(steps):
     return min((np.linalg.norm(step), k) for k, step in enumerate(steps) if step is not None)[1]
 
 
-@pytest.mark.parametrize("classes, label", [(2, 0), (2, 1)] + [(CLASSES, k) for k in range(CLASSES)])
+@pytest.mark.parametrize("classes, label", [(n, k) for n in (2, CLASSES) for k in range(n)])
 def test_linear_classes_need_one_step_to_the_nearest_boundary(toy, classes, label):
     for seed in range(5):
         classifier = toy(seed, classes)

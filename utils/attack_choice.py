@@ -22,9 +22,8 @@ def chosen_loop(args, model, grey, state, read, xi, target):
     """The events of the attack on a Keras model; the other arguments are those of the loops."""
     from utils.attack.graph import AttackGraph, excitement  # imports TensorFlow
 
-    p = args.norm
     if args.attack == "gd-uap":
-        return data_free(state, excitement(model, grey), p, xi)
+        return data_free(state, excitement(model, grey), args.norm, xi)
     graph = AttackGraph(model, grey)
     showing = Showing(state, read, graph.logits, args.passes, args.seed, target,
                       args.target_fooling_rate)
@@ -37,11 +36,12 @@ def chosen_loop(args, model, grey, state, read, xi, target):
             targeted_deepfool, graph.boundary_gradient_to_reach, graph.loss_gradient_to_reach,
             graph.minibatch_gradient_to_reach)
     if args.attack == "sgd":
-        return stochastic_gradient(showing, minibatch, p, xi, args.batch_size, args.step_size)
+        return stochastic_gradient(showing, minibatch, args.norm, xi, args.batch_size,
+                                   args.step_size)
     if args.attack == "fgsm":
         def step(x, label):
             return fgsm(x, loss, label, args.step_size or STEP_SIZE)
     else:
         def step(x, label):
             return attack(x, boundary, label)
-    return universal_perturbation(showing, step, p, xi)
+    return universal_perturbation(showing, step, args.norm, xi)

@@ -103,11 +103,8 @@ class AttackGraph:
 
     def loss_gradient_to_leave(self, x, label):
         """The gradient of logsumexp_{k != label} f_k - f_label, (h, w, 3); None when argmax f is
-        not `label`.
-
-        It points exactly where the gradient of the cross-entropy does, which is 1 - p_label times
-        as long and vanishes in float32 on a confident classifier.
-        """
+        not `label`. It points exactly where the gradient of the cross-entropy does, which is
+        1 - p_label times as long and vanishes in float32 on a confident classifier."""
         return self._run_one(tf.equal, self._rest_minus_label, x, label)
 
     def loss_gradient_to_reach(self, x, target):
@@ -116,11 +113,8 @@ class AttackGraph:
         return self._run_one(tf.not_equal, self._label_minus_rest, x, target)
 
     def minibatch_gradient_to_leave(self, x, labels):
-        """Logits of a minibatch, and the gradient that a perturbation of all its images follows.
-
-        x: float32, (n, h, w, 3), model-input units. labels: int, (n,). Returns (f, g): f float32
-        (n, K), and g float32 (h, w, 3), the gradient of the mean over the minibatch of
-        min(logsumexp_{k != label} f_k - f_label, BETA).
+        """(f, g) of a minibatch x, float32 (n, h, w, 3), and its labels, int (n,): logits (n, K),
+        and the gradient, (h, w, 3), of the mean of min(logsumexp_{k != label} f_k - f_label, BETA).
         """
         return self._run_minibatch(1, x, labels)
 

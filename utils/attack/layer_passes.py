@@ -85,9 +85,8 @@ class Subsampling(Layer):
         return x[:, ::self.strides[0], ::self.strides[1]]
 
     def backward(self, gradient, output, x):
-        _, height, width, channels = x.shape.as_list()
+        (_, height, width, channels), (down, right) = x.shape.as_list(), self.strides
         _, rows, columns, _ = gradient.shape.as_list()
-        down, right = self.strides
         spread = tf.pad(gradient[:, :, tf.newaxis, :, tf.newaxis],
                         ((0, 0), (0, 0), (0, down - 1), (0, 0), (0, right - 1), (0, 0)))
         return [tf.reshape(spread, (-1, rows * down, columns * right, channels))

@@ -1,8 +1,7 @@
 """What a UAP loop remembers from one image to the next, and how images come to it.
 
 The loops themselves are uap.py, sgd.py and gd_uap.py; here is what they need beside the papers'
-lines: reading in blocks, finding images that v fools already in batches, passes, and a state that
-can be saved anywhere.
+lines.
 """
 
 import collections
@@ -84,9 +83,8 @@ class Showing:
 
     def goes_on(self):
         """Whether there is another pass."""
-        state = self.state
-        return state.pass_number < self.passes and not (
-            state.rates and state.rates[-1] >= self._goal)
+        rates = self.state.rates
+        return self.state.pass_number < self.passes and not (rates and rates[-1] >= self._goal)
 
     def order(self):
         """The order of the current pass: a permutation of the images' indices."""

@@ -17,7 +17,7 @@ from utils.attack.state import Shown
 def universal_perturbation(showing, step, p, xi):
     """Run Algorithm 1, as a generator; the result is showing.state.v.
 
-    showing: a state.Showing of the images.
+    showing: a state.Showing.
     step: function (x, label) -> deepfool.Step, where label is the clean class, or the target.
     p, xi: the perturbation's norm (2 or numpy.inf) and its bound, model-input units.
     Yields the events of utils.attack.state; after each, another run continues from the state and
