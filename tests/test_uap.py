@@ -193,12 +193,11 @@ def test_no_pass_begins_once_the_goal_is_reached_after_a_whole_one(toy, attack):
     images = list(classifier.images(50))
     without, _ = run(classifier, images, attack=attack, p=2, goal=1.0)
     assert 0 < without.rates[0] < 1 and without.pass_number == 3
-    fooled = [classifier.top(x + without.v) != classifier.top(x) for x in images]
-    assert 0 < np.mean(fooled) < 1
-    for goal, passes in ((without.rates[0], 1), (without.rates[0] + 0.01, 2)):
-        state, visits = run(classifier, images, attack=attack, p=2, goal=goal)
-        assert len(visits) == state.pass_number * len(images) >= passes * len(images)
-        assert (state.pass_number == 1) == (passes == 1)
+    for short_of_it in (0, 0.01):
+        state, visits = run(classifier, images, attack=attack, p=2,
+                            goal=without.rates[0] + short_of_it)
+        assert len(visits) == state.pass_number * len(images)
+        assert (state.pass_number > 1) == bool(short_of_it)
 
 
 def test_every_pass_shows_each_image_once_in_an_order_that_the_seed_decides(toy):
