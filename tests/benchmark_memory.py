@@ -14,16 +14,6 @@ import numpy as np
 from PIL import Image
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-FEW, MANY = 1000, 20000
-
-
-def generate(folder, n):
-    """Write n small images."""
-    random_state = np.random.RandomState(0)
-    for i in range(n):
-        pixels = random_state.randint(0, 256, (6, 6, 3), np.uint8)
-        Image.fromarray(pixels).resize((96, 96), Image.BICUBIC).save(
-            os.path.join(folder, "{:05d}.jpg".format(i)))
 
 
 def peak_memory(command):
@@ -37,16 +27,19 @@ def peak_memory(command):
 
 def main():
     model_file, = sys.argv[1:]
-    with tempfile.TemporaryDirectory() as folder:
-        generate(folder, MANY)
-        with tempfile.TemporaryDirectory() as results:
-            few, many = (peak_memory(
-                [sys.executable, os.path.join(ROOT, "make_uap.py"), "--model-file", model_file,
-                 "--source-dir", folder, "--num-images", str(n), "--attack", "fgsm",
-                 "--step-size", "0.05", "--norm-ratio", "1", "--results-dir", results])
-                for n in (FEW, MANY))
-    print("{:.0f} MB for {:,} images, {:.0f} MB for {:,}: {:+.1%}".format(
-        few, FEW, many, MANY, many / few - 1))
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as results:
+        random, megabytes = np.random.RandomState(0), []
+        for i in range(20000):
+            pixels = random.randint(0, 256, (6, 6, 3), np.uint8)
+            Image.fromarray(pixels).resize((96, 96), Image.BICUBIC).save(
+                os.path.join(folder, "{:05d}.jpg".format(i)))
+        for n in (1000, 20000):
+            megabytes.append(peak_memory([
+                sys.executable, os.path.join(ROOT, "make_uap.py"), "--model-file", model_file,
+                "--source-dir", folder, "--num-images", str(n), "--attack", "fgsm", "--step-size",
+                "0.05", "--norm-ratio", "1", "--results-dir", results]))
+            print("{:.0f} MB for {:,} images".format(megabytes[-1], n))
+    print("{:+.1%}".format(megabytes[1] / megabytes[0] - 1))
 
 
 if __name__ == "__main__":

@@ -65,6 +65,19 @@ class ToyClassifier:
         f = self.f(x)
         return f, -self._rest_minus_label(x, target) if f.argmax() != target else None
 
+    def minibatch_gradient_to_leave(self, x, labels):
+        return self._minibatch_gradient(x, labels, 1)
+
+    def minibatch_gradient_to_reach(self, x, labels):
+        return self._minibatch_gradient(x, labels, -1)
+
+    def _minibatch_gradient(self, x, labels, sign):
+        f, g = self.logits(x), np.zeros(self.shape)
+        for each, f_x, k in zip(x, f, labels):
+            if sign * (np.log(np.exp(np.delete(f_x, k)).sum()) - f_x[k]) < 10:  # beta
+                g += sign * self._rest_minus_label(each, k)
+        return f, g / len(x)
+
     def _rest_minus_label(self, x, label):
         """The gradient of logsumexp_{k != label} f_k - f_label."""
         f, g = self.f(x), self.gradients(x)

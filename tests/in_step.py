@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from test_uap import plain_algorithm
 from utils.attack.deepfool import OVERSHOOT, deepfool
-from utils.attack.state import Shown, State, Visit
+from utils.attack.state import Showing, Shown, State, Visit
 from utils.attack.uap import universal_perturbation
 
 # Rounding of the logits at a point: float32's epsilon times the largest sum of absolute terms that
@@ -65,9 +65,8 @@ class PlainClassifier:
         return first - second, rounding[0]
 
     def is_smooth(self, x):
-        """Whether the gradients within rounding of x are those at x. They are not where the input
-        of a rectifier is nearly 0, or two inputs of a maximum are nearly equal: there the two
-        versions may be on different sides, and both right (5e-2 apart, ResNet50 at 64 pixels)."""
+        """Whether the gradients within rounding of x are those at x; else the two versions may be
+        on different sides of a rectifier or a maximum, and both right."""
         near = x + 4 * EPSILON * np.random.RandomState(0).uniform(-1, 1, (8,) + x.shape)
         here = self.gradients(x)[:, np.newaxis]
         return np.linalg.norm(self._gradients_of(near) - here) < GRADIENTS * np.linalg.norm(here)
@@ -77,18 +76,16 @@ class PlainRun:
     """One pass of the plain version. visits: list of Visit. trace: see plain_algorithm."""
 
     def __init__(self, plain, images, p, xi, max_iter):
-        self.plain, self.max_iter = plain, max_iter
-        self._images, self._p, self._xi, self.trace = images, p, xi, []
-        visits = plain_algorithm(plain, images, p=p, passes=1, xi=xi, max_iter=max_iter,
-                                 trace=self.trace)[1]
-        self.visits = [Visit(*visit) for visit in visits]
+        self.plain, self.max_iter, self.trace = plain, max_iter, []
+        self._images, self._p, self._xi = images, p, xi
+        self.visits = [Visit(*visit) for visit in plain_algorithm(
+            plain, images, p=p, passes=1, xi=xi, max_iter=max_iter, trace=self.trace)[1]]
 
     def product(self, logits, step):
         """(state, events) of the product's loop over the same images."""
         state = State(self.plain.shape, len(self._images))
-        return state, universal_perturbation(
-            state, lambda indices: iter(self._images[indices]), logits, step, self._p, self._xi,
-            1, 0)
+        showing = Showing(state, lambda indices: iter(self._images[indices]), logits, 1, 0)
+        return state, universal_perturbation(showing, step, self._p, self._xi)
 
     def nearest(self, point, f, g, label):
         """(l, r_i, margin, rounding): the paper's, and by how much the next boundary is farther."""
@@ -135,7 +132,7 @@ class Led:
     """Runs the fast path's loop, and puts it back on the plain one's points wherever it asks.
 
     decisions, excused: numbers of those compared, and of those whose margin was too small; one
-    excused ends the comparison of its visit. parted: how many excused ones differed indeed.
+    excused ends the comparison of its visit.
     """
 
     def __init__(self, fast, run):
@@ -143,7 +140,7 @@ class Led:
         self._state, self._events = run.product(self._logits, self._step)
         self._end = None         # the point at which the loop will look whether to keep the step
         self._is_over = False    # the comparison of this visit
-        self.decisions = self.excused = self.parted = 0
+        self.decisions = self.excused = 0
 
     def compare(self):
         """Returns self. Raises AssertionError."""
@@ -164,7 +161,6 @@ class Led:
         self.decisions += 1
         if margin < DECISIONS * rounding:
             self.excused += 1
-            self.parted += found != expected
             return False
         assert found == expected, "{}: {}, not {}; margin {:.3g}, rounding {:.3g}".format(
             what, found, expected, margin, rounding)
@@ -215,8 +211,8 @@ class Led:
             self.excused, self._is_over = self.excused + 1, True
             return 0.0
         step = deepfool(point.astype(np.float32), lambda *_: (found_f, found_w), label, max_iter=1)
-        l, r_i, margin, tie_rounding = self._run.nearest(point, f, g, label)
-        self._is_over = not self._agree("class l", step.path, [l], margin, tie_rounding)
+        l, r_i, *margin = self._run.nearest(point, f, g, label)
+        self._is_over = not self._agree("class l", step.path, [l], *margin)
         if self._is_over:
             return 0.0
         slack = 2 * (GRADIENTS * np.linalg.norm(r_i) + DECISIONS * rounding / np.linalg.norm(w[l]))

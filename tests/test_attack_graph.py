@@ -9,7 +9,7 @@ from keras import layers
 
 from utils import classifier
 from utils.attack.deepfool import OVERSHOOT, deepfool
-from utils.attack.graph import AttackGraph
+from utils.attack.graph import AttackGraph, excitement
 
 CLASSES = 4
 SIZE = 8
@@ -51,19 +51,14 @@ def logit_gradients(model, x):
     f = model.get_layer("logits").output
     which = tf.placeholder(tf.float32, f.shape)
     gradient = tf.gradients(f, model.input, grad_ys=which)[0]
-    return np.stack([K.get_session().run(gradient, {model.input: x[np.newaxis], which: [row]})[0]
-                     for row in np.eye(int(f.shape[1]))])
+    return np.concatenate([K.get_session().run(gradient, {model.input: x[np.newaxis], which: [row]})
+                           for row in np.eye(int(f.shape[1]))])
 
 
 def cross_entropy_gradient(model, x, label):
     loss = tf.nn.softmax_cross_entropy_with_logits_v2(
         labels=tf.one_hot([label], CLASSES), logits=model.get_layer("logits").output)
     return K.get_session().run(tf.gradients(loss, model.input)[0], {model.input: x[np.newaxis]})[0]
-
-
-def cosine(a, b):
-    a, b = np.ravel(a).astype(np.float64), np.ravel(b).astype(np.float64)
-    return a.dot(b) / np.linalg.norm(a) / np.linalg.norm(b)
 
 
 def assert_close(found, expected):
@@ -92,76 +87,69 @@ def test_boundary_gradients_are_finite_differences_of_the_logits(model):
     assert close.mean() > 0.98
 
 
-def test_boundary_gradients_are_differences_of_the_logits_gradients_for_every_label(model):
+def test_boundary_gradients_are_differences_of_the_logits_gradients_for_every_class(model):
     graph, seen = AttackGraph(model), set()
     for x in images(200):
-        label = int(graph.logits(x[np.newaxis])[0].argmax())
-        if label not in seen:
-            seen.add(label)
-            f, w = graph.boundary_gradients_to_leave(x, label)
-            np.testing.assert_allclose(f, graph.logits(x[np.newaxis])[0], rtol=1e-5)
-            gradients = logit_gradients(model, x)
-            assert_close(w, gradients - gradients[label])
-            assert w[label].shape == x.shape and not w[label].any()
+        expected_f = graph.logits(x[np.newaxis])[0]
+        top = int(expected_f.argmax())
+        if top in seen:
+            continue
+        seen.add(top)
+        gradients = logit_gradients(model, x)
+        for label in range(CLASSES):
+            f, leave = graph.boundary_gradients_to_leave(x, label)
+            np.testing.assert_allclose(f, expected_f, rtol=1e-5)
+            f, reach = graph.boundary_gradient_to_reach(x, label)
+            np.testing.assert_allclose(f, expected_f, rtol=1e-5)
+            assert (leave is None) == (label != top) and (reach is None) == (label == top)
+            if label == top:
+                assert_close(leave, gradients - gradients[label])
+                assert leave[label].shape == x.shape and not leave[label].any()
+            else:
+                assert_close(reach, gradients[label] - gradients[top])
     assert seen == set(range(CLASSES))
-
-
-def test_there_are_no_boundary_gradients_to_leave_a_class_left_already(model):
-    graph, x = AttackGraph(model), images(1)[0]
-    expected = graph.logits(x[np.newaxis])[0]
-    for label in set(range(CLASSES)) - {expected.argmax()}:
-        f, w = graph.boundary_gradients_to_leave(x, label)
-        assert w is None
-        np.testing.assert_allclose(f, expected, rtol=1e-5)
-
-
-def test_the_boundary_gradient_leads_from_the_predicted_class_to_the_target(model):
-    graph, x = AttackGraph(model), images(1)[0]
-    gradients = logit_gradients(model, x)
-    top = int(graph.logits(x[np.newaxis])[0].argmax())
-    for target in range(CLASSES):
-        f, w = graph.boundary_gradient_to_reach(x, target)
-        assert f.argmax() == top
-        if target == top:
-            assert w is None
-        else:
-            assert_close(w, gradients[target] - gradients[top])
 
 
 def test_the_loss_gradient_points_where_the_cross_entropy_does(model):
     graph, x = AttackGraph(model), images(1)[0]
-    top = int(model.predict(x[np.newaxis]).argmax())
-    assert model.predict(x[np.newaxis]).max() < 0.999
-    for label in range(CLASSES):
-        if label == top:
-            _, g = graph.loss_gradient_to_leave(x, label)
-        else:
-            g = -graph.loss_gradient_to_reach(x, label)[1]
-        assert cosine(g, cross_entropy_gradient(model, x, label)) > 0.9999
-        p = model.predict(x[np.newaxis])[0, label]
-        assert_close((1 - p) * g, cross_entropy_gradient(model, x, label))
-
-
-def test_there_is_no_loss_gradient_when_there_is_nothing_to_do(model):
-    graph, x = AttackGraph(model), images(1)[0]
-    top = int(model.predict(x[np.newaxis]).argmax())
-    for label in range(CLASSES):
-        f, g = (graph.loss_gradient_to_reach if label == top else
-                graph.loss_gradient_to_leave)(x, label)
-        assert g is None and f.argmax() == top
+    probabilities = model.predict(x[np.newaxis])[0]
+    assert probabilities.max() < 0.999
+    for label, p in enumerate(probabilities):
+        top_leave, leave = graph.loss_gradient_to_leave(x, label)
+        top_reach, reach = graph.loss_gradient_to_reach(x, label)
+        assert top_leave.argmax() == top_reach.argmax() == probabilities.argmax()
+        is_top = label == probabilities.argmax()
+        assert (leave is None) != is_top and (reach is None) == is_top
+        assert_close((1 - p) * (leave if is_top else -reach),
+                     cross_entropy_gradient(model, x, label))
 
 
 def test_the_loss_gradient_survives_a_classifier_so_sure_that_the_cross_entropy_is_flat(model):
     scale_logits(model, 1e4)
     graph, x = AttackGraph(model), images(1)[0]
-    top = int(model.predict(x[np.newaxis]).argmax())
+    runner_up, top = graph.logits(x[np.newaxis])[0].argsort()[-2:]
     assert not cross_entropy_gradient(model, x, top).any()
     _, g = graph.loss_gradient_to_leave(x, top)
     assert np.isfinite(g).all() and np.abs(g).max() > 1
-    f = graph.logits(x[np.newaxis])[0]
-    runner_up = int(np.argsort(f)[-2])
     gradients = logit_gradients(model, x)
     assert_close(g, gradients[runner_up] - gradients[top])
+
+
+@pytest.mark.parametrize("name", [
+    "boundary_gradients_to_leave", "boundary_gradient_to_reach", "loss_gradient_to_leave",
+    "loss_gradient_to_reach", "minibatch_gradient_to_leave", "minibatch_gradient_to_reach",
+    "excitement"])
+def test_every_gradient_is_grey_for_a_model_of_grey_images(model, name):
+    x = images(3)
+    top = AttackGraph(model).logits(x).argmax(axis=1)
+    label = top if name.endswith("leave") else (top + 1) % CLASSES
+    of_colours, grey = (
+        excitement(model, grey)(x[0])[1] if name == "excitement" else
+        getattr(AttackGraph(model, grey), name)(*((x, label) if "minibatch" in name else
+                                                  (x[0], label[0])))[1]
+        for grey in (False, True))
+    assert np.abs(of_colours - grey).max() > 0.01 * np.abs(grey).max()
+    assert_close(grey, np.repeat(of_colours.mean(axis=-1, keepdims=True), 3, -1))
 
 
 def test_grey_deepfool_takes_the_shortest_grey_step_across_a_boundary():
@@ -188,18 +176,3 @@ def test_grey_deepfool_takes_the_shortest_grey_step_across_a_boundary():
         np.testing.assert_array_equal(step.dv, step.dv[..., :1].repeat(3, axis=-1))
         assert_close(step.dv, (1 + OVERSHOOT) * steps[nearest_grey[-1]])
     assert nearest_grey != nearest
-
-
-@pytest.mark.parametrize("architecture", classifier.ARCHITECTURES)
-def test_boundary_gradients_of_the_studys_architectures_are_those_of_tf_gradients(architecture):
-    classifier.start_session(0, inference=True)
-    size = classifier.MIN_IMAGE_SIZE[architecture]
-    model = classifier.build_classifier(architecture, size, num_classes=3)
-    graph, x = AttackGraph(model), images(1, size)[0]
-    label = int(graph.logits(x[np.newaxis])[0].argmax())
-    f, w = graph.boundary_gradients_to_leave(x, label)
-    gradients = logit_gradients(model, x)
-    assert w.shape == (3, size, size, 3) and np.abs(w).max() > 0
-    np.testing.assert_allclose(w, gradients - gradients[label], rtol=1e-3,
-                               atol=1e-4 * np.abs(gradients).max())
-    assert not w[label].any()

@@ -12,10 +12,10 @@ import pytest
 import checkout
 import make_uap
 from test_attack_graph import images, model  # noqa: F401, a fixture
-from test_uap import by_checkpoint
+from test_uap import by_checkpoint, projected
 from utils import backbone, classifier
 from utils.attack import gd_uap
-from utils.attack.graph import Activations
+from utils.attack.graph import excitement
 from utils.attack.norms import norm, random_of_norm
 from utils.attack.state import Climbed, PassDone
 
@@ -30,8 +30,10 @@ def wave(seed):
                       w + 0.09 / XI * np.cos(9 * v / XI + phase))
 
 
-def start(p, seed=0):
-    return gd_uap.Climb(random_of_norm(SHAPE, p, XI, seed))
+def run(p, gradient, state=None):
+    """The product's climbs to their end: (its Climb, the events)."""
+    state = state or gd_uap.Climb(random_of_norm(SHAPE, p, XI, 0))
+    return state, list(gd_uap.data_free(state, gradient, p, XI))
 
 
 def plain_version(gradient, p):
@@ -51,15 +53,14 @@ def plain_version(gradient, p):
         mean, square = 0.9 * mean + 0.1 * g, 0.999 * square + 0.001 * g ** 2
         v = v + 0.01 * XI * mean / (1 - 0.9 ** count) / (
             np.sqrt(square / (1 - 0.999 ** count)) + 1e-8)
-        v = np.clip(v, -XI, XI) if p == np.inf else v * min(1, XI / np.sqrt((v ** 2).sum()))
+        v = projected(v, p, XI)
     return np.array(max(looks)[1]), [objective for objective, _ in looks], count
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 @pytest.mark.parametrize("p", [2, np.inf])
 def test_the_climbs_are_those_of_the_plain_version(p, seed):
-    state = start(p)
-    events = list(gd_uap.data_free(state, wave(seed), p, XI))
+    state, events = run(p, wave(seed))
     v, objectives, iterations = plain_version(wave(seed), p)
     np.testing.assert_allclose(state.objectives, objectives, rtol=1e-4)
     assert abs(state.steps - iterations) <= 0.02 * iterations
@@ -72,13 +73,13 @@ def test_the_climbs_are_those_of_the_plain_version(p, seed):
 
 def test_a_straight_climb_ends_in_the_corner_of_the_box():
     w = np.random.RandomState(0).normal(size=SHAPE)
-    state = start(np.inf)
-    list(gd_uap.data_free(state, lambda v: ((w * v).sum(), w), np.inf, XI))
+    state, _ = run(np.inf, lambda v: ((w * v).sum(), w))
     np.testing.assert_allclose(state.v, XI * np.sign(w), rtol=1e-6)
 
 
 def test_the_first_v_of_the_highest_objective_is_kept():
-    heights, state, looked_at = [1, 3, 2, 4, 4, 3, 1, 0, 0, 2], start(2), []
+    heights, looked_at = [1, 3, 2, 4, 4, 3, 1, 0, 0, 2], []
+    state = gd_uap.Climb(random_of_norm(SHAPE, 2, XI, 0))
     for event in gd_uap.data_free(
             state, lambda v: (heights[len(looked_at)], np.ones(SHAPE)), 2, XI):
         if isinstance(event, PassDone):
@@ -89,35 +90,32 @@ def test_the_first_v_of_the_highest_objective_is_kept():
 
 def test_a_climb_that_was_too_long_is_not_looked_at_twice(monkeypatch):
     monkeypatch.setattr(gd_uap, "LONGEST", 30)  # in which more and more values reach the bound
-    state = start(np.inf)
-    list(gd_uap.data_free(state, wave(0), np.inf, XI))
+    state, _ = run(np.inf, wave(0))
     assert len(set(state.objectives)) == 10 and state.steps == state.updates > 10 * 15
 
 
 @pytest.mark.parametrize("p", [2, np.inf])
 def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(p):
-    whole, kept = start(p), []
+    whole, kept = gd_uap.Climb(random_of_norm(SHAPE, p, XI, 0)), []
     for event in gd_uap.data_free(whole, wave(1), p, XI):
         if isinstance(event, PassDone) or whole.steps % 97 == 0:
             kept.append(by_checkpoint(whole))
     assert len(kept) > 10
     for restored in kept:
-        state = restored()
-        list(gd_uap.data_free(state, wave(1), p, XI))
+        state, _ = run(p, wave(1), restored())
         assert state.v.tobytes() == whole.v.tobytes()
         assert (state.steps, state.objectives) == (whole.steps, whole.objectives)
 
 
 def test_the_gradient_is_that_of_finite_differences(model):  # noqa: F811
-    activations, v, h = Activations(model), 0.3 * images(1)[0], 3e-3
-    objective, g = activations.gradient(v)
+    gradient, v, h = excitement(model), 0.3 * images(1)[0], 3e-3
+    objective, g = gradient(v)
     rectified = keras.Model(model.input, model.layers[3].output).predict(v[np.newaxis])
     assert rectified.min() == 0
     assert objective == pytest.approx(np.log((rectified.astype(np.float64) ** 2).sum() / 2))
     for d in images(20, seed=5):
         d = d / norm(d, 2)
-        slope = (np.float64(activations.gradient(v + h * d)[0])
-                 - activations.gradient(v - h * d)[0]) / (2 * h)
+        slope = (np.float64(gradient(v + h * d)[0]) - gradient(v - h * d)[0]) / (2 * h)
         assert slope == pytest.approx((g * d).sum(), abs=0.02 * norm(g, 2))
 
 
@@ -129,7 +127,7 @@ def test_every_convolution_of_the_studys_architectures_counts_where_it_is_rectif
     size = classifier.MIN_IMAGE_SIZE[architecture]
     network = classifier.build_classifier(architecture, size, num_classes=3)
     v = images(1, size)[0]
-    objective, g = Activations(network).gradient(v)
+    objective, g = excitement(network)(v)
     outputs = [layer.output for layer in network.layers if layer.output.op.type == "Relu"]
     values = K.function([network.input], outputs)([v[np.newaxis]])
     assert len(values) == count
@@ -138,26 +136,12 @@ def test_every_convolution_of_the_studys_architectures_counts_where_it_is_rectif
     assert g.shape == v.shape and np.isfinite(g).all() and g.any()
 
 
-def test_a_layer_that_is_silent_leaves_the_gradient_of_the_others(model):  # noqa: F811
-    v = images(1)[0]
+def test_a_layer_that_is_silent_leaves_the_gradient_finite(model):  # noqa: F811
     first = next(layer for layer in model.layers if layer.get_weights())
     kernel, *rest = first.get_weights()
     first.set_weights([kernel * 0] + [0 * each - 1 for each in rest])
-    objective, g = Activations(model).gradient(v)
+    objective, g = excitement(model)(images(1)[0])
     assert np.isfinite(objective) and np.isfinite(g).all()
-
-
-def test_the_gradient_is_grey_for_a_model_of_grey_images(model):  # noqa: F811
-    v = 0.3 * images(1)[0]
-    _, g = Activations(model, grey=True).gradient(v)
-    np.testing.assert_allclose(g, np.repeat(Activations(model).gradient(v)[1].mean(
-        axis=-1, keepdims=True), 3, -1), rtol=1e-4, atol=1e-6)
-
-
-def make(monkeypatch, folder, *words):
-    monkeypatch.chdir(str(folder))
-    monkeypatch.setattr(sys, "argv", ["make_uap.py"] + list(words))
-    make_uap.main()
 
 
 @pytest.mark.parametrize("size", [32, 224])
@@ -178,34 +162,34 @@ def test_a_backbone_alone_is_enough_and_no_image_is_read(monkeypatch, tmp_path):
         "--source", "none", "--attack", "gd-uap", "--norm", "2"])
     make_uap.main()
     folder = tmp_path / "results" / "backbone-VGG16-32" / "none-gd-uap-l2"
-    run = json.loads((folder / "run.json").read_text())
-    assert run["made_for"] == "backbone-VGG16-32" and run["model"]["architecture"] == "VGG16"
-    assert run["images"]["used"] == 0 and run["source"] == "none" and run["target"] is None
+    described = json.loads((folder / "run.json").read_text())
+    assert described["made_for"] == "backbone-VGG16-32"
+    assert described["model"]["architecture"] == "VGG16"
+    assert described["images"]["used"] == 0
+    assert described["source"] == "none" and described["target"] is None
     bound = 0.04 * 5e4 / 224 * 32 / 128
-    assert run["norm"]["bound"] == pytest.approx(bound)
+    assert described["norm"]["bound"] == pytest.approx(bound)
     v = np.load(str(folder / "uap.npy"))
     assert v.shape == (32, 32, 3) and v.dtype == np.float32
     assert 0.5 * bound < norm(v, 2) <= bound * (1 + 1e-6)
-    assert sorted(run["snapshots"]) == ["pass_{:03d}".format(i) for i in range(1, 11)]
+    assert sorted(described["snapshots"]) == ["pass_{:03d}".format(i) for i in range(1, 11)]
     assert sorted(os.listdir(str(folder / "snapshots"))) == [
-        name + ".npy" for name in sorted(run["snapshots"])]
+        name + ".npy" for name in sorted(described["snapshots"])]
 
 
 @pytest.mark.parametrize("words, expected", [
-    (("--attack", "gd-uap", "--source", "ilsvrc2012", "--model-file", "m.h5"), "--source none"),
-    (("--attack", "sgd", "--source", "none", "--model-file", "m.h5"), "--attack gd-uap"),
-    (("--attack", "gd-uap", "--source", "none", "--model-file", "m.h5", "--target", "NV"),
-     "knows none of"),
-    (("--attack", "gd-uap", "--source", "none", "--backbone", "VGG16"), "--image-size"),
-    (("--attack", "gd-uap", "--source", "none", "--model-file", "m.h5", "--weights", "w.h5"),
-     "--backbone"),
-    (("--attack", "sgd", "--source", "ilsvrc2012", "--backbone", "VGG16", "--weights", "w.h5",
-      "--image-size", "32"), "belong together"),
-    (("--attack", "gd-uap", "--source", "none", "--backbone", "VGG16", "--weights", "w.h5",
-      "--image-size", "32"), "w.h5: no such weights file"),
-    (("--attack", "gd-uap", "--source", "none", "--backbone", "InceptionV3", "--weights",
-      "README.md", "--image-size", "32"), "takes 75 or more"),
+    ("--attack gd-uap --source ilsvrc2012 --model-file m.h5", "--source none"),
+    ("--attack sgd --source none --model-file m.h5", "--attack gd-uap"),
+    ("--attack gd-uap --source none --model-file m.h5 --target NV", "knows none of"),
+    ("--attack gd-uap --source none --backbone VGG16", "--image-size"),
+    ("--attack gd-uap --source none --model-file m.h5 --weights w.h5", "--backbone"),
+    ("--attack sgd --source ilsvrc2012 --backbone VGG16 --weights w.h5 --image-size 32",
+     "belong together"),
+    ("--attack gd-uap --source none --backbone VGG16 --weights w.h5 --image-size 32",
+     "w.h5: no such weights file"),
+    ("--attack gd-uap --source none --backbone InceptionV3 --weights README.md --image-size 32",
+     "takes 75 or more"),
 ])
 def test_arguments_that_do_not_fit_together_are_refused(words, expected):
-    code, _, errors = checkout.script(checkout.ROOT, "make_uap.py", *words)
+    code, _, errors = checkout.script(checkout.ROOT, "make_uap.py", *words.split())
     assert code == 2 and expected in errors

@@ -2,16 +2,15 @@
 
 import numpy as np
 import pytest
-from scipy import optimize
 
 from utils.attack.norms import is_grey, mean_norm, norm, permuted, project, random_of_norm
 
 SHAPE = (5, 4, 3)
-NORMS = [2, np.inf]
+for_both_norms = pytest.mark.parametrize("p", [2, np.inf])
 
 
-def random_array(seed, size):
-    return (size * np.random.RandomState(seed).normal(size=SHAPE)).astype(np.float32)
+def random_array(seed):
+    return np.random.RandomState(seed).normal(size=SHAPE).astype(np.float32)
 
 
 def definition(array, p):
@@ -19,16 +18,10 @@ def definition(array, p):
     return max(values) if p == np.inf else sum(value ** 2 for value in values) ** 0.5
 
 
-@pytest.mark.parametrize("p", NORMS)
-def test_a_norm_runs_over_all_pixels_and_channels(p):
-    array = random_array(0, 1)
+@for_both_norms
+@pytest.mark.parametrize("array", [random_array(0), np.full(SHAPE, 255, np.uint8)])
+def test_a_norm_runs_over_all_pixels_and_channels_and_does_not_overflow(p, array):
     assert norm(array, p) == pytest.approx(definition(array, p), rel=1e-12)
-
-
-def test_the_norm_of_8_bit_pixels_does_not_overflow():
-    pixels = np.full(SHAPE, 255, np.uint8)
-    assert norm(pixels, 2) == pytest.approx(255 * pixels.size ** 0.5)
-    assert norm(pixels, np.inf) == 255
 
 
 def test_the_mean_norm_counts_every_channel_of_every_image():
@@ -39,26 +32,26 @@ def test_the_mean_norm_counts_every_channel_of_every_image():
     assert mean_norm(images, 2) == pytest.approx((0 + 200 * 20 ** 0.5 + 10 * 60 ** 0.5) / 3)
 
 
-@pytest.mark.parametrize("p", NORMS)
+@for_both_norms
 def test_projection_leaves_a_point_of_the_ball_alone(p):
-    v = random_array(1, 1)
+    v = random_array(1)
     np.testing.assert_array_equal(project(v, p, definition(v, p) * 1.001), v)
     np.testing.assert_array_equal(project(np.zeros(SHAPE), p, 0.5), np.zeros(SHAPE))
 
 
-@pytest.mark.parametrize("p", NORMS)
+@for_both_norms
 def test_projection_puts_a_point_outside_onto_the_ball_and_repeats_itself(p):
     for seed in range(20):
-        v = project(random_array(seed, 1), p, 0.3)
+        v = project(random_array(seed), p, 0.3)
         assert v.dtype == np.float32
         assert definition(v, p) == pytest.approx(0.3, rel=1e-6)
         np.testing.assert_allclose(project(v, p, 0.3), v, rtol=2e-7)
 
 
-@pytest.mark.parametrize("p", NORMS)
+@for_both_norms
 def test_no_point_of_the_ball_is_nearer_than_the_projection(p):
     random = np.random.RandomState(2)
-    v = random_array(3, 1)
+    v = random_array(3)
     nearest = project(v, p, 0.3)
     distance = np.linalg.norm(v - nearest)
     for _ in range(300):
@@ -69,29 +62,17 @@ def test_no_point_of_the_ball_is_nearer_than_the_projection(p):
         assert np.linalg.norm(v - beside) > distance
 
 
-@pytest.mark.parametrize("p", NORMS)
-def test_projection_is_the_answer_of_a_general_optimiser(p):
-    v = random_array(4, 1).ravel()[:6]
-    limits = ({"bounds": [(-0.3, 0.3)] * 6} if p == np.inf else
-              {"constraints": {"type": "ineq", "fun": lambda u: 0.3 ** 2 - (u ** 2).sum()}})
-    found = optimize.minimize(lambda u: ((u - v) ** 2).sum(), np.full(6, 0.01), method="SLSQP",
-                              options={"ftol": 1e-14}, **limits)
-    assert found.success
-    np.testing.assert_allclose(project(v, p, 0.3), found.x, atol=1e-5)
-
-
-def test_another_norm_is_refused():
-    with pytest.raises(ValueError):
-        project(np.ones(SHAPE), 1, 0.5)
-
-
-@pytest.mark.parametrize("p", NORMS)
+@for_both_norms
 @pytest.mark.parametrize("size", [0.04, 7])
-def test_a_random_perturbation_has_the_norm_asked_for(p, size):
+def test_a_random_perturbation_has_the_norm_asked_for_and_depends_on_nothing_but_the_seed(p, size):
+    found = []
     for seed in range(5):
-        r = random_of_norm((20, 20, 3), p, size, seed)
-        assert r.dtype == np.float32 and r.shape == (20, 20, 3)
-        assert definition(r, p) == pytest.approx(size, rel=1e-6)
+        np.random.seed(seed + 12345)
+        found.append(random_of_norm(SHAPE, p, size, seed))
+        assert found[-1].dtype == np.float32 and found[-1].shape == SHAPE
+        assert definition(found[-1], p) == pytest.approx(size, rel=1e-6)
+    np.testing.assert_array_equal(random_of_norm(SHAPE, p, size, 0), found[0])
+    assert (found[0] != found[1]).any()
 
 
 @pytest.mark.parametrize("p, quartile", [(2, 0.6745), (np.inf, 0.5)])
@@ -102,39 +83,24 @@ def test_a_random_perturbation_is_normal_for_p_2_and_uniform_for_p_infinity(p, q
     assert np.mean(r > 0) == pytest.approx(0.5, abs=0.02)
 
 
-@pytest.mark.parametrize("p", NORMS)
-def test_a_random_perturbation_depends_on_the_seed_and_on_nothing_else(p):
-    first = random_of_norm(SHAPE, p, 1, 0)
-    np.random.seed(12345)
-    np.testing.assert_array_equal(random_of_norm(SHAPE, p, 1, 0), first)
-    assert (random_of_norm(SHAPE, p, 1, 1) != first).any()
-
-
-def test_permuting_keeps_the_values_and_every_norm():
-    v = random_array(5, 1)
+def test_permuting_keeps_the_values_and_moves_them_between_pixels_and_channels_as_the_seed_says():
+    v = random_array(5)
+    v[..., 0] += 100
     before = v.copy()
     shuffled = permuted(v, 0)
     np.testing.assert_array_equal(v, before)
     assert shuffled.shape == v.shape and shuffled.dtype == v.dtype
     np.testing.assert_array_equal(np.sort(shuffled.ravel()), np.sort(v.ravel()))
-    for p in NORMS:
-        assert definition(shuffled, p) == pytest.approx(definition(v, p), rel=1e-12)
-
-
-def test_permuting_moves_values_between_pixels_and_channels_as_the_seed_says():
-    v = np.zeros((10, 10, 3), np.float32)
-    v[..., 0] = 1
-    shuffled = permuted(v, 0)
-    per_channel = shuffled.sum(axis=(0, 1))
-    assert (per_channel > 15).all() and (shuffled.sum(axis=2) > 1).any()
+    large = shuffled > 50
+    assert large.sum(axis=(0, 1)).min() > 2 and large.sum(axis=2).max() > 1
     np.testing.assert_array_equal(permuted(v, 0), shuffled)
     assert (permuted(v, 1) != shuffled).any()
 
 
-@pytest.mark.parametrize("p", NORMS)
+@for_both_norms
 def test_the_controls_of_a_grey_perturbation_are_grey(p):
-    v = np.repeat(random_array(6, 1)[..., :1], 3, axis=2)
-    assert is_grey(v) and not is_grey(random_array(6, 1))
+    v = np.repeat(random_array(6)[..., :1], 3, axis=2)
+    assert is_grey(v) and not is_grey(random_array(6))
     random = random_of_norm(v.shape, p, 0.3, 0, grey=True)
     shuffled = permuted(v, 0)
     assert is_grey(random) and is_grey(shuffled)

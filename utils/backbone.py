@@ -7,35 +7,32 @@ from utils.errors import UserError
 from utils.files import sha256_of_file
 from utils.weights import load_weights
 
-# The bound is a share of the mean norm of the images that the classifier was trained on. Who has
-# no such image takes that of natural images: 300 of ILSVRC2012 at 224 x 224, pixel units, have 254
-# (p = inf) and 50,400 (p = 2).
-NATURAL_NORMS = {"inf": 250.0, "2": 5e4 / 224}  # p = 2: for each pixel of the image's side
-
 
 def describe(architecture, weights, image_size):
     """What of a classifier's JSON file (classifier.read_description) a backbone has, too.
 
     weights: "imagenet", or an h5 file. Returns (path of the weights, description). UserError.
+
+    The bound is a share of the mean norm of the images that the classifier was trained on. Who has
+    no such image takes that of natural images: 300 of ILSVRC2012 at 224 x 224, pixel units, have
+    254 (p = inf) and 50,400 (p = 2).
     """
     path = weights if weights != "imagenet" else imagenet_weights(architecture)
     if not os.path.isfile(path):
         raise UserError("{}: no such weights file; expected imagenet, or an h5 file of {}".format(
             path, architecture))
-    smallest = MIN_IMAGE_SIZE[architecture]
-    if image_size < smallest:
+    if image_size < MIN_IMAGE_SIZE[architecture]:
         raise UserError("--image-size {}: {} takes {} or more".format(
-            image_size, architecture, smallest))
+            image_size, architecture, MIN_IMAGE_SIZE[architecture]))
     return path, {
         "architecture": architecture, "image_size": image_size, "resize": "bilinear",
         "class_names": [], "grey": False, "scaling": SCALING,
         "weights": {"sha256": sha256_of_file(path)},
-        "mean_norms": {"inf": NATURAL_NORMS["inf"], "2": NATURAL_NORMS["2"] * image_size}}
+        "mean_norms": {"inf": 250.0, "2": 5e4 / 224 * image_size}}
 
 
 def load_backbone(path, description):
     """The Keras model that describe() describes, with a new top that means nothing. UserError."""
-    architecture = description["architecture"]
-    model = build_classifier(architecture, description["image_size"], 1)
-    load_weights(model, path, architecture, ())
+    model = build_classifier(description["architecture"], description["image_size"], 1)
+    load_weights(model, path, description["architecture"], ())
     return model

@@ -6,9 +6,6 @@ import types
 
 from utils.attack.state import PassDone, State
 
-FEW = {"deepfool": 4}  # images measured: half a minute of VGG16 at 299 x 299, or less
-FEW_OF_OTHERS = 32     # of an attack whose step is one gradient
-
 
 def print_estimate(args, info, n, loop):
     """Print the seconds of an image, and the hours of the run and of the table's for this model.
@@ -16,8 +13,16 @@ def print_estimate(args, info, n, loop):
     n: images of the run. loop: function (run) -> events of an attack's loop, which asks of a run
     its `state`, `broken`, and `discard`.
     """
-    few = min(n, FEW.get(args.attack, FEW_OF_OTHERS))
-    seconds = _seconds_of_a_pass(loop, (info["image_size"], info["image_size"], 3), few) / few
+    few = min(n, 4 if args.attack == "deepfool" else 32)  # half a minute of VGG16 at 299 x 299
+    shape = info["image_size"], info["image_size"], 3
+    state = State(shape, 1)  # the first run of anything prepares it
+    passes = (event for event in loop(types.SimpleNamespace(
+        state=state, broken={}, discard=lambda: None)) if isinstance(event, PassDone))
+    next(passes)
+    vars(state).update(vars(State(shape, few)))
+    began = time.perf_counter()
+    next(passes)
+    seconds = (time.perf_counter() - began) / few
     print("{:.3g} seconds an image ({} of them were measured; those that the UAP fools already, "
           "more and more, cost less)".format(seconds, few))
 
@@ -29,15 +34,3 @@ def print_estimate(args, info, n, loop):
         train = info["split"]["train"]["images"]
         print("this model's column of the table, two natural sources of {:,} images and {:,} "
               "training images: {}".format(n, train, hours(2 * n + train)))
-
-
-def _seconds_of_a_pass(loop, shape, n):
-    """Over n images, by a loop that has seen one before: the first run of anything prepares it."""
-    state = State(shape, 1)
-    run = types.SimpleNamespace(state=state, broken={}, discard=lambda: None)
-    passes = (event for event in loop(run) if isinstance(event, PassDone))
-    next(passes)
-    vars(state).update(vars(State(shape, n)))
-    began = time.perf_counter()
-    next(passes)
-    return time.perf_counter() - began

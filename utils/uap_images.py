@@ -14,18 +14,18 @@ def draw_images(args, model):
     if args.source == "none":
         return "", []
     trained_on = model["image_folder"].split(os.sep)[0]
-    if args.source not in (None, trained_on) + tuple(datasets.SOURCES):
-        raise UserError("--source {}: expected {}, or give --source-dir".format(
-            args.source, ", ".join(sorted(set(datasets.SOURCES) | {trained_on}))))
     if args.source == trained_on:
         folder = os.path.join(args.data_dir, model["image_folder"])
         files = sorted(file for file, _ in classifier.read_split_side(
             args.model_file, model, "train"))
         datasets.check_images_exist(args.data_dir, model["image_folder"], files,
                                     "the model's train.csv")
-    else:
+    elif args.source in (None,) + tuple(datasets.SOURCES):
         folder = args.source_dir or os.path.join(args.data_dir, datasets.SOURCES[args.source])
         files = list_images(folder)
+    else:
+        raise UserError("--source {}: expected {}, or give --source-dir".format(
+            args.source, ", ".join(sorted(set(datasets.SOURCES) | {trained_on}))))
     if args.num_images and args.num_images > len(files):
         raise UserError("{}: {} images found, --num-images asks for {}; get more, or ask for fewer"
                         .format(folder, len(files), args.num_images))
@@ -42,16 +42,16 @@ def image_reader(args, folder, files, model, run):
         stream = read_ahead((os.path.join(folder, files[i]) for i in indices),
                             model["image_size"], model["resize"])
         for index, image in zip(indices, stream):
-            if isinstance(image, BrokenImage):
-                run.broken[files[index]] = str(image)
-                if len(run.broken) > args.max_broken_share * len(files):
-                    if not run.state.visits:  # nothing that another start could continue
-                        run.discard()
-                    raise UserError(
-                        "{}: {} of {} images cannot be read, the last is {} ({}); get them again"
-                        .format(folder, len(run.broken), len(files), files[index], image))
-                yield None
-            else:
+            if not isinstance(image, BrokenImage):
                 yield to_model_input(image)
+                continue
+            run.broken[files[index]] = str(image)
+            if len(run.broken) > args.max_broken_share * len(files):
+                if not run.state.visits:  # nothing that another start could continue
+                    run.discard()
+                raise UserError(
+                    "{}: {} of {} images cannot be read, the last is {} ({}); get them again"
+                    .format(folder, len(run.broken), len(files), files[index], image))
+            yield None
 
     return read

@@ -8,7 +8,8 @@ import collections
 
 import numpy as np
 
-OVERSHOOT = 0.02  # eta in the paper
+OVERSHOOT = 0.02     # eta in the paper
+MAX_ITERATIONS = 10  # inside the UAP loop, as in its authors' code
 
 # dv: float32, the step from x (zeros when x needs none). predicted: class of x, before the step.
 # path: the class l towards which each iteration went, so len(path) is the number of iterations; of
@@ -17,7 +18,7 @@ OVERSHOOT = 0.02  # eta in the paper
 Step = collections.namedtuple("Step", "dv predicted path reached")
 
 
-def deepfool(x, boundary_gradients, label, overshoot=OVERSHOOT, max_iter=50):
+def deepfool(x, boundary_gradients, label, max_iter=MAX_ITERATIONS):
     """Leave the class `label`.
 
     x: float32, (h, w, c), model-input units.
@@ -27,52 +28,50 @@ def deepfool(x, boundary_gradients, label, overshoot=OVERSHOOT, max_iter=50):
     label: int, k0 in the paper. max_iter: iterations at the most.
     Returns a Step; dv contains the overshoot.
     """
-    def towards_boundary(point):
-        f, w = boundary_gradients(point, label)
-        if w is None:
-            return f, None, None
-        lengths = np.sqrt(np.einsum("ki,ki->k", w.reshape(len(w), -1), w.reshape(len(w), -1)))
+    def towards_boundary(f, w):
         gaps = np.abs(f - f[label])                                # |f'_k|
-        reachable = lengths > 0                                    # never true for k0 itself
-        if not reachable.any():
-            return f, None, None
+        lengths = np.sqrt(np.einsum("ki,ki->k", w.reshape(len(w), -1), w.reshape(len(w), -1)))
         distances = np.full(len(f), np.inf)
-        distances[reachable] = gaps[reachable] / lengths[reachable]
+        np.divide(gaps, lengths, out=distances, where=lengths > 0)  # never true for k0 itself
         l = int(distances.argmin())                                # Algorithm 2, line 8
-        return f, l, gaps[l] / lengths[l] ** 2 * w[l]              # Algorithm 2, line 9
+        if lengths[l] > 0:
+            return l, gaps[l] / lengths[l] ** 2 * w[l]             # Algorithm 2, line 9
 
-    return _iterate(x, towards_boundary, overshoot, max_iter)
+    return _iterate(x, boundary_gradients, label, towards_boundary, max_iter)
 
 
-def targeted_deepfool(x, boundary_gradient, target, overshoot=OVERSHOOT, max_iter=50):
+def targeted_deepfool(x, boundary_gradient, target, max_iter=MAX_ITERATIONS):
     """Reach the class `target`: the same step, always towards the boundary with that class.
 
     boundary_gradient: function (x, target) -> (f, w): logits, and, when argmax f is not `target`,
         the gradient w of f_target - f_top, (h, w, c), where top is argmax f; else None.
     Everything else as in deepfool.
     """
-    def towards_target(point):
-        f, w = boundary_gradient(point, target)
-        squared = 0.0 if w is None else float(np.einsum("hwc,hwc->", w, w))
-        if squared == 0:
-            return f, None, None
-        return f, target, (f.max() - f[target]) / squared * w
+    def towards_target(f, w):
+        squared = float(np.einsum("hwc,hwc->", w, w))
+        if squared > 0:
+            return target, (f.max() - f[target]) / squared * w
 
-    return _iterate(x, towards_target, overshoot, max_iter)
+    return _iterate(x, boundary_gradient, target, towards_target, max_iter)
 
 
-def _iterate(x, step_at, overshoot, max_iter):
-    """Sum the steps r_i until `step_at` gives none: Algorithm 2, lines 3 to 13."""
+def _iterate(x, gradients, label, towards, max_iter):
+    """Sum the steps r_i until there are no gradients, or all are 0: Algorithm 2, lines 3 to 13.
+
+    towards: function (f, w) -> (l, r_i), or None.
+    """
     r = np.zeros_like(x)
     path = []
     predicted = reached = None
     while len(path) < max_iter:
-        f, l, r_i = step_at(x + np.float32(1 + overshoot) * r)
+        f, w = gradients(x + np.float32(1 + OVERSHOOT) * r, label)
         if predicted is None:
-            predicted = int(np.argmax(f))
-        if r_i is None:
-            reached = int(np.argmax(f))
+            predicted = int(f.argmax())
+        step = None if w is None else towards(f, w)
+        if step is None:
+            reached = int(f.argmax())
             break
+        l, r_i = step
         r += r_i.astype(np.float32)
         path.append(l)
-    return Step(np.float32(1 + overshoot) * r, predicted, path, reached)
+    return Step(np.float32(1 + OVERSHOOT) * r, predicted, path, reached)

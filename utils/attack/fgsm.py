@@ -10,7 +10,7 @@ from utils.attack.deepfool import Step
 STEP_SIZE = 0.001  # L-infinity, model-input units, as in the study's code; 0.0005 in the follow-up
 
 
-def fgsm(x, loss_gradient, label, step_size=STEP_SIZE):
+def fgsm(x, loss_gradient, label, step_size):
     """One step of `step_size` in every pixel that leads from the class `label`, or towards it.
 
     x: float32, (h, w, c), model-input units.
@@ -20,7 +20,7 @@ def fgsm(x, loss_gradient, label, step_size=STEP_SIZE):
     Returns a Step.
     """
     f, g = loss_gradient(x, label)
-    predicted = int(np.argmax(f))
+    predicted = int(f.argmax())
     if g is None:
         return Step(np.zeros_like(x), predicted, [], predicted)
     return Step(np.float32(step_size) * np.sign(g).astype(np.float32), predicted, [label], None)

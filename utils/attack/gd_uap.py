@@ -5,12 +5,11 @@ adversarial perturbations, TPAMI 2018, without prior: maximise the product of th
 convolutional layers' activations. As in the authors' code (classification/train.py, "no_data"): a
 random start in the ball, Adam at a hundredth of xi, the sum of logarithms for the product; v is
 halved when it is saturated, that is when more than half of its values are at the bound and that
-share stays the same. Each such climb, or 400 iterations, ends in a look at v, as there.
+share stays the same. Each such climb, or 400 iterations, ends in a look at v.
 
 There, the fooling rate of 1,000 validation images chooses among these v, and ends the run once ten
-in a row were not better. Here is no image: the objective chooses, and there are ten climbs (VGG16
-from natural-image weights, 96 x 96: 161 at random, then 172.3, 173.2, 173.8, 174.1, 174.3, 174.5).
-Theirs projects a copy of the variable, here v itself is projected: nothing beyond the ball to keep.
+in a row were not better; and a copy of the variable is projected, not v. Here is no image: the
+objective chooses, and there are ten climbs (VGG16, 96 x 96: 161 at random, 172.3, 173.2 ... 174.5).
 """
 
 import numpy as np
@@ -28,9 +27,9 @@ CLIMBS = 10
 class Climb(State):
     """A State that also remembers Adam's moments, and the best v at the end of a climb.
 
-    start: v to begin with. visits stay 0; position: iterations in this climb; steps: in all. share:
-    of values at the bound, an iteration ago. is_saturated: v is to be halved. objectives: at the
-    end of each climb.
+    start: v to begin with. position: iterations in this climb; steps: in all. share: of values at
+    the bound, an iteration ago. is_saturated: v is to be halved. objectives: at the end of each
+    climb.
     """
 
     ARRAYS = ("v", "clean", "mean", "square", "best")
@@ -47,9 +46,7 @@ def data_free(state, gradient, p, xi):
 
     state: a Climb, new or from an interrupted run.
     gradient: function (v) -> (objective, its gradient, (h, w, c)).
-    p, xi: the perturbation's norm (2 or numpy.inf) and its bound, model-input units.
-    Yields Climbed after each iteration and PassDone after each climb; after each, another run
-    continues from `state` and ends with the same bytes.
+    p, xi: as of uap.universal_perturbation; the events are Climbed and, after a climb, PassDone.
     """
     while state.pass_number < CLIMBS:
         if state.is_saturated:  # and was looked at

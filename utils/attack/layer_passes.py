@@ -15,34 +15,35 @@ class Layer:
     def __init__(self, *sources):
         self.sources = list(sources)
 
+    def prepare(self, constant):
+        """Called once the network is settled. constant: function, float32 array -> its tensor."""
+
 
 class Convolution(Layer):
     """kernel: float32 (rows, columns, in, out). bias: float32 (out,). strides: (down, right).
 
-    padding: zeros around the image, ((above, below), (left, right)). constant: Constants.add.
+    padding: zeros around the image, ((above, below), (left, right)).
     """
 
-    def __init__(self, source, kernel, bias, strides, padding, constant):
+    def __init__(self, source, kernel, bias, strides, padding):
         super().__init__(source)
-        self.strides, self._padding = strides, padding
-        self._values, self._constant = (kernel, bias), constant
+        self._values, self.strides, self._padding = (kernel, bias), strides, padding
         self.is_pointwise = kernel.shape[:2] == (1, 1)
         self.narrows = kernel.shape[3] < kernel.shape[2]
 
-    def forward(self, x):
+    def prepare(self, constant):
         (kernel, bias), (down, right) = self._values, self.strides
-        self._kernel = self._constant(kernel)
-        self._flipped = [self._constant(kernel[i::down, j::right][::-1, ::-1].transpose(0, 1, 3, 2))
-                         for i in range(down) for j in range(right)
-                         ] if self._uses_flipped_kernels() else []
-        return tf.nn.bias_add(tf.nn.conv2d(x, self._kernel, (1, down, right, 1),
-                                           _around(*self._padding)), self._constant(bias))
+        rows, columns, channels, _ = kernel.shape
+        self._kernel, self._bias, self._flipped = constant(kernel), constant(bias), []
+        # On the image's 3 channels, a product with 3 columns leaves the vector units idle;
+        # Conv2DBackpropInput has rows * columns * 3 of them.
+        if channels > 3 and down == right <= min(rows, columns):
+            self._flipped = [constant(kernel[i::down, j::right][::-1, ::-1].transpose(0, 1, 3, 2))
+                             for i in range(down) for j in range(right)]
 
-    def _uses_flipped_kernels(self):
-        """On the image's 3 channels, a product with 3 columns leaves the vector units idle;
-        Conv2DBackpropInput has rows * columns * 3 of them."""
-        (rows, columns, channels, _), (down, right) = self._values[0].shape, self.strides
-        return channels > 3 and down == right <= min(rows, columns)
+    def forward(self, x):
+        return tf.nn.bias_add(tf.nn.conv2d(x, self._kernel, (1,) + self.strides + (1,),
+                                           _around(*self._padding)), self._bias)
 
     def backward(self, gradient, output, x):
         """Forward convolutions of the gradient, which are faster than Conv2DBackpropInput.
@@ -84,9 +85,8 @@ class Subsampling(Layer):
         return x[:, ::self.strides[0], ::self.strides[1]]
 
     def backward(self, gradient, output, x):
-        _, height, width, channels = x.shape.as_list()
+        (_, height, width, channels), (down, right) = x.shape.as_list(), self.strides
         _, rows, columns, _ = gradient.shape.as_list()
-        down, right = self.strides
         spread = tf.pad(gradient[:, :, tf.newaxis, :, tf.newaxis],
                         ((0, 0), (0, 0), (0, down - 1), (0, 0), (0, right - 1), (0, 0)))
         return [tf.reshape(spread, (-1, rows * down, columns * right, channels))
@@ -183,11 +183,14 @@ class GlobalAveragePooling(Layer):
 
 
 class Dense(Layer):
-    """kernel: float32 (in, out). bias: float32 (out,). constant: Constants.add."""
+    """kernel: float32 (in, out). bias: float32 (out,)."""
 
-    def __init__(self, source, kernel, bias, constant):
+    def __init__(self, source, kernel, bias):
         super().__init__(source)
-        self._kernel, self._bias = constant(kernel), constant(bias)
+        self._values = kernel, bias
+
+    def prepare(self, constant):
+        self._kernel, self._bias = map(constant, self._values)
 
     def forward(self, x):
         return tf.nn.bias_add(tf.matmul(x, self._kernel), self._bias)

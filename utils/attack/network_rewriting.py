@@ -11,22 +11,28 @@
 """
 
 import numpy as np
-from keras import layers
+from keras import activations, layers
 
 from utils.attack.layer_passes import (
     Addition, AveragePooling, Concatenation, Convolution, Dense, GlobalAveragePooling, Layer,
     MaxPooling, Relu, Subsampling, ZeroPadding)
 
+# Ours for a Keras layer, and the attributes of the latter that it takes.
+_PLAIN = {
+    layers.Concatenate: (Concatenation,),
+    layers.Add: (Addition,),
+    layers.MaxPooling2D: (MaxPooling, "pool_size", "strides", "padding"),
+    layers.AveragePooling2D: (AveragePooling, "pool_size", "strides", "padding"),
+    layers.GlobalAveragePooling2D: (GlobalAveragePooling,),
+    layers.ZeroPadding2D: (ZeroPadding, "padding"),
+}
 
-class UnsupportedLayer(ValueError):
-    """A layer for which layer_passes has no backward pass."""
 
-
-def layers_of(model, session, constant):
+def layers_of(model, session):
     """The layers in order, the model's input the first of them and its logits the last.
 
-    model: a Keras classifier with a layer "logits", in `session`. constant: Constants.add.
-    Raises UnsupportedLayer.
+    model: a Keras classifier with a layer "logits", in `session`. Raises ValueError for a layer
+    that has no backward pass in layer_passes.
     """
     weights = session.run({layer.name: layer.weights for layer in model.layers if layer.weights})
     ours, output = [], {}  # output: the last of ours for each Keras layer, by name
@@ -35,12 +41,16 @@ def layers_of(model, session, constant):
             sources, its = [], [Layer()]
         else:
             sources = [output[parent.name] for parent in _parents(layer)]
-            its = _converted(layer, sources, weights, constant)
+            its = _converted(layer, sources, weights)
         ours += its
         output[layer.name] = (sources + its)[-1]
         if layer.name == "logits":
-            return _thinned(_pooled_late(ours))
-    raise UnsupportedLayer("the model has no layer \"logits\"")
+            break
+    return _thinned(_pooled_late(ours))
+
+
+def _parents(layer):
+    return layer._inbound_nodes[0].inbound_layers
 
 
 def _users(layer, ours):
@@ -91,39 +101,42 @@ def _thinned(ours):
     return kept[::-1]
 
 
-def _converted(layer, sources, weights, constant):
+def _converted(layer, sources, weights):
     """Our layers that, one after the other, do what the Keras layer does."""
-    if type(layer) not in _CONVERSIONS:  # exactly: a subclass may do something else
-        raise _unsupported(layer, "no backward pass is written for this type")
-    if getattr(layer, "data_format", "channels_last") != "channels_last":
-        raise _unsupported(layer, "its channels are not last")
-    return _CONVERSIONS[type(layer)](layer, sources, weights, constant)
+    kind = type(layer)  # exactly: a subclass may do something else
+    activation = getattr(layer, "activation", activations.linear)
+    if (len(layer._inbound_nodes) > 1 or activation not in (activations.linear, activations.relu)
+            or getattr(layer, "data_format", "channels_last") != "channels_last"
+            or getattr(layer, "dilation_rate", (1, 1)) != (1, 1)
+            or getattr(layer, "axis", -1) not in (-1, 3)):
+        kind = None
+    if kind is layers.Conv2D:
+        its = _convolution(layer, sources[0], weights)
+    elif kind is layers.Dense:
+        its = [Dense(*sources, *_kernel_and_bias(layer, weights))]
+    elif kind in _PLAIN:
+        ours, *settings = _PLAIN[kind]
+        its = [ours(*sources, *(getattr(layer, setting) for setting in settings))]
+    elif kind is layers.Activation or (kind is layers.BatchNormalization  # folded into its parent
+                                       and _normalisation_after(_parents(layer)[0]) is layer):
+        its = []
+    else:
+        raise ValueError("layer \"{}\" ({}), as it is set or used, has no backward pass in {}"
+                         .format(layer.name, type(layer).__name__, Layer.__module__))
+    return its + [Relu((sources + its)[-1])] * (activation is activations.relu)
 
 
-def _unsupported(layer, why):
-    return UnsupportedLayer("layer \"{}\" ({}): {}".format(layer.name, type(layer).__name__, why))
-
-
-def _parents(layer):
-    if len(layer._inbound_nodes) != 1:
-        raise _unsupported(layer, "it is used more than once")
-    return layer._inbound_nodes[0].inbound_layers
-
-
-def _convolution(layer, sources, weights, constant):
-    if layer.dilation_rate != (1, 1):
-        raise _unsupported(layer, "it is dilated")
+def _convolution(layer, source, weights):
     kernel, bias = _kernel_and_bias(layer, weights)
     normalisation = _normalisation_after(layer)
     if normalisation is not None:
         kernel, bias = _folded(kernel, bias, normalisation, weights)
     before, strides = [], layer.strides
     if layer.kernel_size == (1, 1) != strides:
-        before, strides = [Subsampling(sources[0], strides)], (1, 1)
+        before, strides = [Subsampling(source, strides)], (1, 1)
     padding = tuple(_padding(*sizes) if layer.padding == "same" else (0, 0) for sizes
                     in zip(layer.input_shape[1:3], layer.kernel_size, strides))
-    ours = Convolution((before or sources)[0], kernel, bias, strides, padding, constant)
-    return before + [ours] + _activation(layer, [ours])
+    return before + [Convolution((before or [source])[0], kernel, bias, strides, padding)]
 
 
 def _padding(size, window, stride):
@@ -140,9 +153,9 @@ def _kernel_and_bias(layer, weights):
 def _normalisation_after(layer):
     """The batch normalisation that alone uses the output of a linear convolution, or None."""
     users = [node.outbound_layer for node in layer._outbound_nodes]
-    alone = (len(users) == 1 and isinstance(users[0], layers.BatchNormalization)
-             and users[0].axis in (-1, 3) and layer.activation.__name__ == "linear")
-    return users[0] if alone else None
+    if (type(layer) is layers.Conv2D and layer.activation is activations.linear
+            and [type(user) for user in users] == [layers.BatchNormalization]):
+        return users[0]
 
 
 def _folded(kernel, bias, normalisation, weights):
@@ -153,48 +166,3 @@ def _folded(kernel, bias, normalisation, weights):
     mean, variance = rest
     factor = gamma / np.sqrt(variance + normalisation.epsilon)
     return (kernel * factor).astype(np.float32), ((bias - mean) * factor + beta).astype(np.float32)
-
-
-def _normalisation(layer, sources, weights, constant):
-    parent, = _parents(layer)
-    if type(parent) is not layers.Conv2D or _normalisation_after(parent) is not layer:
-        raise _unsupported(layer, "it is not the only user of a linear convolution")
-    return []  # folded into that convolution
-
-
-def _dense(layer, sources, weights, constant):
-    ours = Dense(*sources, *_kernel_and_bias(layer, weights), constant)
-    return [ours] + _activation(layer, [ours])
-
-
-def _activation(layer, sources, weights=None, constant=None):
-    name = layer.activation.__name__
-    if name not in ("linear", "relu"):
-        raise _unsupported(layer, "its activation is {}".format(name))
-    return [Relu(*sources)] if name == "relu" else []
-
-
-def _concatenation(layer, sources, weights, constant):
-    if layer.axis not in (-1, 3):
-        raise _unsupported(layer, "it does not concatenate channels")
-    return [Concatenation(*sources)]
-
-
-def _plain(ours, *settings):
-    """The conversion to a layer that takes these attributes of the Keras layer."""
-    return lambda layer, sources, weights, constant: [
-        ours(*sources, *(getattr(layer, setting) for setting in settings))]
-
-
-_CONVERSIONS = {
-    layers.Conv2D: _convolution,
-    layers.BatchNormalization: _normalisation,
-    layers.Activation: _activation,
-    layers.Dense: _dense,
-    layers.Concatenate: _concatenation,
-    layers.Add: _plain(Addition),
-    layers.MaxPooling2D: _plain(MaxPooling, "pool_size", "strides", "padding"),
-    layers.AveragePooling2D: _plain(AveragePooling, "pool_size", "strides", "padding"),
-    layers.GlobalAveragePooling2D: _plain(GlobalAveragePooling),
-    layers.ZeroPadding2D: _plain(ZeroPadding, "padding"),
-}

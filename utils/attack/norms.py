@@ -25,8 +25,6 @@ def project(v, p, xi):
     v = np.asarray(v, np.float32)
     if p == np.inf:
         return np.clip(v, -np.float32(xi), np.float32(xi))
-    if p != 2:
-        raise ValueError("p is 2 or numpy.inf, not {!r}".format(p))
     length = norm(v, 2)
     return v if length <= xi else (v * (xi / length)).astype(np.float32)
 
@@ -49,10 +47,8 @@ def permuted(v, seed):
 
     Pixels and channels alike; where v is grey, pixels only, so that it stays grey.
     """
-    random = np.random.RandomState(seed)
-    if is_grey(v):
-        return random.permutation(v.reshape(-1, v.shape[2])).reshape(v.shape)
-    return random.permutation(v.ravel()).reshape(v.shape)
+    moved = v.reshape(-1, v.shape[2]) if is_grey(v) else v.ravel()
+    return np.random.RandomState(seed).permutation(moved).reshape(v.shape)
 
 
 def is_grey(images):

@@ -1,11 +1,11 @@
 """What a UAP loop remembers from one image to the next, and how images come to it.
 
 The loops themselves are uap.py, sgd.py and gd_uap.py; here is what they need beside the papers'
-lines: reading in blocks, finding images that v fools already in batches, passes, and a state that
-can be saved anywhere.
+lines.
 """
 
 import collections
+import itertools
 
 import numpy as np
 
@@ -21,18 +21,15 @@ Visit = collections.namedtuple("Visit", "visit pass_number index clean predicted
 
 # The events of a loop. Shown: these images were; v changed after the last of them, if at all.
 # LookedAgain: of all images, so many were predicted for the fooling rate after a pass. PassDone:
-# its number, from 1, and that rate, or None where it was not asked for.
+# its number, from 1, and that rate, or None where it was not asked for. Climbed, without images: an
+# iteration from a v of this objective, of whose values this share was at the bound.
 Shown = collections.namedtuple("Shown", "visits")
 LookedAgain = collections.namedtuple("LookedAgain", "images")
 PassDone = collections.namedtuple("PassDone", "number rate")
-
-# The event of a loop without images. Climbed: an iteration from a v of this objective, of whose
-# values this share was at the bound.
 Climbed = collections.namedtuple("Climbed", "objective share")
 
-# An image that v may not fool. place: in the order of the pass. label: its clean class, or the
-# target.
-Candidate = collections.namedtuple("Candidate", "place index x label")
+# One image, x, that v may not fool. label: its clean class, or the target.
+Candidate = collections.namedtuple("Candidate", "index x label")
 
 
 class State:
@@ -68,135 +65,125 @@ class State:
 
 
 class Showing:
-    """Shows the images to a loop. Arguments: see uap.universal_perturbation."""
+    """Shows the images to a loop, pass by pass.
 
-    def __init__(self, state, read, logits, target):
-        self._state, self._read, self._logits, self._target = state, read, logits, target
+    state: a State, new or from an interrupted run.
+    read: function (indices) -> iterator over float32 images (h, w, c) in model-input units, in the
+        order of the indices, None for one that cannot be read.
+    logits: function, float32 batch (n, h, w, c) -> (n, K).
+    passes: at most so many over all images, each in a new order drawn from `seed`.
+    target: class to reach; None to leave the clean class.
+    goal: begin no further pass once v fools this share of the images (1 - delta in the UAP paper).
+        None never asks, which saves predicting all images once more after each pass.
+    """
 
-    def fools(self, labels, indices):
-        """Bool (n,): whether these labels, predicted under v, are what the attack wants."""
-        if self._target is not None:
-            return labels == self._target
-        return labels != self._state.clean[indices]
+    def __init__(self, state, read, logits, passes, seed, target=None, goal=None):
+        self.state, self.passes, self._seed = state, passes, seed
+        self._read, self._logits, self._target, self._goal = read, logits, target, goal
 
-    def order(self, seed):
+    def goes_on(self):
+        """Whether there is another pass."""
+        rates = self.state.rates
+        return self.state.pass_number < self.passes and not (rates and rates[-1] >= self._goal)
+
+    def order(self):
         """The order of the current pass: a permutation of the images' indices."""
-        return np.random.RandomState([seed, self._state.pass_number]).permutation(
-            len(self._state.clean))
+        return np.random.RandomState([self._seed, self.state.pass_number]).permutation(
+            len(self.state.clean))
 
-    def blocks(self, order, begin, size=BLOCK):
-        """The images of `order` from place `begin`, `size` places at a time.
+    def labels(self, indices):
+        """Int (m,): the clean classes of these images, or the target."""
+        if self._target is None:
+            return self.state.clean[indices]
+        return np.full(np.shape(indices), self._target)
 
-        Yields (end, places, indices, x): where the block ends; then of those that can be read
-        their places and indices, and x, float32 (m, h, w, c). Their clean labels are known then.
+    def fools(self, predicted, indices):
+        """Bool (m,): whether these classes, predicted under v, are what the attack wants."""
+        return (predicted == self.labels(indices)) == (self._target is not None)
+
+    def blocks(self, order, begin, size):
+        """The images of `order` from place `begin`, in blocks that end at multiples of `size`.
+
+        Yields (places, indices, x) of those that can be read, if any: their places in the order,
+        indices, and x, float32 (m, h, w, c). Their clean labels are known then.
         """
-        clean, images = self._state.clean, self._read(order[begin:])
-        for start in range(begin, len(order), size):
-            places = np.arange(start, min(start + size, len(order)))
-            x = [next(images) for _ in places]
-            end = start + len(x)
-            clean[order[places[[image is None for image in x]]]] = BROKEN
-            readable = np.flatnonzero(clean[order[places]] != BROKEN)
-            if not len(readable):
-                yield end, [], [], None
-                continue
-            indices, x = order[places[readable]], np.stack([x[i] for i in readable])
-            unknown = clean[indices] == UNKNOWN
-            if unknown.any():
-                clean[indices[unknown]] = self._logits(x[unknown]).argmax(axis=1)
-            yield end, places[readable], indices, x
+        clean, images = self.state.clean, self._read(order[begin:])
+        while begin < len(order):
+            block = order[begin:begin - begin % size + size]
+            x = list(itertools.islice(images, len(block)))
+            clean[block[[image is None for image in x]]] = BROKEN
+            readable = np.flatnonzero(clean[block] != BROKEN)
+            if len(readable):
+                indices, x = block[readable], np.stack([x[i] for i in readable])
+                unknown = clean[indices] == UNKNOWN
+                if unknown.any():
+                    clean[indices[unknown]] = self._logits(x[unknown]).argmax(axis=1)
+                yield begin + readable, indices, x
+            begin += len(block)
 
-    def images(self, seed):
-        """The rest of the current pass, in its seeded order: a Candidate for an image that v may
-        not fool, which is to be answered by show(); Shown for images that it does.
+    def images(self):
+        """The rest of the current pass: a Candidate for an image that v may not fool, which is to
+        be answered by show(); Shown for images that it does.
 
         Each run of fooled images is checked in growing batches under the current v. Answers behind
         the first that is not fooled are dropped, so every image meets the v it would meet alone.
         """
-        state = self._state
-        order = self.order(seed)
-        for end, places, indices, x in self.blocks(order, state.position - state.position % BLOCK):
-            i = int(np.searchsorted(places, state.position))
+        state = self.state
+        for places, indices, x in self.blocks(self.order(), state.position, BLOCK):
+            i = 0
             while i < len(places):
                 if state.ahead == 1:
-                    index = int(indices[i])
-                    yield Candidate(int(places[i]), index, x[i], int(
-                        state.clean[index]) if self._target is None else self._target)
+                    state.ahead, state.position = 2, int(places[i]) + 1
+                    yield Candidate(indices[i], x[i], int(self.labels(indices[i])))
                     i += 1
                     continue
-                labels = self._logits(x[i:i + state.ahead] + state.v).argmax(axis=1)
-                hits = self.fools(labels, indices[i:i + state.ahead])
-                state.ahead = min(2 * state.ahead, BLOCK) if hits.all() else 1
-                number = len(hits) if hits.all() else int(hits.argmin())
-                visits = [self._visit(int(places[j]), int(indices[j]), int(label), [], False)
-                          for j, label in zip(range(i, i + number), labels)]
+                batch = slice(i, i + state.ahead)
+                predicted = self._logits(x[batch] + state.v).argmax(axis=1)
+                fooled = self.fools(predicted, indices[batch])
+                number = len(fooled) if fooled.all() else int(fooled.argmin())
+                state.ahead = min(2 * state.ahead, BLOCK) if fooled.all() else 1
                 i += number
-                if visits:
-                    yield Shown(visits)
-            state.position = end
+                if number:
+                    state.position = int(places[i - 1]) + 1
+                    yield self.show(indices[i - number:i], predicted, [[]] * number, False)
 
-    def changes_label(self, x, step, label):
-        """Whether `step` from x, which is x_i + v, does what it is for: the class of x + dv is not
-        `label`, or it is when that is the target. A DeepFool that converged has seen that class."""
+    def changes_label(self, x, step, index):
+        """Whether `step` from x, which is x_i + v, does what it is for: the class of x + dv is what
+        the attack wants. A DeepFool that converged has seen that class."""
         if not step.path:
             return False
         reached = step.reached
         if reached is None:
-            reached = int(self._logits((x + step.dv)[np.newaxis]).argmax())
-        return (reached != label) == (self._target is None)
+            reached = self._logits((x + step.dv)[np.newaxis])[0].argmax()
+        return bool(self.fools(reached, index))
 
-    def show(self, candidate, step, kept):
-        """Note what came of a Candidate; the event to yield."""
-        state = self._state
-        state.ahead = 1 if step.path else 2
-        state.steps += bool(step.path)
+    def show(self, indices, predicted, paths, kept):
+        """Note that these images were shown, and that a step was made if there is a path; the event
+        to yield. predicted, paths: of each, and kept: of all, as in Visit."""
+        state = self.state
+        if kept or any(paths):
+            state.steps += 1
+            state.ahead = 1
         state.updates += kept
-        return Shown([self._visit(candidate.place, candidate.index, step.predicted, step.path,
-                                  kept)])
+        visits = [Visit(state.visits + count, state.pass_number + 1, int(index),
+                        int(state.clean[index]), int(label), path, kept)
+                  for count, (index, label, path) in enumerate(zip(indices, predicted, paths), 1)]
+        state.visits += len(visits)
+        return Shown(visits)
 
-    def show_minibatch(self, places, indices, f, label):
-        """Note that these images went into one step of v; the event to yield.
-
-        f: logits under v before the step, (m, K). label: the class whose loss it changed, (m,).
-        """
-        state = self._state
-        state.steps += 1
-        state.updates += 1
-        predicted = f.argmax(axis=1)
-        return Shown([
-            self._visit(int(place), int(index), int(k), [] if is_fooled else [int(wanted)], True)
-            for place, index, k, is_fooled, wanted
-            in zip(places, indices, predicted, self.fools(predicted, indices), label)])
-
-    def _visit(self, place, index, predicted, path, kept):
-        state = self._state
-        state.visits += 1
-        state.position = place + 1
-        return Visit(state.visits, state.pass_number + 1, index, int(state.clean[index]), predicted,
-                     path, kept)
-
-    def look_again(self):
-        """Predict all images under v, for the fooling rate after a pass; yields LookedAgain."""
-        state = self._state
-        for end, _, indices, x in self.blocks(np.arange(len(state.clean)), state.checked):
-            if len(indices):
-                labels = self._logits(x + state.v).argmax(axis=1)
-                state.hits += int(self.fools(labels, indices).sum())
-            state.checked = end
-            yield LookedAgain(end)
-        state.rates.append(state.hits / max(1, int((state.clean != BROKEN).sum())))
-
-    def passes(self, one_pass, passes, goal):
-        """Run `one_pass`, a function that gives the events of the rest of the current pass, until
-        there are `passes` of them, or v fools the share `goal` of the images. Yields all events.
-        """
-        state = self._state
-        while state.pass_number < passes and not (state.rates and state.rates[-1] >= goal):
-            yield from one_pass()
-            rate = None
-            if goal is not None and state.pass_number + 1 < passes:
-                yield from self.look_again()
-                rate = state.rates[-1]
-            state.pass_number += 1
-            state.position = state.checked = state.hits = 0
-            yield PassDone(state.pass_number, rate)
+    def end_pass(self):
+        """End the current pass: predict all images under v, where the fooling rate decides about
+        another pass. Yields LookedAgain and PassDone."""
+        state, rate = self.state, None
+        if self._goal is not None and state.pass_number + 1 < self.passes:
+            for places, indices, x in self.blocks(
+                    np.arange(len(state.clean)), state.checked, BLOCK):
+                predicted = self._logits(x + state.v).argmax(axis=1)
+                state.hits += int(self.fools(predicted, indices).sum())
+                state.checked = int(places[-1]) + 1
+                yield LookedAgain(state.checked)
+            rate = state.hits / max(1, int((state.clean != BROKEN).sum()))
+            state.rates.append(rate)
+        state.pass_number += 1
+        state.position = state.checked = state.hits = 0
+        yield PassDone(state.pass_number, rate)

@@ -11,37 +11,28 @@ before the projection, is another (universal_perturbation.py of its copy of ART)
 """
 
 from utils.attack.norms import project
-from utils.attack.state import Showing, Shown
+from utils.attack.state import Shown
 
 
-def universal_perturbation(state, read, logits, step, p, xi, passes, seed, target=None, goal=None):
-    """Run Algorithm 1, as a generator; the result is state.v.
+def universal_perturbation(showing, step, p, xi):
+    """Run Algorithm 1, as a generator; the result is showing.state.v.
 
-    state: a State, new or from an interrupted run.
-    read: function (indices) -> iterator over float32 images (h, w, c) in model-input units, in the
-        order of the indices, None for one that cannot be read.
-    logits: function, float32 batch (n, h, w, c) -> (n, K).
+    showing: a state.Showing.
     step: function (x, label) -> deepfool.Step, where label is the clean class, or the target.
     p, xi: the perturbation's norm (2 or numpy.inf) and its bound, model-input units.
-    passes: at most so many over all images, each in a new order drawn from `seed`.
-    target: class to reach; None to leave the clean class.
-    goal: begin no further pass once v fools this share of the images (1 - delta in the paper). None
-        never asks, which saves predicting all images once more after each pass.
-    Yields the events of utils.attack.state; after each, another run continues from `state` and ends
-    with the same bytes.
+    Yields the events of utils.attack.state; after each, another run continues from the state and
+    ends with the same bytes.
     """
-    showing = Showing(state, read, logits, target)
-
-    def one_pass():
-        for found in showing.images(seed):                                                # line 4
-            if isinstance(found, Shown):                     # v fools these: line 5 says no
-                yield found
+    state = showing.state
+    while showing.goes_on():                                                              # line 3
+        for image in showing.images():                                                    # line 4
+            if isinstance(image, Shown):                     # v fools these: line 5 says no
+                yield image
                 continue
-            x = found.x + state.v
-            taken = step(x, found.label)                                          # lines 5 and 6
-            kept = showing.changes_label(x, taken, found.label)
+            x = image.x + state.v
+            taken = step(x, image.label)                                          # lines 5 and 6
+            kept = showing.changes_label(x, taken, image.index)
             if kept:
                 state.v = project(state.v + taken.dv, p, xi)                              # line 7
-            yield showing.show(found, taken, kept)
-
-    yield from showing.passes(one_pass, passes, goal)                                     # line 3
+            yield showing.show([image.index], [taken.predicted], [taken.path], kept)
+        yield from showing.end_pass()
