@@ -27,6 +27,7 @@ import sys
 import numpy as np
 
 from utils import arguments, classifier, device, json_files, rows, splits
+from utils.datasets import write_csv
 from utils.errors import UserError, run_script
 from utils.files import hold_for_writing, sha256_of_file, sha256_of_lines, write_text
 from utils.perturbation_file import load_perturbation
@@ -73,8 +74,7 @@ def main():
 
     runs = [rows.read_run(folder) for folder in rows.find(args.results_dir)]
     markdown = table.to_markdown(runs, args.note)
-    rows.write_csv(os.path.join(args.results_dir, "table.csv"), table.COLUMNS,
-                   table.csv_rows(runs))
+    write_csv(os.path.join(args.results_dir, "table.csv"), table.COLUMNS, table.csv_rows(runs))
     write_text(os.path.join(args.results_dir, "table.md"), markdown)
     path = report.write_report(args.results_dir, args.models_dir, runs, args.note,
                                lambda info, files: read_examples(args.data_dir, info, files))

@@ -4,15 +4,14 @@ results/README.md says what each column is. Beside each csv file lies a JSON fil
 what the rows were computed from.
 """
 
-import csv
 import os
 import pathlib
 
 import numpy as np
 
 from utils import metrics
-from utils.datasets import read_csv
-from utils.files import replacing, sha256_of_file
+from utils.datasets import read_csv, write_csv
+from utils.files import sha256_of_file
 from utils.json_files import OBJECT, fields, read_json, write_json
 
 # The columns that must be there.
@@ -58,13 +57,6 @@ class Run:
     def rate(self, column="uap"):
         """The metrics.Rate of these hits."""
         return metrics.rate(self.hits(column))
-
-
-def write_csv(path, header, rows):
-    """Write a csv file as UTF-8. header: the column names. rows: of cells, as many."""
-    with replacing(path) as temporary:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows([header] + list(rows))
 
 
 def write(folder, kind, columns, inputs, made):
