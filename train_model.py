@@ -187,7 +187,7 @@ def write_details(details, name, history, split, scores, labels, predictions, cl
         ",".join(str(value) for value in row) + "\n"
         for row in [HISTORY] + [[row[c] for c in HISTORY] for row in history]))
     for side, rows in zip(split._fields, split):
-        splits.write_rows(os.path.join(details, side + ".csv"), rows)
+        datasets.write_csv(os.path.join(details, side + ".csv"), None, rows)
     figures.learning_curve(os.path.join(details, "learning_curve.png"), history, name)
     figures.confusion_matrix(
         os.path.join(details, "confusion_matrix.png"), labels, predictions, class_names,

@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import gzip
 import os
 import shutil
 import tarfile
@@ -36,44 +35,27 @@ def checked(path):
                          "publisher".format(path, error))
 
 
-class _Header(tarfile.TarInfo):
-    """A header of a tar; one that is damaged or cut, tarfile would take for the end, silently."""
-
-    @classmethod
-    def fromtarfile(cls, archive):
-        try:
-            info = super().fromtarfile(archive)
-        except tarfile.EOFHeaderError:
-            raise
-        except tarfile.HeaderError as error:
-            raise tarfile.ReadError("byte {:,}: {}".format(archive.offset, error))
+def _walk(archive, begin=0):
+    """Yield the Members of an open tar, and of the tars in it, from their headers alone."""
+    for info in iter(archive.next, None):
+        archive.members.clear()  # it would keep them all
         if info.size < 0:
             raise tarfile.ReadError("a member of {} bytes".format(info.size))
-        return info
-
-
-def _open(path):
-    with open(path, "rb") as file:
-        is_gzip = file.read(2) == b"\x1f\x8b"
-    return gzip.open(path) if is_gzip else open(path, "rb")
-
-
-def _walk(file, begin=0):
-    """Yield the Members of a tar, and of the tars in it, from their headers alone."""
-    with tarfile.open(fileobj=file, mode="r:", tarinfo=_Header) as archive:
-        for info in iter(archive.next, None):
-            archive.members.clear()  # it would keep them all
-            if info.isreg() and info.name.endswith(".tar"):
-                yield from _walk(archive.extractfile(info), begin + info.offset_data)
-            elif info.isreg():
-                yield Member(os.path.basename(info.name), info.size, begin + info.offset_data)
-    for block in iter(lambda: file.read(BLOCK), b""):  # gzip has its checksum at the very end
-        if block.strip(b"\0"):
-            raise tarfile.ReadError("something follows its end")
+        if info.isreg() and info.name.endswith(".tar"):
+            with tarfile.open(fileobj=archive.extractfile(info), mode="r:") as inner:
+                yield from _walk(inner, begin + info.offset_data)
+        elif info.isreg():
+            yield Member(os.path.basename(info.name), info.size, begin + info.offset_data)
+    # tarfile takes a damaged header for the end, which is at least one block of zeros.
+    file = archive.fileobj
+    file.seek(archive.offset)
+    if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE) or any(
+            block.strip(b"\0") for block in iter(lambda: file.read(BLOCK), b"")):
+        raise tarfile.ReadError("byte {:,}: neither a file nor the end".format(archive.offset))
 
 
 def members(path):
-    """Yield the Member of each plain file in a tar, gzip or not, or of each image in a folder.
+    """Yield the Member of each plain file in a tar, packed or not, or of each image in a folder.
 
     A fault raises UserError only when all that comes before it was given.
     """
@@ -81,8 +63,8 @@ def members(path):
         for name in list_images(path):
             yield Member(name, os.path.getsize(os.path.join(path, name)), 0)
     elif os.path.exists(path):
-        with checked(path), _open(path) as file:
-            yield from _walk(file)
+        with checked(path), tarfile.open(path) as archive:
+            yield from _walk(archive)
     else:
         raise UserError("{}: not found; expected a tar archive or a folder of images".format(path))
 
@@ -96,13 +78,13 @@ def extract(path, targets):
         for target, member in targets:
             link(os.path.join(path, member.name), target)
         return
-    with _open(path) as file:
+    with tarfile.open(path) as archive:
         for target, member in targets:
             if not os.path.exists(target):
-                file.seek(member.offset)
+                archive.fileobj.seek(member.offset)
                 with replacing(target) as temporary, open(temporary, "wb") as copy:
                     for left in range(member.size, 0, -BLOCK):
-                        copy.write(file.read(min(left, BLOCK)))
+                        copy.write(archive.fileobj.read(min(left, BLOCK)))
 
 
 def link(source, target):

@@ -32,11 +32,11 @@ class Absent(UserError):
     """The server answers that it has no such file."""
 
 
-def download(url, path, size=None, md5=None, bar=True):
+def download(url, path, size=None, md5=None):
     """Bring a file from `url` to `path`, whole and checked, or not at all; `path` there is kept.
 
     A cut connection is resumed where it was cut, by this process or by a later one. size: bytes,
-    md5: hexadecimal, that the file must have. bar: show the progress.
+    which a bar then counts, md5: hexadecimal, that the file must have.
     Raises Absent when the server has no such file; UserError.
     """
     if os.path.exists(path):
@@ -44,7 +44,11 @@ def download(url, path, size=None, md5=None, bar=True):
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
     part, furthest, vain, whole = unfinished(path), 0, 0, False
     while not whole:
-        whole, length = _receive(url, path, size, md5, bar)
+        with writing(path), open(part, "ab") as file:
+            whole = _receive(url, file, size)
+            length = file.tell()
+            file.flush()
+            os.fsync(file.fileno())
         furthest, vain = max(furthest, length), 0 if length > furthest else vain + 1
         if vain == TRIES and not whole:
             raise UserError("{}: cut {} times in a row, after {:,} bytes at most; the same command "
@@ -61,56 +65,44 @@ def download(url, path, size=None, md5=None, bar=True):
             url, found, md5))
 
 
-def _receive(url, path, size, md5, bar):
-    """Add what one connection brings to the unfinished file.
+def _receive(url, file, size):
+    """Add what one connection brings to the end of `file`. Returns whether that is whole.
 
-    The length of the whole and its version, an ETag or date, are kept beside it: bytes of two
-    versions are never joined. Returns (whether it is whole, its bytes). Raises Absent, UserError.
+    Its version, an ETag, is kept beside it: bytes of two versions are never joined.
+    Raises Absent, UserError.
     """
-    part, name = unfinished(path), os.path.basename(path) if bar else None
-    total = version = None
-    with contextlib.suppress(FileNotFoundError), open(part + VERSION) as file:
-        total, _, version = file.read().partition(" ")
-    with writing(path), open(part, "ab") as file:
-        if str(file.tell()) == total:
-            return True, file.tell()
-        headers = {"Range": "bytes={}-".format(file.tell()), "If-Range": version}
-        with _get(url, headers if file.tell() and version else {}) as answer:
-            found = answer.headers.get("ETag", "")
-            found = found if found.startswith('"') else answer.headers.get("Last-Modified", "")
-            if answer.status_code != 200 and found == version and answer.headers.get(
-                    "Content-Range", "").startswith("bytes {}-".format(file.tell())):
-                return _append(answer, file, int(total), name)
-            file.truncate(0)
+    version_path, version, start = file.name + VERSION, None, file.tell()
+    with contextlib.suppress(FileNotFoundError), open(version_path) as version_file:
+        version = version_file.read()
+    asked = {"Range": "bytes={}-".format(start), "If-Range": version} if start and version else {}
+    with _get(url, asked) as answer:
+        found, place = (answer.headers.get(name, "") for name in ("ETag", "Content-Range"))
+        if answer.status_code != 206 or found != version or not place.startswith(
+                "bytes {}-".format(start)):
+            start = file.seek(0)
+            file.truncate()
             if answer.status_code != 200:
-                return False, 0  # it became another file
-            total = answer.raw.length_remaining
-            if None not in (total, size) and total != size:
-                raise UserError("{}: {:,} bytes, expected {:,}; this is not the file that was "
-                                "published".format(url, total, size))
-            total = size if total is None else total
-            if total is None and not md5 and "Transfer-Encoding" not in answer.headers:
-                raise UserError("{}: the server does not say how long the file is, so that a cut "
-                                "one could not be told; try again later".format(url))
-            if (total or 0) >= WORTH_RESUMING:
-                write_text(part + VERSION, "{} {}".format(total, found))
-            return _append(answer, file, total, name)
-
-
-def _append(answer, file, total, name):
-    """Copy an answer's body. total: bytes of the whole file, or None. Returns as _receive()."""
-    require_space(os.path.dirname(file.name), (total or 0) - file.tell())
-    with tqdm(desc=name, initial=file.tell(), total=total, unit="B", unit_scale=True,
-              disable=not name) as progress:
-        try:
-            for block in answer.iter_content(BLOCK):
-                file.write(block)
-                progress.update(len(block))
-        except requests.RequestException:
-            return False, file.tell()  # cut: the next connection goes on from here
-    file.flush()
-    os.fsync(file.fileno())
-    return total in (None, file.tell()), file.tell()
+                return False  # it became another file
+            if found.startswith('"') and (answer.raw.length_remaining or 0) >= WORTH_RESUMING:
+                write_text(version_path, found)
+        rest = answer.raw.length_remaining
+        if rest is None and size is None:
+            raise UserError("{}: the server does not say how long the file is, so that a cut one "
+                            "could not be told; try again later".format(url))
+        total = size if rest is None else start + rest
+        if size not in (None, total):
+            raise UserError("{}: {:,} bytes, expected {:,}; this is not the file that was "
+                            "published".format(url, total, size))
+        require_space(os.path.dirname(file.name), total - start)
+        with tqdm(desc=os.path.basename(url), initial=start, total=total, unit="B",
+                  unit_scale=True, disable=size is None) as progress:
+            try:
+                for block in answer.iter_content(BLOCK):
+                    file.write(block)
+                    progress.update(len(block))
+            except requests.RequestException:
+                pass  # cut: the next connection goes on from here
+        return file.tell() == total
 
 
 def _get(url, headers):

@@ -17,9 +17,8 @@ from scipy import ndimage
 
 from utils import arguments
 from utils.datasets import (ISIC2018_CLASSES, ISIC2018_GROUND_TRUTH, ISIC2018_IMAGES,
-                            ISIC2018_LESIONS, SOURCES)
+                            ISIC2018_LESIONS, SOURCES, write_csv)
 from utils.errors import run_script
-from utils.files import write_text
 
 # For each class: colour of the lesion, how ragged its border is, how strong its texture is.
 APPEARANCE = {
@@ -47,13 +46,18 @@ NATURAL_CLASSES = ("building", "flower") + tuple(TEXTURES)
 PRETRAINING = "natural"  # the data set of images in these classes, a folder for each
 
 
-def smooth_noise(random, size, scale):
-    """Noise of mean 0 and standard deviation 1 whose patches are about `scale` pixels wide.
+def grid(random, size):
+    """x and y in -1..1, and both turned by a random angle: four float arrays, (size, size)."""
+    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
+    angle = random.uniform(0, np.pi)
+    return x, y, x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
-    Returns float, (size, size).
-    """
+
+def smooth_noise(random, size, scale):
+    """Noise of mean 0 and standard deviation 1, its patches about `scale` pixels wide: float,
+    (size, size, 1)."""
     noise = ndimage.gaussian_filter(random.normal(size=(size, size)), scale, mode="wrap")
-    return (noise - noise.mean()) / noise.std()
+    return ((noise - noise.mean()) / noise.std())[..., np.newaxis]
 
 
 def exposed(random, picture):
@@ -69,36 +73,33 @@ def exposed(random, picture):
 def lesion_image(random, label, size):
     """One lesion of class `label` on skin: uint8, (size, size, 3)."""
     colour, raggedness, texture = APPEARANCE[label]
-    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
-    angle = random.uniform(0, np.pi)
-    u = x * np.cos(angle) + y * np.sin(angle) - random.uniform(-0.15, 0.15)
-    w = (y * np.cos(angle) - x * np.sin(angle)) * random.uniform(1.0, 1.4)
+    x, y, u, w = (field[..., np.newaxis] for field in grid(random, size))
+    u = u - random.uniform(-0.15, 0.15)
+    w = w * random.uniform(1.0, 1.4)
     distance = np.hypot(u, w) / random.uniform(0.5, 0.75)
     distance += raggedness * smooth_noise(random, size, size / 16)
-    inside = 1 / (1 + np.exp((distance - 1) * 12))[..., np.newaxis]
+    inside = 1 / (1 + np.exp((distance - 1) * 12))
 
     skin = np.array(SKIN) + random.normal(0, 8, 3)
-    skin = skin + 5 * smooth_noise(random, size, size / 6)[..., np.newaxis]
+    skin = skin + 5 * smooth_noise(random, size, size / 6)
     lesion = np.array(colour) + random.normal(0, 8, 3)
-    lesion = lesion + texture * smooth_noise(random, size, size / 40)[..., np.newaxis]
+    lesion = lesion + texture * smooth_noise(random, size, size / 40)
     if label == "DF":  # a pale centre in a darker ring
-        lesion = lesion + 70 * np.exp(-(distance / 0.4) ** 2)[..., np.newaxis]
-    picture = skin * (1 - inside) + lesion * inside
-    vignette = 1 - 0.25 * np.clip(np.hypot(x, y) - 0.8, 0, 1)[..., np.newaxis]
-    return exposed(random, picture * vignette)
+        lesion = lesion + 70 * np.exp(-(distance / 0.4) ** 2)
+    vignette = 1 - 0.25 * np.clip(np.hypot(x, y) - 0.8, 0, 1)
+    return exposed(random, (skin * (1 - inside) + lesion * inside) * vignette)
 
 
-def field(random, pattern, size):
-    """A pattern as float, (size, size), about -1..1."""
-    y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j]
+def pattern_field(random, pattern, size):
+    """A pattern as float, (size, size, 1), about -1..1."""
     if pattern == "clouds":
         return smooth_noise(random, size, random.uniform(size / 24, size / 8))
     if pattern == "dots":
         spots = (random.uniform(size=(size, size)) < random.uniform(0.005, 0.02)).astype(float)
-        spots = ndimage.gaussian_filter(spots, size / 32, mode="wrap")
+        spots = ndimage.gaussian_filter(spots, size / 32, mode="wrap")[..., np.newaxis]
         return 2 * spots / max(spots.max(), 1e-9) - 0.6
-    angle, waves = random.uniform(0, np.pi), random.uniform(3, 9) * np.pi
-    u, w = x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
+    x, y, u, w = (field[..., np.newaxis] for field in grid(random, size))
+    waves = random.uniform(3, 9) * np.pi
     if pattern == "rings":
         return np.sin(waves * np.hypot(x - random.uniform(-1, 1), y - random.uniform(-1, 1)))
     return np.sin(waves * u) * (np.sin(waves * w) if pattern == "checks" else 1)
@@ -106,20 +107,19 @@ def field(random, pattern, size):
 
 def natural_image(random, photographs, name, size):
     """An image of one of NATURAL_CLASSES: uint8, (size, size, 3)."""
-    if name in ("building", "flower"):
+    if name in TEXTURES:
+        pattern, *colours = TEXTURES[name]
+        one, other = (np.array(colour) + random.normal(0, 15, 3) for colour in colours)
+        mix = 1 / (1 + np.exp(-3 * pattern_field(random, pattern, size)))
+        picture = other * mix + one * (1 - mix)
+    else:
         photograph = photographs[name == "flower"]
         side = random.randint(size // 2, min(photograph.shape[:2]))
-        top = random.randint(photograph.shape[0] - side + 1)
-        left = random.randint(photograph.shape[1] - side + 1)
+        top, left = (random.randint(length - side + 1) for length in photograph.shape[:2])
         crop = photograph[top:top + side, left:left + side]
         if random.uniform() < 0.5:
             crop = crop[:, ::-1]
         picture = np.asarray(Image.fromarray(crop).resize((size, size), Image.BILINEAR))
-    else:
-        pattern, *colours = TEXTURES[name]
-        one, other = (np.array(colour) + random.normal(0, 15, 3) for colour in colours)
-        mix = 1 / (1 + np.exp(-3 * field(random, pattern, size)))[..., np.newaxis]
-        picture = other * mix + one * (1 - mix)
     contrast = random.uniform(0.4, 1)
     return exposed(random, contrast * picture + (1 - contrast) * np.array(GREY))
 
@@ -135,9 +135,7 @@ def generate_isic2018(data_dir, num_images, size, seed):
     Every third image shows the same lesion as the image of its class before it.
     """
     random = np.random.RandomState(seed)
-    truth = [",".join(("image",) + ISIC2018_CLASSES)]
-    lesions = ["image,lesion_id,diagnosis_confirm_type"]
-    lesion_of_class = {}
+    truth, lesions, lesion_of_class = [], [], {}
     for number in range(num_images):
         label = ISIC2018_CLASSES[number % len(ISIC2018_CLASSES)]
         name = "ISIC_{:07d}".format(9000000 + number)
@@ -145,12 +143,13 @@ def generate_isic2018(data_dir, num_images, size, seed):
             lesion_of_class[label] = "GEN_{:07d}".format(number)
         _save_jpeg(os.path.join(data_dir, ISIC2018_IMAGES, name + ".jpg"),
                    lesion_image(random, label, size))
-        truth.append(",".join([name] + ["{:.1f}".format(c == label) for c in ISIC2018_CLASSES]))
-        lesions.append("{},{},generated".format(name, lesion_of_class[label]))
+        truth.append([name] + [float(c == label) for c in ISIC2018_CLASSES])
+        lesions.append([name, lesion_of_class[label], "generated"])
     root = os.path.join(data_dir, "isic2018")
-    write_text(os.path.join(root, ISIC2018_GROUND_TRUTH, ISIC2018_GROUND_TRUTH + ".csv"),
-               "\n".join(truth) + "\n")
-    write_text(os.path.join(root, ISIC2018_LESIONS + ".csv"), "\n".join(lesions) + "\n")
+    write_csv(os.path.join(root, ISIC2018_GROUND_TRUTH, ISIC2018_GROUND_TRUTH + ".csv"),
+              ("image",) + ISIC2018_CLASSES, truth)
+    write_csv(os.path.join(root, ISIC2018_LESIONS + ".csv"),
+              ("image", "lesion_id", "diagnosis_confirm_type"), lesions)
 
 
 def generate_natural(data_dir, num_images, size, seed):
@@ -177,14 +176,14 @@ def generate(data_dir, isic_images=1400, natural_images=480, size=80, seed=0):
 
 def main():
     parser = arguments.script_parser(__doc__, "seed")
-    add = parser.add_argument
-    add("data_dir", metavar="FOLDER")
-    add("--isic-images", type=arguments.count, default=1400, help="(default: %(default)s)")
-    add("--natural-images", type=arguments.count, default=480,
-        help="of each natural data set (default: %(default)s)")
-    add("--size", type=arguments.count, default=80, help="in pixels (default: %(default)s)")
+    parser.add_argument("data_dir", metavar="FOLDER")
+    for option, default, text in (("isic-images", 1400, "lesions"),
+                                  ("natural-images", 480, "of each natural data set"),
+                                  ("size", 80, "in pixels")):
+        parser.add_argument("--" + option, type=arguments.count, default=default,
+                            help=text + " (default: %(default)s)")
     args = parser.parse_args()
-    generate(args.data_dir, args.isic_images, args.natural_images, args.size, args.seed)
+    generate(**vars(args))
     print("wrote {} lesions and 3 x {} natural images to {}{}".format(
         args.isic_images, args.natural_images, args.data_dir, os.sep))
 

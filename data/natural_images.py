@@ -1,15 +1,14 @@
 """Draws a seeded sample of Open Images V5 (test) or ILSVRC2012, from an archive or a download."""
 
-import collections
+import functools
 import itertools
 import os
 import re
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
-from data.archives import extract, link, members
+from data.archives import extract, members
 from data.download import CONNECTIONS, Absent, download, require_rest
 from utils.datasets import read_csv
 from utils.errors import UserError
@@ -40,16 +39,17 @@ def ready(args, record):
 
     record: what prepared.json says, or None.
     """
-    folder, fault = os.path.join(args.data_dir, args.dataset), None
+    folder = os.path.join(args.data_dir, args.dataset)
     count = sum(name.lower().endswith(EXTENSIONS) and not name.startswith(".")
                 for _, _, names in os.walk(folder) for name in names)
-    if record is None and 0 < count < args.num_images:
-        fault = ("{} images that this command did not put there, {} asked for; ask for fewer with "
-                 "--num-images".format(count, args.num_images))
-    elif record and record["images"] != count:
-        fault = "{} images, {} were prepared".format(count, record["images"])
-    elif record and record["seed"] != args.seed:
-        fault = "prepared with --seed {}, asked for is {}".format(record["seed"], args.seed)
+    if record is None:
+        fault = 0 < count < args.num_images and (
+            "{} images that this command did not put there, --num-images asks for {}".format(
+                count, args.num_images))
+    else:
+        fault = (count, args.seed) != (record["images"], record["seed"]) and (
+            "{} images, --seed {}; prepared were {images}, with --seed {seed}".format(
+                count, args.seed, **record))
     if fault:
         raise UserError("{0}: {1}; move {0} away, or give another --data-dir".format(folder, fault))
     return count if record is None or count >= args.num_images else 0
@@ -62,8 +62,20 @@ def make(args, work):
             "ILSVRC2012 cannot be downloaded without an account: register at image-net.org, "
             "download ILSVRC2012_img_train.tar (138 GB) or ILSVRC2012_img_val.tar (6.3 GB), and "
             "give it with --archive")
-    paths, origin = (_take if args.archive else _download)(args, work)
-    return _record(args, work, paths, **origin)
+    tree = os.path.join(work, args.dataset)
+    paths, origin = (_take if args.archive else _download)(args, tree)
+    _keep(tree, set(paths))
+    return dict(origin, images=len(paths), seed=args.seed, num_images=args.num_images)
+
+
+def _keep(tree, paths):
+    """Remove the files that an earlier or interrupted call left below `tree` and are no `paths`."""
+    for where, _, names in os.walk(tree, topdown=False):
+        for name in names:
+            if os.path.relpath(os.path.join(where, name), tree) not in paths:
+                os.remove(os.path.join(where, name))
+        if not os.listdir(where):
+            os.rmdir(where)
 
 
 def place_of(dataset, name):
@@ -92,98 +104,62 @@ def balanced_counts(sizes, n, seed):
     return counts
 
 
-def draw(classes, n, seed):
-    """Draw `n` images, balanced over the classes: the same for a seed, whatever their order.
-
-    classes: dict from class to list of Members. Returns a list of (class, Member), by offset.
-    """
-    chosen, names = [], sorted(classes)
-    counts = balanced_counts([len(classes[name]) for name in names], n, seed)
-    for number, (name, count) in enumerate(zip(names, counts)):
-        members_of = sorted(classes[name], key=lambda member: os.path.basename(member.name))
-        order = np.random.RandomState([seed, number]).permutation(len(members_of))
-        chosen += [(name, members_of[i]) for i in order[:count]]
-    return sorted(chosen, key=lambda image: image[1].offset)
+def draw(paths, n, seed):
+    """Draw `n` of the paths, balanced over their folders: the same for a seed, in any order."""
+    chosen = []
+    folders = [list(names) for _, names in itertools.groupby(sorted(paths), os.path.dirname)]
+    counts = balanced_counts([len(names) for names in folders], n, seed)
+    for number, (names, count) in enumerate(zip(folders, counts)):
+        order = np.random.RandomState([seed, number]).permutation(len(names))
+        chosen += [names[i] for i in order[:count]]
+    return chosen
 
 
-def _take(args, work):
+def _take(args, tree):
     """Write the sample of args.archive. Returns (its paths, the origin). Raises UserError."""
-    if args.dataset == "ilsvrc2012" and args.check_md5:
-        found = md5_of_file(args.archive)
-        if found not in [md5 for md5, _, _ in ILSVRC_ARCHIVES.values()]:
+    if args.check_md5:
+        found, published = md5_of_file(args.archive), [md5 for md5, *_ in ILSVRC_ARCHIVES.values()]
+        if found not in published:
             raise UserError("{}: MD5 is {}, expected one of {}; download it again".format(
-                args.archive, found, ", ".join(md5 for md5, _, _ in ILSVRC_ARCHIVES.values())))
-    classes = collections.defaultdict(list)
-    for member in tqdm(members(args.archive), desc="reading the index", unit="file"):
-        path = place_of(args.dataset, os.path.basename(member.name))
-        if path:
-            classes[os.path.dirname(path)].append(member)
-    total = sum(map(len, classes.values()))
-    _, *expected = ILSVRC_ARCHIVES.get(os.path.getsize(args.archive), (None, len(classes), total))
-    if expected != [len(classes), total]:
+                args.archive, found, ", ".join(published)))
+    images = {place_of(args.dataset, os.path.basename(member.name)): member
+              for member in tqdm(members(args.archive), desc="reading the index", unit="file")}
+    images.pop(None, None)
+    counts = [len(set(map(os.path.dirname, images))), len(images)]
+    _, *expected = ILSVRC_ARCHIVES.get(os.path.getsize(args.archive), [None] + counts)
+    if expected != counts:
         raise UserError("{}: {} classes, {} images, expected {} and {}; download it again".format(
-            args.archive, len(classes), total, *expected))
-    if total < args.num_images:
+            args.archive, *counts + expected))
+    if len(images) < args.num_images:
         raise UserError("{}: {} images found, {} asked for; ask for fewer with --num-images, or "
-                        "give the whole archive".format(args.archive, total, args.num_images))
-    sample = {os.path.join(name, os.path.basename(member.name)): member
-              for name, member in draw(classes, args.num_images, args.seed)}
-    if len(sample) < args.num_images:
-        raise UserError("{}: it has images twice".format(args.archive))
-    targets = [(_reuse(args, work, path), member) for path, member in sample.items()]
-    require_space(work, sum(member.size for path, member in targets if not os.path.exists(path)))
+                        "give the whole archive".format(
+                            args.archive, len(images), args.num_images))
+    sample = sorted(draw(images, args.num_images, args.seed), key=lambda path: images[path].offset)
+    targets = [(os.path.join(tree, path), images[path]) for path in sample]
+    require_space(tree, sum(member.size for path, member in targets if not os.path.exists(path)))
     extract(args.archive, tqdm(targets, desc="writing", unit="image"))
-    return sample, {"archive": os.path.abspath(args.archive), "classes": len(classes), "of": total}
+    return sample, dict(archive=os.path.abspath(args.archive), classes=counts[0], of=counts[1])
 
 
-def _reuse(args, work, path):
-    """The place of an image below `work`; one that an earlier call prepared is linked there."""
-    earlier, target = (os.path.join(folder, args.dataset, path) for folder in (args.data_dir, work))
-    if os.path.exists(earlier):
-        link(earlier, target)
-    return target
-
-
-def _record(args, work, paths, **origin):
-    """Keep the images at `paths`, relative to the data set, and no others. Returns the record."""
-    tree, unknown = os.path.join(work, args.dataset), []
-    for where, _, names in os.walk(tree, topdown=False):
-        for name in names:  # of an interrupted call that asked for others
-            if os.path.relpath(os.path.join(where, name), tree) not in paths:
-                os.remove(os.path.join(where, name))
-        if not os.listdir(where):
-            os.rmdir(where)
-    for path in tqdm(paths, desc="checking formats", unit="image"):
-        try:
-            Image.open(os.path.join(tree, path)).close()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-            unknown.append(path)
-    if unknown:
-        print("{} of {} images are in no known format, the first is {}; make_uap.py skips them"
-              .format(len(unknown), len(paths), unknown[0]))
-    return dict(origin, images=len(paths), seed=args.seed, num_images=args.num_images,
-                unknown_format=unknown)
-
-
-def _download(args, work):
+def _download(args, tree):
     """Download the sample of Open Images. Returns (its paths, the origin). Raises UserError."""
-    names = _open_images_names(os.path.join(work, "test-images-with-rotation.csv"))
+    names = _open_images_names(os.path.join(os.path.dirname(tree), "test-images-with-rotation.csv"))
     if args.num_images > len(names):
         raise UserError("--num-images {}: the test set has {} images".format(
             args.num_images, len(names)))
-    require_rest(work, args.num_images * OPEN_IMAGES_SIZE)
-    # In the order that draw() would take them, had they been in an archive.
-    order = iter(np.random.RandomState([args.seed, 0]).permutation(len(names)))
-    kept, absent = {}, {}  # as keys, in the order of the draw
+    require_rest(tree, args.num_images * OPEN_IMAGES_SIZE)
+    order = iter(draw([os.path.join("test", name + ".jpg") for name in names], len(names),
+                      args.seed))
+    kept, absent = [], []
     while len(kept) < args.num_images:
-        wanted = [names[i] for i in itertools.islice(order, args.num_images - len(kept))]
+        wanted = list(itertools.islice(order, args.num_images - len(kept)))
         if not wanted:
             raise UserError("{}: only {} of the test images are there, {} asked for".format(
                 OPEN_IMAGES_ADDRESS, len(kept), args.num_images))
-        answers = in_background(lambda name: _fetch(args, work, name), wanted,
+        answers = in_background(functools.partial(_fetch, tree), wanted,
                                 CONNECTIONS, 4 * CONNECTIONS)
-        for path, is_there in tqdm(answers, "downloading", len(wanted), unit="image"):
-            (kept if is_there else absent)[path] = None
+        for is_there, path in zip(tqdm(answers, "downloading", len(wanted), unit="image"), wanted):
+            (kept if is_there else absent).append(path)
             asked = len(kept) + len(absent)
             if len(absent) > max(20, ABSENT_SHARE * asked):
                 raise UserError("{}: {} of the first {} images are not there; is this address "
@@ -191,13 +167,13 @@ def _download(args, work):
     if absent:
         print("{} images are not at the address any more, others were drawn instead".format(
             len(absent)))
-    return kept, {"address": OPEN_IMAGES_ADDRESS, "absent": list(absent)}
+    return kept, {"address": OPEN_IMAGES_ADDRESS, "absent": absent}
 
 
 def _open_images_names(path):
-    """Sorted ids of the test images, from the publisher's list, downloaded to `path`. UserError."""
+    """Ids of the test images, from the publisher's list, downloaded to `path`. Raises UserError."""
     download(OPEN_IMAGES_LIST, path)
-    names = sorted({row["ImageID"] for row in read_csv(path, ("ImageID",))})
+    names = {row["ImageID"] for row in read_csv(path, ("ImageID",))}
     if len(names) != OPEN_IMAGES_COUNT or not all(re.fullmatch("[0-9a-f]{16}", n) for n in names):
         os.remove(path)
         raise UserError("{}: {} ids of images, expected {} of 16 hexadecimal digits; try again "
@@ -205,17 +181,17 @@ def _open_images_names(path):
     return names
 
 
-def _fetch(args, work, name):
-    """Download an image, unless it is there. Returns (path, whether there is one). UserError."""
-    path = os.path.join("test", name + ".jpg")
-    target, url = _reuse(args, work, path), OPEN_IMAGES_ADDRESS.format(name)
+def _fetch(tree, path):
+    """Download an image to `tree`, unless it is there. Whether there is one. Raises UserError."""
+    target = os.path.join(tree, path)
+    url = OPEN_IMAGES_ADDRESS.format(os.path.basename(path)[:-len(".jpg")])
     try:
-        download(url, target, bar=False)
+        download(url, target)
     except Absent:
-        return path, False
+        return False
     with open(target, "rb") as file:
         is_jpeg = file.read(2) == b"\xff\xd8"
     if not is_jpeg:
         os.remove(target)
         raise UserError("{}: not a JPEG; is a login page in the way?".format(url))
-    return path, True
+    return True

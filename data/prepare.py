@@ -13,6 +13,7 @@ import os
 import shutil
 
 from data import natural_images, skin_lesions
+from data.archives import link
 from utils import arguments
 from utils.errors import UserError, run_script
 from utils.files import hold_for_writing, publish
@@ -22,34 +23,33 @@ from utils.provenance import now
 RECORD = "prepared.json"
 PREPARED = fields(images=NATURAL, seed=or_null(NATURAL), entries={"type": "array", "items": TEXT})
 
+# For each data set: the module that makes it, what --archive takes.
+SOURCES = {
+    "isic2018": (skin_lesions, "one of the three files, downloaded by hand; may be given thrice"),
+    "open_images_v5": (natural_images, "test.tar.gz, downloaded by hand, or a folder of test "
+                                       "images (default: download each)"),
+    "ilsvrc2012": (natural_images, "ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, or a folder "
+                                   "of unpacked images")}
+
 
 def parse_arguments():
     parser = arguments.script_parser(__doc__)
-    commands = parser.add_subparsers(dest="dataset", metavar="isic2018|open_images_v5|ilsvrc2012")
+    commands = parser.add_subparsers(dest="dataset", metavar="|".join(SOURCES))
     commands.required = True
-    lesions = commands.add_parser("isic2018", help="download, or take, the 10,015 images of Task 3")
-    lesions.set_defaults(source=skin_lesions)
-    lesions.add_argument(
-        "--archive", action="append", default=[], metavar="FILE",
-        help="one of the three files, downloaded by hand; may be given three times")
-    photographs = commands.add_parser("open_images_v5", help="download, or take, test images")
-    photographs.add_argument(
-        "--archive", metavar="FILE|FOLDER",
-        help="test.tar.gz, downloaded by hand, or a folder of test images (default: download each)")
-    objects = commands.add_parser("ilsvrc2012", help="take images from an archive")
-    objects.add_argument(
-        "--archive", metavar="FILE|FOLDER",
-        help="ILSVRC2012_img_train.tar, ILSVRC2012_img_val.tar, or a folder of unpacked images")
-    objects.add_argument("--check-md5", action="store_true",
-                         help="compare the MD5 of the archive first, which reads all of it")
-    for command in (photographs, objects):
-        command.set_defaults(source=natural_images)
-        command.add_argument(
-            "--num-images", type=arguments.count, default=natural_images.NUM_IMAGES,
-            help="how many, drawn with the seed (default: %(default)s)")
-        command.add_argument("--seed", **arguments.SHARED["seed"])
-    for command in (lesions, photographs, objects):
+    for dataset, (source, help_text) in SOURCES.items():
+        command = commands.add_parser(dataset)
+        command.set_defaults(source=source, check_md5=False)
+        command.add_argument("--archive", default=[], help=help_text,
+                             action="append" if source is skin_lesions else "store")
         command.add_argument("--data-dir", **arguments.SHARED["data-dir"])
+        if source is natural_images:
+            command.add_argument(
+                "--num-images", type=arguments.count, default=natural_images.NUM_IMAGES,
+                help="how many, drawn with the seed (default: %(default)s)")
+            command.add_argument("--seed", **arguments.SHARED["seed"])
+        if dataset == "ilsvrc2012":
+            command.add_argument("--check-md5", action="store_true",
+                                 help="compare the archive's MD5 first, which reads all of it")
     return parser.parse_args()
 
 
@@ -60,16 +60,17 @@ def read_record(folder):
 
 
 def finish(tree, folder):
-    """Move a finished data set from `tree` to its place, prepared.json last.
+    """Put the finished data set `tree` in the place of the one that an earlier command left.
 
-    What an earlier command put there goes; what anybody else did stays. Goes on when it was killed.
+    Raises UserError when something else is there.
     """
-    here, earlier = read_record(tree)["entries"], read_record(folder) or {"entries": []}
-    for name in os.listdir(folder) if os.path.exists(folder) else ():
-        if name in earlier["entries"] and name not in here:
-            os.rename(os.path.join(folder, name), os.path.join(tree, name + ".earlier"))
-    for name in here + [RECORD]:
-        publish(os.path.join(tree, name), os.path.join(folder, name))
+    earlier = read_record(folder) or {"entries": []}
+    others = sorted(set(os.listdir(folder) if os.path.exists(folder) else ())
+                    - set(earlier["entries"] + [RECORD]))
+    if others:
+        raise UserError("{}: is in the way; move it elsewhere, then the same command continues"
+                        .format(os.path.join(folder, others[0])))
+    publish(tree, folder)
 
 
 def main():
@@ -79,14 +80,13 @@ def main():
     tree = os.path.join(work, args.dataset)
     if os.path.exists(work) or not args.source.ready(args, read_record(folder)):
         hold_for_writing(args.data_dir, args.dataset)
-        if read_record(tree):  # killed while it moved
+        if read_record(tree):  # killed before it was moved
             finish(tree, folder)
         if not args.source.ready(args, read_record(folder)):
-            record, replaced = args.source.make(args, work), read_record(folder) or {"entries": []}
-            for name in os.listdir(tree):
-                if os.path.exists(os.path.join(folder, name)) and name not in replaced["entries"]:
-                    raise UserError("{}: is in the way; move it elsewhere, then the same command "
-                                    "continues".format(os.path.join(folder, name)))
+            if read_record(folder) and not os.path.exists(tree):  # those images are not made again
+                shutil.copytree(folder, tree, ignore=shutil.ignore_patterns(RECORD),
+                                copy_function=link)
+            record = args.source.make(args, work)
             write_json(os.path.join(tree, RECORD),
                        dict(record, entries=os.listdir(tree), finished=now()))
             finish(tree, folder)

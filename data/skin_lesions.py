@@ -7,7 +7,7 @@ import zipfile
 
 from tqdm import tqdm
 
-from data.archives import BadArchive, checked
+from data.archives import BadArchive, checked, link
 from data.download import download, require_rest
 from utils import datasets
 from utils.attack.norms import norm
@@ -53,14 +53,18 @@ def make(args, work):
     if INPUT not in by_hand:
         require_rest(work, 2 * PUBLISHED[INPUT][0])  # packed and unpacked: JPEGs do not shrink
     paths = {name: by_hand.get(name) or _downloaded(name, work) for name in PUBLISHED}
+    folder = os.path.join(work, "isic2018", datasets.ISIC2018_GROUND_TRUTH)
+    truth = datasets.ISIC2018_GROUND_TRUTH + ".csv"
+    extract(paths[TRUTH], [truth], folder)
+    rows = datasets.read_csv(os.path.join(folder, truth), ("image",))
     try:
-        _unpack(paths, work)
-    except BadArchive as error:  # of the images: the others have an MD5
-        if INPUT in by_hand:
-            raise
-        os.remove(paths[INPUT])
-        raise UserError("{} (what was downloaded is removed; the same command begins again)".format(
-            error))
+        extract(paths[INPUT], [row["image"] + ".jpg" for row in rows],
+                os.path.join(work, datasets.ISIC2018_IMAGES))
+    except BadArchive:
+        if INPUT not in by_hand:
+            os.remove(paths[INPUT])  # the same command downloads it again
+        raise
+    link(paths[GROUPINGS], os.path.join(work, "isic2018", GROUPINGS))
     return {"images": check(work), "seed": None, "mean_norm": _mean_norm(work),
             "archives": by_hand}
 
@@ -74,10 +78,10 @@ def _by_hand(paths):
         if not name or not os.path.isfile(path):
             raise UserError("--archive {}: {}; expected a file named like one of {}".format(
                 path, "no such file" if name else "another name", ", ".join(PUBLISHED)))
-        md5 = PUBLISHED[name][1]
-        if md5 and md5_of_file(path) != md5:
+        expected = PUBLISHED[name][1]
+        if expected and md5_of_file(path) != expected:
             raise UserError("{}: MD5 is {}, expected {}; download it again".format(
-                path, md5_of_file(path), md5))
+                path, md5_of_file(path), expected))
         found[name] = path
     return found
 
@@ -95,50 +99,36 @@ def _downloaded(name, work):
                     "--archive".format("; ".join(failures)))
 
 
-def _unpack(paths, work):
-    """Bring the ground truth, the images it lists and the lesion groupings to their places."""
-    truth = os.path.join(work, "isic2018", datasets.ISIC2018_GROUND_TRUTH,
-                         datasets.ISIC2018_GROUND_TRUTH + ".csv")
-    with checked(paths[TRUTH]), zipfile.ZipFile(paths[TRUTH]) as archive:
-        extract(archive, [os.path.basename(truth)], os.path.dirname(truth))
-    listed = [row["image"] + ".jpg" for row in datasets.read_csv(truth, ("image",))]
-    with checked(paths[INPUT]), zipfile.ZipFile(paths[INPUT]) as archive:
-        extract(archive, listed, os.path.join(work, datasets.ISIC2018_IMAGES))
-    with replacing(os.path.join(work, "isic2018", GROUPINGS)) as temporary:
-        shutil.copyfile(paths[GROUPINGS], temporary)
-
-
-def extract(archive, listed, folder):
-    """Unpack the files of these base names, unless they are there. Raises BadArchive."""
-    found = {os.path.basename(info.filename): info for info in archive.infolist()}
-    missing = [name for name in listed if name not in found]
-    if datasets.ISIC2018_MISSING in missing:
-        print("{}: {} is missing, as in one copy in circulation; it is left out".format(
-            archive.filename, datasets.ISIC2018_MISSING))
-        missing.remove(datasets.ISIC2018_MISSING)
-    if missing:
-        raise BadArchive("{}: lacks {} of {} files, the first is {}".format(
-            archive.filename, len(missing), len(listed), missing[0]))
-    targets = {os.path.join(folder, name): found[name] for name in listed
-               if name in found and not os.path.exists(os.path.join(folder, name))}
-    require_space(folder, sum(info.file_size for info in targets.values()))
-    for target, info in tqdm(targets.items(), desc="unpacking", unit="file"):
-        with replacing(target) as temporary, archive.open(info) as source:
-            with open(temporary, "wb") as copy:
-                shutil.copyfileobj(source, copy)
+def extract(path, listed, folder):
+    """Unpack the files of these base names from a zip, unless they are there. Raises BadArchive."""
+    with checked(path), zipfile.ZipFile(path) as archive:
+        found = {os.path.basename(info.filename): info for info in archive.infolist()}
+        missing = [name for name in listed if name not in found]
+        if datasets.ISIC2018_MISSING in missing:
+            print("{}: {} is missing, as in one copy in circulation; it is left out".format(
+                path, datasets.ISIC2018_MISSING))
+            missing.remove(datasets.ISIC2018_MISSING)
+        if missing:
+            raise BadArchive("{}: lacks {} of {} files, the first is {}".format(
+                path, len(missing), len(listed), missing[0]))
+        targets = {os.path.join(folder, name): found[name] for name in listed
+                   if name in found and not os.path.exists(os.path.join(folder, name))}
+        require_space(folder, sum(info.file_size for info in targets.values()))
+        for target, info in tqdm(targets.items(), desc="unpacking", unit="file"):
+            with replacing(target) as temporary, archive.open(info) as source:
+                with open(temporary, "wb") as copy:
+                    shutil.copyfileobj(source, copy)
 
 
 def check(data_dir):
     """Raise UserError unless isic2018/ is whole: images, classes, lesions. Returns the count."""
     labels, lesions = datasets.isic2018_labels(data_dir), datasets.isic2018_lesions(data_dir)
-    expected, found = collections.Counter(CLASS_COUNTS), collections.Counter(labels.values())
-    listed = datasets.read_csv(datasets.isic2018_truth(data_dir), ("image",))
-    left_out = len(listed) - len(labels)  # ISIC2018_MISSING, or nothing
+    found = collections.Counter(labels.values())
     without = [name for name in labels if name not in lesions]
-    if found - expected or sum((expected - found).values()) > left_out or without:
-        raise UserError("{}: {} images ({}), {} without a lesion in {}; expected {} ({}), 0".format(
+    if found != CLASS_COUNTS or without:
+        raise UserError("{}: {} images, {}, {} without a lesion in {}; expected {}, 0".format(
             os.path.join(data_dir, "isic2018"), len(labels), dict(found), len(without), GROUPINGS,
-            sum(expected.values()), CLASS_COUNTS))
+            CLASS_COUNTS))
     return len(labels)
 
 

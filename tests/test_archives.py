@@ -12,7 +12,7 @@ import zipfile
 import pytest
 
 from data import skin_lesions
-from data.archives import BadArchive, checked, extract, members
+from data.archives import BadArchive, extract, members
 from data.natural_images import place_of
 
 NAME, ZIPPED = "n01440764_7.JPEG", "ISIC_0024306.jpg"
@@ -41,8 +41,7 @@ def unpack_tar(path, folder):
 
 
 def unpack_zip(path, folder):
-    with checked(path), zipfile.ZipFile(path) as archive:
-        skin_lesions.extract(archive, [ZIPPED], folder)
+    skin_lesions.extract(path, [ZIPPED], folder)
 
 
 def tree(folder):

@@ -36,7 +36,7 @@ def fetch(tmp_path, *behaviour, content=FILE, site=Site, **options):
         return behaviour[min(number, len(behaviour) - 1)] if behaviour else {}
 
     with serving(site({"/file": content}, how)) as site:
-        download(site.address + "/file", str(tmp_path / "file"), bar=False, **options)
+        download(site.address + "/file", str(tmp_path / "file"), **options)
     return site
 
 
@@ -154,7 +154,7 @@ def test_what_is_not_the_whole_file_ends_with_a_message_and_can_be_begun_again(t
 def test_a_refusal_is_final(tmp_path, status, kind):
     with serving(Site({}, lambda path, number: {"status": status})) as site:
         with pytest.raises(kind, match="/file: .*{}".format(status)) as caught:
-            download(site.address + "/file", str(tmp_path / "file"), bar=False)
+            download(site.address + "/file", str(tmp_path / "file"))
     assert type(caught.value) is kind
     assert len(site.asked) == 1
     assert_nothing(tmp_path)
@@ -217,14 +217,14 @@ def test_a_download_killed_at_20_random_moments_ends_with_the_same_bytes(tmp_pat
             child = os.fork()
             if not child:
                 signal.alarm(60)
-                download(site.address + "/file", str(tmp_path / "file"), md5=MD5, bar=False)
+                download(site.address + "/file", str(tmp_path / "file"), md5=MD5)
                 os._exit(0)
             while len(site.asked) == asked or site.sent < until:
                 time.sleep(0.001)
             os.kill(child, signal.SIGKILL)
             assert os.waitpid(child, 0)[1] == signal.SIGKILL
             assert_nothing(tmp_path)
-        download(site.address + "/file", str(tmp_path / "file"), md5=MD5, bar=False)
+        download(site.address + "/file", str(tmp_path / "file"), md5=MD5)
     assert_whole(tmp_path)
     assert sum(wanted is not None for _, wanted in site.asked) >= 15  # most of them resumed
 

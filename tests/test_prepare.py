@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import csv
 import fcntl
 import hashlib
 import importlib.util
@@ -25,19 +24,19 @@ from PIL import Image
 import checkout
 import web
 from data import archives, natural_images, prepare, skin_lesions
+from test_archives import tar_of
 from utils import datasets, weights
 from utils.files import publish
-from utils.images import list_images, read_image
-from web import Site, serving
+from utils.images import list_images
 
 KILLED = 9
 
 
-def jpeg(number, mode="RGB", format="JPEG"):
+def jpeg(number):
     """The bytes of a small image, another for each number."""
     pixels = np.random.RandomState(number).randint(0, 256, (9, 7, 3)).astype(np.uint8)
     file = io.BytesIO()
-    Image.fromarray(pixels).convert(mode).save(file, format)
+    Image.fromarray(pixels).save(file, "JPEG")
     return file.getvalue()
 
 
@@ -49,20 +48,37 @@ def contents(folder):
             if name != "prepared.json" and not name.endswith(".lock")}
 
 
+def run_killed(command, killed_at):
+    """The exit code of a fork that runs `command`, killed before that rename or removal of it."""
+    child = os.fork()
+    if child:
+        return os.WEXITSTATUS(os.waitpid(child, 0)[1])
+    signal.alarm(60)
+    calls = []
+    for name in ("replace", "rename", "link", "unlink", "remove", "rmdir"):
+        def counted(*names, real=getattr(os, name), **options):
+            calls.append(names)
+            if len(calls) == killed_at:
+                os._exit(KILLED)
+            return real(*names, **options)
+        setattr(os, name, counted)
+    for stream in (1, 2):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+    os._exit(command())
+
+
 @pytest.fixture
 def run(tmp_path, capsys, monkeypatch):
     """Function (words of the command) -> (exit code, output, errors), with tmp_path as --data-dir.
 
-    killed_at: before which rename or removal the process is killed; the exit code alone comes then.
+    killed_at: as in run_killed; the exit code alone comes then.
     """
     web.allow(monkeypatch)
     monkeypatch.setattr(os, "fsync", lambda file: None)
     releases = []  # what the process would do at its end
     monkeypatch.setattr("utils.files.atexit", types.SimpleNamespace(register=releases.append))
 
-    def command(words):
-        monkeypatch.setattr(sys, "argv", ["prepare.py"] + [str(word) for word in words]
-                            + ["--data-dir", str(tmp_path / "data")])
+    def command():
         try:
             prepare.run_script(prepare.main)
         except SystemExit as error:
@@ -72,27 +88,12 @@ def run(tmp_path, capsys, monkeypatch):
                 releases.pop()()
         return 0
 
-    def killed(words, killed_at):
-        child = os.fork()
-        if child:
-            return os.WEXITSTATUS(os.waitpid(child, 0)[1])
-        signal.alarm(60)
-        calls = []
-        for name in ("replace", "rename", "link", "unlink", "remove", "rmdir"):
-            def counted(*names, real=getattr(os, name), **options):
-                calls.append(names)
-                if len(calls) == killed_at:
-                    os._exit(KILLED)
-                return real(*names, **options)
-            setattr(os, name, counted)
-        for stream in (1, 2):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
-        os._exit(command(words))
-
     def run(*words, killed_at=None):
+        monkeypatch.setattr(sys, "argv", ["prepare.py"] + [str(word) for word in words]
+                            + ["--data-dir", str(tmp_path / "data")])
         if killed_at is not None:
-            return killed(words, killed_at)
-        code = command(words)
+            return run_killed(command, killed_at)
+        code = command()
         captured = capsys.readouterr()
         error = captured.err[captured.err.rfind("error: "):] if code else ""
         assert code == 0 or code == 2 and error.count("\n") == 1 and "Traceback" not in captured.err
@@ -115,11 +116,13 @@ def fails(run, *words, saying):
     assert code == 2 and [word for word in saying.split() if word not in error] == [], error
 
 
-def survives_kills(run, tmp_path, words, final, first=lambda: None, step=1):
+def survives_kills(run, tmp_path, words, first=lambda: None, step=1):
     """Kill the command before every step-th file it renames or removes: given again, it ends alike.
 
-    final: what is then in the data folder. first: what is done before.
+    first: what is done before.
     """
+    succeeds(run, *words)
+    final = contents(tmp_path / "data")
     for kill in range(1, 1000, step):
         shutil.rmtree(str(tmp_path / "data"), ignore_errors=True)
         first()
@@ -133,9 +136,9 @@ def survives_kills(run, tmp_path, words, final, first=lambda: None, step=1):
 
 @pytest.fixture
 def serve():
-    """Function (files, behaviour) -> the Site that serves them until the test ends."""
+    """Function (files, behaviour) -> the web.Site that serves them until the test ends."""
     with contextlib.ExitStack() as stack:
-        yield lambda *arguments: stack.enter_context(serving(Site(*arguments)))
+        yield lambda *arguments: stack.enter_context(web.serving(web.Site(*arguments)))
 
 
 # --- ISIC2018 ---
@@ -154,20 +157,19 @@ def zip_bytes(entries):
     return file.getvalue()
 
 
-def challenge(monkeypatch, names=tuple(NAMES), images=IMAGES, prefix="", **counts):
+def challenge(monkeypatch, more=(), images=IMAGES, **counts):
     """The three published files as a dict from name to bytes; the constants are set to fit them.
 
-    names: that the ground truth lists. images: dict of those in the archive.
+    more: names that the ground truth lists besides. images: dict of those in the archive.
     """
+    rows = list(zip(NAMES + list(more), LABELS + LABELS))
     truth = "image," + ",".join(COUNTS) + "\n" + "".join(
-        name + "".join(",{:.1f}".format(c == label) for c in COUNTS) + "\n"
-        for name, label in zip(names, LABELS))
-    folder = prefix + "ISIC2018_Task3_Training_Input/"
+        name + "".join(",{:.1f}".format(c == label) for c in COUNTS) + "\n" for name, label in rows)
+    folder = "ISIC 2018/ISIC2018_Task3_Training_Input/"
     files = {
-        skin_lesions.TRUTH: zip_bytes([(prefix + "x/ISIC2018_Task3_Training_GroundTruth.csv",
-                                        truth)]),
+        skin_lesions.TRUTH: zip_bytes([("x/ISIC2018_Task3_Training_GroundTruth.csv", truth)]),
         skin_lesions.GROUPINGS: ("image,lesion_id\n" + "".join(
-            "{},HAM_1\n".format(name) for name in names)).encode(),
+            "{},HAM_1\n".format(name) for name, _ in rows)).encode(),
         skin_lesions.INPUT: zip_bytes([(folder, b""), (folder + "LICENSE.txt", b"CC BY-NC")] + [
             (folder + name + ".jpg", content) for name, content in images.items()])}
     for name, (size, md5) in skin_lesions.PUBLISHED.items():
@@ -224,24 +226,17 @@ def test_isic2018_is_downloaded_checked_and_read_by_the_scripts(
 
 def test_isic2018_continues_wherever_it_was_killed(run, tmp_path, monkeypatch, published):
     published(challenge(monkeypatch))
-    succeeds(run, "isic2018")
-    survives_kills(run, tmp_path, ["isic2018"], contents(tmp_path / "data"), step=3)
+    survives_kills(run, tmp_path, ["isic2018"], step=3)
 
 
 def test_isic2018_is_taken_from_files_downloaded_by_hand_which_stay(run, tmp_path, monkeypatch):
-    """From a copy of another size: its content decides."""
-    files = challenge(monkeypatch, prefix="ISIC 2018/")
+    """From a copy of another size, which lists an image that it lacks: its content decides."""
+    files = challenge(monkeypatch, more=["ISIC_0035068"])
     monkeypatch.setitem(skin_lesions.PUBLISHED, skin_lesions.INPUT, (2771732744, None))
-    assert "ready: 10 images" in succeeds(run, *by_hand(tmp_path, files))
-    assert all((tmp_path / name).read_bytes() == content for name, content in files.items())
-
-
-def test_the_image_that_one_copy_lacks_is_named_and_left_out(run, tmp_path, monkeypatch):
-    images = dict(list(IMAGES.items())[:-1])
-    files = challenge(monkeypatch, names=list(images) + ["ISIC_0035068"], images=images)
     output = succeeds(run, *by_hand(tmp_path, files))
-    assert "ISIC_0035068.jpg is missing" in output and "ready: 9 images" in output
-    assert len(datasets.isic2018_labels(str(tmp_path / "data"))) == 9
+    assert "ISIC_0035068.jpg is missing" in output and "ready: 10 images" in output
+    assert len(datasets.isic2018_labels(str(tmp_path / "data"))) == 10
+    assert all((tmp_path / name).read_bytes() == content for name, content in files.items())
 
 
 # What challenge() is given, what replaces a file, the message.
@@ -272,26 +267,19 @@ def test_an_unknown_or_missing_archive_is_a_message(run, name, message):
     fails(run, "isic2018", "--archive", name, saying=message)
 
 
-def test_a_damaged_download_is_removed_and_begun_again(run, monkeypatch, published):
+def test_what_is_wrong_with_a_download_is_told_and_mended_by_the_next(run, monkeypatch, published):
     files = challenge(monkeypatch)
-    content = files[skin_lesions.INPUT]
-    published(dict(files, **{skin_lesions.INPUT: content[:1000] + b"????" + content[1004:]}))
-    fails(run, "isic2018", saying="damaged begins again")
-    published(files)
-    succeeds(run, "isic2018")
-
-
-def test_addresses_that_have_nothing_are_both_named(run, monkeypatch, published):
-    challenge(monkeypatch)
     published({})
     fails(run, "isic2018", saying="/first/ /second/ 404 --archive")
-
-
-def test_too_little_space_is_told_before_anything_is_loaded(run, monkeypatch, published):
-    site = published(challenge(monkeypatch))
-    monkeypatch.setitem(skin_lesions.PUBLISHED, skin_lesions.INPUT, (10 ** 15, None))
-    fails(run, "isic2018", saying="2000000.0 GB needed")
+    content = files[skin_lesions.INPUT]
+    published(dict(files, **{skin_lesions.INPUT: content[:1000] + b"????" + content[1004:]}))
+    fails(run, "isic2018", saying="damaged again")
+    site = published(files)
+    with monkeypatch.context() as patch:
+        patch.setitem(skin_lesions.PUBLISHED, skin_lesions.INPUT, (10 ** 15, None))
+        fails(run, "isic2018", saying="2000000.0 GB needed")
     assert site.asked == []
+    succeeds(run, "isic2018")
 
 
 def test_files_that_somebody_else_put_there_are_never_moved(run, tmp_path, monkeypatch):
@@ -316,36 +304,29 @@ def test_two_processes_cannot_prepare_the_same_data_set(run, tmp_path, monkeypat
     succeeds(run, *words)
 
 
-@pytest.mark.parametrize("state", ["new", "an earlier one", "killed in the middle", "done"])
-def test_a_published_folder_replaces_the_earlier_one_also_after_a_kill(tmp_path, state):
-    work, folder, earlier = (tmp_path / name for name in ("work", "folder", "work.earlier"))
-    for path, states in ((work, "new, an earlier one, killed in the middle"),
-                         (folder, "an earlier one, done"), (earlier, "killed in the middle, done")):
-        if state in states:
-            path.mkdir()
-            (path / path.name).write_text("")
-    publish(str(work), str(folder))
-    assert contents(tmp_path) == {"folder/" + ("folder" if state == "done" else "work"): b""}
+@pytest.mark.parametrize("there", [["work"], ["work", "folder"], ["work", "work.earlier"]])
+def test_a_published_folder_replaces_the_earlier_one_also_after_a_kill(tmp_path, there):
+    for name in there:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / name).write_text("")
+    publish(str(tmp_path / "work"), str(tmp_path / "folder"))
+    assert contents(tmp_path) == {"folder/work": b""}
 
 
 # --- ILSVRC2012 ---
 
 WNIDS = ["n{:08d}".format(1440764 + 13 * i) for i in range(100)]
+VAL = ["ILSVRC2012_val_{:08d}.JPEG".format(i) for i in range(1, 31)]
 SMALL = jpeg(0)
 
 
 def picture(name):
     """The bytes of an image that no other name has: a JPEG's end may be followed by anything."""
-    return SMALL + name.encode()
+    return SMALL + os.path.basename(name).encode()
 
 
-def tar_of(path, names, content=picture, mode="w"):
-    with tarfile.open(str(path), mode) as archive:
-        for name in names:
-            info, data = tarfile.TarInfo(name), content(os.path.basename(name))
-            info.size = len(data)
-            archive.addfile(info, io.BytesIO(data))
-    return str(path)
+def pictures(names, content=picture):
+    return [(name, content(name)) for name in names]
 
 
 def names_of(classes):
@@ -354,13 +335,9 @@ def names_of(classes):
 
 def tar_of_tars(path, classes, content=picture):
     """ILSVRC2012_img_train.tar: classes is an iterable of (WordNet id, number of images)."""
-    names = names_of(classes)
-
-    def inner(name):
-        with open(tar_of(str(path) + ".inner", names[name[:9]], content), "rb") as file:
-            return file.read()
-
-    return tar_of(path, [wnid + ".tar" for wnid in names], inner)
+    inner = str(path) + ".inner"
+    return tar_of(path, ((wnid + ".tar", open(tar_of(inner, pictures(names, content)), "rb").read())
+                         for wnid, names in names_of(classes).items()))
 
 
 @pytest.fixture
@@ -372,43 +349,35 @@ def small_tar(tmp_path):
 def ilsvrc(run, archive, n, *words):
     output = succeeds(run, "ilsvrc2012", "--archive", archive, "--num-images", n, *words)
     assert "ready: {} images".format(n) in output
-    return output
 
 
 def test_the_sample_of_a_tar_of_many_classes_is_balanced_and_the_seeds(run, tmp_path):
     archive = tar_of_tars(tmp_path / "a.tar", ((wnid, 3 + i % 4) for i, wnid in enumerate(WNIDS)))
-    n, samples = 130, []
+    samples = []
     for seed in (0, 0, 1):
-        ilsvrc(run, archive, n, "--seed", seed)
+        ilsvrc(run, archive, 130, "--seed", seed)
         found = contents(tmp_path / "data" / "ilsvrc2012")
-        assert all(content == picture(os.path.basename(name)) for name, content in found.items())
+        assert all(content == picture(name) for name, content in found.items())
         counts = collections.Counter(map(os.path.dirname, found))
         assert set(counts) == {"train/" + wnid for wnid in WNIDS} and set(counts.values()) == {1, 2}
-        samples.append(set(list_images(str(tmp_path / "data" / datasets.SOURCES["ilsvrc2012"]))))
+        samples.append(set(found))
         shutil.rmtree(str(tmp_path / "data"))
-    assert samples[0] == samples[1] and 0 < len(samples[0] & samples[2]) < n
+    assert samples[0] == samples[1] and 0 < len(samples[0] & samples[2]) < 130
 
 
 def test_the_draw_is_the_one_of_earlier_versions():
     """So that a call for more images still adds to those that were drawn long ago."""
-    classes = {c: [archives.Member("{}{}".format(c, i), 1, i) for i in range(5)] for c in "ab"}
-    assert [m.name for _, m in natural_images.draw(classes, 5, 3)] == [
-        "b0", "a1", "b1", "b3", "a4"]
+    paths = ["{0}/{0}{1}".format(c, i) for i in range(5) for c in "ba"]
+    assert sorted(natural_images.draw(paths, 5, 3)) == ["a/a1", "a/a4", "b/b0", "b/b1", "b/b3"]
 
 
-@pytest.mark.parametrize("sizes, n, expected", [
-    ([5, 5, 5], 15, [5, 5, 5]), ([1, 5, 9], 9, [1, 4, 4]), ([1, 5, 9], 12, [1, 5, 6]),
-    ([0, 2], 2, [0, 2]), ([7], 3, [3])])
-def test_small_classes_give_all_they_have(sizes, n, expected):
-    assert list(natural_images.balanced_counts(sizes, n, 0)) == expected
-
-
-def test_more_images_are_the_same_ones_and_others():
-    counts = [natural_images.balanced_counts([3, 9, 4, 20], n, 5) for n in range(37)]
+def test_more_images_are_the_same_ones_and_others_and_small_classes_give_all_they_have():
+    sizes = np.array([3, 9, 0, 4, 20])
+    counts = [natural_images.balanced_counts(sizes, n, 5) for n in range(37)]
     for n, found in enumerate(counts):
-        assert found.sum() == n
-        open_classes = [count for count, size in zip(found, [3, 9, 4, 20]) if count < size]
-        assert not open_classes or max(open_classes) - min(open_classes) <= 1
+        assert found.sum() == n and (found <= sizes).all()
+        open_classes = found[found < sizes]
+        assert not len(open_classes) or open_classes.max() == found.max() <= open_classes.min() + 1
     assert all((b >= a).all() for a, b in zip(counts, counts[1:]))
 
 
@@ -428,15 +397,6 @@ def test_the_same_images_come_from_an_unpacked_folder_in_whatever_order(run, tmp
     assert found[0] == found[1] == found[2] and len(found[0]) == 13
 
 
-VAL = ["ILSVRC2012_val_{:08d}.JPEG".format(i) for i in range(1, 31)]
-
-
-def test_the_flat_validation_archive_is_sampled_without_classes(run, tmp_path):
-    ilsvrc(run, tar_of(tmp_path / "val.tar", VAL), 7)
-    found = contents(tmp_path / "data" / "ilsvrc2012")
-    assert len(found) == 7 and set(found) < {"val/" + name for name in VAL}
-
-
 def test_the_index_is_read_without_most_of_the_images(tmp_path, monkeypatch):
     archive = tar_of_tars(tmp_path / "big.tar", [(wnid, 20) for wnid in WNIDS[:5]],
                           lambda name: bytes(200000))
@@ -447,19 +407,9 @@ def test_the_index_is_read_without_most_of_the_images(tmp_path, monkeypatch):
             reads.append(super().readinto(buffer))
             return reads[-1]
 
-    monkeypatch.setattr(archives, "open", lambda path, mode: io.BufferedReader(Counting(path)),
-                        raising=False)
+    monkeypatch.setattr(tarfile, "bltn_open", lambda path, mode: io.BufferedReader(Counting(path)))
     assert len(list(archives.members(archive))) == 100
     assert 100 * 512 < sum(reads) < os.path.getsize(archive) / 10
-
-
-def peak_memory(function):
-    tracemalloc.start()
-    try:
-        function()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 def test_peak_memory_is_flat_against_the_size_of_the_images(run, tmp_path):
@@ -469,21 +419,11 @@ def test_peak_memory_is_flat_against_the_size_of_the_images(run, tmp_path):
         shutil.rmtree(str(tmp_path / "data"))
         archive = tar_of_tars(tmp_path / "a.tar", [(wnid, 4) for wnid in WNIDS[:2]],
                               lambda name: picture(name) + bytes(size))
-        peaks.append(peak_memory(lambda: ilsvrc(run, archive, 8)))
+        tracemalloc.start()
+        ilsvrc(run, archive, 8)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
     assert peaks[1] < peaks[0] + 2 * archives.BLOCK + 100000
-
-
-def test_the_known_odd_files_come_out_right_and_others_are_counted(run, tmp_path):
-    """A PNG named .JPEG (as n02105855_2933), a CMYK JPEG (as n01739381_1309), and a web page."""
-    odd = {"n02105855_2933.JPEG": jpeg(1, format="PNG"), "n01739381_1309.JPEG": jpeg(3, "CMYK"),
-           "n01739381_1.JPEG": b"<html>"}
-    output = ilsvrc(run, tar_of(tmp_path / "a.tar", odd, odd.get), 3)
-    assert "1 of 3 images are in no known format" in output and "n01739381_1.JPEG" in output
-    for name in list(odd)[:2]:
-        image = Image.open(io.BytesIO(odd[name]))
-        assert np.array_equal(
-            read_image(str(tmp_path / "data" / "ilsvrc2012" / "train" / name[:9] / name), 8),
-            np.asarray(image.convert("RGB").resize((8, 8), Image.BILINEAR)))
 
 
 def test_a_call_for_more_images_adds_to_those_there_and_one_for_fewer_does_nothing(
@@ -497,15 +437,17 @@ def test_a_call_for_more_images_adds_to_those_there_and_one_for_fewer_does_nothi
     output = succeeds(run, "ilsvrc2012", "--num-images", 2)  # no archive is needed any more
     assert "ready: 9 images" in output and contents(folder) == many
     survives_kills(run, tmp_path, ["ilsvrc2012", "--archive", small_tar, "--num-images", 9],
-                   contents(tmp_path / "data"), lambda: ilsvrc(run, small_tar, 4))
+                   lambda: ilsvrc(run, small_tar, 4), step=2)
 
 
 def test_images_of_another_archive_take_the_place_of_those_prepared_before(
         run, tmp_path, small_tar):
-    val = tar_of(tmp_path / "val.tar", VAL[:4])
-    ilsvrc(run, small_tar, 6)
-    survives_kills(run, tmp_path, ["ilsvrc2012", "--archive", small_tar, "--num-images", 6],
-                   contents(tmp_path / "data"), lambda: ilsvrc(run, val, 3))
+    val = tar_of(tmp_path / "val.tar", pictures(VAL))
+    ilsvrc(run, val, 7)
+    found = contents(tmp_path / "data" / "ilsvrc2012")
+    assert len(found) == 7 and set(found) < {"val/" + name for name in VAL}
+    survives_kills(run, tmp_path, ["ilsvrc2012", "--archive", small_tar, "--num-images", 8],
+                   lambda: ilsvrc(run, val, 7), step=2)
     assert sorted(os.listdir(str(tmp_path / "data" / "ilsvrc2012"))) == ["prepared.json", "train"]
 
 
@@ -534,7 +476,7 @@ NATURAL_FAULTS = {
     "a damaged header in a tar in it": (
         lambda p: ["--archive", edited(p, lambda tar: tar.replace(
             WNIDS[1].encode() + b"_2", WNIDS[1].encode() + b"_9")), "--num-images", "2"],
-        "checksum again"),
+        "neither again"),
     "a folder without images": (lambda p: ["--archive", os.path.dirname(os.__file__) + "/json"],
                                 "no image in this folder"),
     "another MD5": (lambda p: ["--archive", p, "--num-images", "2", "--check-md5"],
@@ -546,13 +488,11 @@ NATURAL_FAULTS = {
 @pytest.mark.parametrize("fault", NATURAL_FAULTS)
 def test_what_cannot_be_sampled_is_refused_with_one_message(run, tmp_path, small_tar, fault):
     make, message = NATURAL_FAULTS[fault]
-    code, _, error = run("ilsvrc2012", *make(small_tar))
-    assert code == 2 and [word for word in message.split() if word not in error] == [], error
+    fails(run, "ilsvrc2012", *make(small_tar), saying=message)
     assert contents(tmp_path / "data") == {}
 
 
-def test_an_archive_of_published_size_must_have_the_published_images(
-        run, tmp_path, monkeypatch, small_tar):
+def test_an_archive_of_published_size_must_have_the_published_images(run, monkeypatch, small_tar):
     size, md5 = os.path.getsize(small_tar), hashlib.md5(open(small_tar, "rb").read()).hexdigest()
     words = ["ilsvrc2012", "--archive", small_tar, "--num-images", "2", "--check-md5"]
     monkeypatch.setattr(natural_images, "ILSVRC_ARCHIVES", {size: (md5, 3, 13)})
@@ -566,10 +506,10 @@ def test_another_seed_or_changed_images_are_told_and_nothing_is_touched(run, tmp
     folder = tmp_path / "data" / "ilsvrc2012"
     before = contents(folder)
     words = ["ilsvrc2012", "--archive", small_tar, "--num-images", "5"]
-    fails(run, *words, "--seed", "3", saying="--seed 0, asked for is 3")
+    fails(run, *words, "--seed", "3", saying="--seed 3 prepared --seed 0 move")
     assert contents(folder) == before
     (folder / list(before)[0]).unlink()
-    fails(run, *words, saying="4 images, 5 were prepared")
+    fails(run, *words, saying="4 images, prepared 5 images,")
     (folder / "prepared.json").write_text('{"images": "4", "seed": 0, "entries": ["train"]}')
     fails(run, *words, saying="prepared.json images delete it")
 
@@ -577,16 +517,16 @@ def test_another_seed_or_changed_images_are_told_and_nothing_is_touched(run, tmp
 def test_what_somebody_else_put_there_is_used_or_told_and_never_touched(run, tmp_path, small_tar):
     folder = tmp_path / "data" / "ilsvrc2012"
     folder.mkdir(parents=True)
-    archive = shutil.move(small_tar, str(folder))  # it may lie in the data folder
-    content = open(archive, "rb").read()
-    for n in (5, 9):
-        ilsvrc(run, archive, n)
-    assert open(archive, "rb").read() == content
+    archive = shutil.move(small_tar, str(folder))
+    fails(run, "ilsvrc2012", "--archive", archive, "--num-images", "5",
+          saying="small.tar is in the way")
+    shutil.move(archive, small_tar)
+    assert "ready: 5 images" in succeeds(run, "ilsvrc2012", "--num-images", "5")  # it had them
     shutil.rmtree(str(folder))
     (folder / "train" / WNIDS[0]).mkdir(parents=True)
     (folder / "train" / WNIDS[0] / "mine.JPEG").write_bytes(SMALL)
     assert "ready: 1 images" in succeeds(run, "ilsvrc2012", "--num-images", "1")
-    fails(run, "ilsvrc2012", "--archive", archive, "--num-images", "5", saying="did not put there")
+    fails(run, "ilsvrc2012", "--archive", small_tar, "--num-images", "5", saying="did not put there")
     assert contents(folder) == {"train/{}/mine.JPEG".format(WNIDS[0]): SMALL}
 
 
@@ -599,11 +539,9 @@ IDS = ["{:016x}".format(7919 * i) for i in range(40)]
 def photographs(monkeypatch, serve):
     """Function (ids that are absent, behaviour) -> a site with 40 test images and their list."""
     def open_site(absent=(), behaviour=lambda path, number: {}):
-        text = io.StringIO()
-        rows = csv.writer(text)
-        rows.writerow(["ImageID", "Subset", "OriginalURL", "Rotation"])
-        rows.writerows([name, "test", "https://example.org/, \"x\"\n", "0.0"] for name in IDS[::-1])
-        files = {"/list.csv": text.getvalue().encode()}
+        rows = ['{},test,"https://example.org/, ""x""\n",0.0\r\n'.format(n) for n in IDS[::-1]]
+        text = "ImageID,Subset,OriginalURL,Rotation\r\n" + "".join(rows)
+        files = {"/list.csv": text.encode()}
         files.update({"/test/{}.jpg".format(name): picture(name + ".jpg")
                       for name in IDS if name not in absent})
         site = serve(files, behaviour)
@@ -657,22 +595,19 @@ def test_the_archive_gives_the_sample_that_would_be_downloaded(
     photographs()
     downloaded = open_images(run, tmp_path, 12)
     shutil.rmtree(str(tmp_path / "data"))
-    path, names = tmp_path / name, [image + ".jpg" for image in IDS[::-1]]
+    (tmp_path / "test").mkdir()
+    for image in IDS[::-1]:
+        (tmp_path / "test" / (image + ".jpg")).write_bytes(picture(image + ".jpg"))
     if mode:
-        tar_of(path, ["test/" + image for image in names] + ["test/readme.txt"], mode=mode)
-    else:
-        path.mkdir()
-        for image in names:
-            (path / image).write_bytes(picture(image))
-    assert open_images(run, tmp_path, 12, "--archive", path) == downloaded
+        names = ["test/{}.jpg".format(image) for image in IDS[::-1]] + ["test/readme.txt"]
+        tar_of(tmp_path / name, pictures(names), mode)
+    assert open_images(run, tmp_path, 12, "--archive", tmp_path / name) == downloaded
 
 
 def test_open_images_continues_wherever_it_was_killed(run, tmp_path, photographs, monkeypatch):
     monkeypatch.setattr(natural_images, "CONNECTIONS", 3)
     photographs()
-    open_images(run, tmp_path, 9)
-    survives_kills(run, tmp_path, ["open_images_v5", "--num-images", "9"],
-                   contents(tmp_path / "data"), step=4)
+    survives_kills(run, tmp_path, ["open_images_v5", "--num-images", "9"], step=4)
 
 
 OPEN_IMAGES_FAULTS = {

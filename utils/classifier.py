@@ -13,10 +13,10 @@ import types
 import numpy as np
 
 from utils import json_files
+from utils.datasets import read_labels
 from utils.errors import UserError
 from utils.files import replacing, sha256_of_file, sha256_of_lines
 from utils.images import PIXEL_OFFSET, PIXEL_SCALE
-from utils.splits import read_rows
 from utils.weights import IMAGENET_MD5, load_weights, missing_imagenet_weights
 
 ARCHITECTURES = ("VGG16", "ResNet50", "InceptionV3")
@@ -238,7 +238,7 @@ def read_split_side(path, description, side):
     path: of the weights. Raises UserError when the list is not the one the model was made with.
     """
     rows_path = os.path.join(details_folder(path), side + ".csv")
-    rows = read_rows(rows_path)
+    rows = list(read_labels(rows_path).items())
     if sha256_of_lines(",".join(row) for row in rows) != description["split"][side]["sha256"]:
         raise UserError("{}: not the {} images that {} names; train the model again".format(
             rows_path, side, description_path(path)))

@@ -5,6 +5,8 @@ import csv
 import os
 
 from utils.errors import UserError
+from utils.files import replacing
+from utils.images import list_images
 
 ISIC2018_CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 ISIC2018_IMAGES = os.path.join("isic2018", "ISIC2018_Task3_Training_Input")
@@ -51,16 +53,45 @@ def read_csv(path, header, mend=HOW_TO_GET):
         raise UserError("{}: not a csv file ({}); {}".format(path, error, mend))
 
 
-def _first_existing(*paths):
-    return next((path for path in paths if os.path.exists(path)), paths[0])
+def write_csv(path, header, rows):
+    """Write a csv file as UTF-8. header: the column names, or None. rows: of cells, as many."""
+    with replacing(path) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerows([header] if header else [])
+            writer.writerows(rows)
 
 
-def isic2018_truth(data_dir):
-    """The path of the ground truth of ISIC2018 Task 3."""
-    name = ISIC2018_GROUND_TRUTH + ".csv"
+def read_labels(path):
+    """The rows file,label of a csv file, which may begin with just that as a header.
+
+    Returns an OrderedDict from file to class name. Raises UserError.
+    """
+    mend = "expected rows file,label, one for each image"
+    rows = read_csv(path, None, mend)
+    rows = rows[1:] if rows[:1] == [["file", "label"]] else rows
+    for row in rows:
+        if len(row) != 2 or not all(row):
+            raise UserError("{}: row {}; {}".format(path, ",".join(row), mend))
+    return _unique(path, rows, mend)
+
+
+def _unique(path, rows, mend):
+    """The rows (file, class name) of the csv file `path` as an OrderedDict. Raises UserError."""
+    labels = collections.OrderedDict(rows)
+    if len(labels) < len(rows):
+        twice = collections.Counter(file for file, _ in rows).most_common(1)[0][0]
+        raise UserError("{}: {} appears twice; {}".format(path, twice, mend))
+    if not rows:
+        raise UserError("{}: no rows; {}".format(path, mend))
+    return labels
+
+
+def isic2018_csv(data_dir, name):
+    """Where that csv file of ISIC2018 lies: in the folder of the images' or of the ground truth."""
     root = os.path.join(data_dir, "isic2018")
-    return _first_existing(os.path.join(root, ISIC2018_GROUND_TRUTH, name),
-                           os.path.join(root, name))
+    paths = [os.path.join(root, *below, name + ".csv") for below in ([], [ISIC2018_GROUND_TRUTH])]
+    return next(filter(os.path.exists, paths), paths[0])
 
 
 def isic2018_labels(data_dir):
@@ -69,30 +100,24 @@ def isic2018_labels(data_dir):
     Returns an OrderedDict from file name (ISIC_0024306.jpg) to class name.
     Raises UserError when a file is missing, a row does not name one class, or an image is missing.
     """
-    path = isic2018_truth(data_dir)
-    labels = collections.OrderedDict()
+    path, rows = isic2018_csv(data_dir, ISIC2018_GROUND_TRUTH), []
     for row in read_csv(path, ("image",) + ISIC2018_CLASSES):
-        classes = [c for c in ISIC2018_CLASSES if _is_one(row[c])]
+        classes = [c for c in ISIC2018_CLASSES if row[c] in ("1.0", "1")]
         if len(classes) != 1:
             raise UserError("{}: image {} has {} classes, expected exactly one column with 1.0; {}"
                             .format(path, row["image"], len(classes), HOW_TO_GET))
-        file = row["image"] + ".jpg"
-        if file in labels:
-            raise UserError("{}: image {} appears twice; {}".format(path, row["image"], HOW_TO_GET))
-        labels[file] = classes[0]
+        rows.append(("{}.jpg".format(row["image"]), classes[0]))
+    labels = _unique(path, rows, HOW_TO_GET)
     if not os.path.exists(os.path.join(data_dir, ISIC2018_IMAGES, ISIC2018_MISSING)):
         labels.pop(ISIC2018_MISSING, None)
-    if not labels:
-        raise UserError("{}: no images; {}".format(path, HOW_TO_GET))
     check_images_exist(data_dir, ISIC2018_IMAGES, labels, path)
     return labels
 
 
-def _is_one(cell):
-    try:
-        return float(cell) == 1.0
-    except (TypeError, ValueError):
-        return False
+def isic2018_lesions(data_dir):
+    """The lesion that each ISIC2018 image shows: dict from file name to lesion id. UserError."""
+    rows = read_csv(isic2018_csv(data_dir, ISIC2018_LESIONS), ("image", "lesion_id"))
+    return {"{}.jpg".format(row["image"]): row["lesion_id"] for row in rows}
 
 
 def check_images_exist(data_dir, image_folder, files, listed_in):
@@ -100,16 +125,7 @@ def check_images_exist(data_dir, image_folder, files, listed_in):
     folder = os.path.join(data_dir, image_folder)
     if not os.path.isdir(folder):
         raise UserError("{}: no such folder; {}".format(folder, HOW_TO_GET))
-    present = {}
-
-    def is_there(file):
-        below, name = os.path.split(file)
-        if below not in present:
-            where = os.path.join(folder, below)
-            present[below] = set(os.listdir(where)) if os.path.isdir(where) else ()
-        return name in present[below]
-
-    missing = [file for file in files if not is_there(file)]
+    missing = [file for file in files if not os.path.lexists(os.path.join(folder, file))]
     if missing:
         raise UserError("{}: {} of {} images listed in {} are missing, the first is {}; {}".format(
             folder, len(missing), len(files), listed_in, missing[0], HOW_TO_GET))
@@ -125,55 +141,22 @@ def labelled_images(data_dir, dataset):
     if dataset == "isic2018":
         return Labelled(ISIC2018_IMAGES, ISIC2018_CLASSES, isic2018_labels(data_dir))
     folder = os.path.join(data_dir, dataset)
+    table = os.path.join(folder, LABELS)
     if not os.path.isdir(folder):
         raise UserError("{}: no such folder; expected one with a folder of images for each class, "
                         "or with images and {}".format(folder, LABELS))
-    table = os.path.join(folder, LABELS)
-    labels = (_table_labels(data_dir, dataset, table) if os.path.exists(table)
-              else _folder_labels(folder))
+    if os.path.exists(table):
+        labels = read_labels(table)
+        check_images_exist(data_dir, dataset, labels, table)
+    else:
+        labels = collections.OrderedDict((file, file.split(os.sep)[0])
+                                         for file in list_images(folder))
+        loose = [file for file in labels if os.sep not in file]
+        if loose:
+            raise UserError("{}: {} lies in no class's folder; expected a folder of images for "
+                            "each class, or a file {}".format(folder, loose[0], LABELS))
     class_names = tuple(sorted(set(labels.values())))
     if len(class_names) < 2:
         raise UserError("{}: all images are of one class, {}; expected two or more classes".format(
             folder, class_names[0]))
     return Labelled(dataset, class_names, labels)
-
-
-def _table_labels(data_dir, dataset, path):
-    mend = "expected rows file,label, one for each image"
-    rows = read_csv(path, None, mend)
-    if rows and rows[0] == ["file", "label"]:
-        rows = rows[1:]
-    labels = collections.OrderedDict()
-    for row in rows:
-        if len(row) != 2 or not row[0] or not row[1]:
-            raise UserError("{}: row {}; {}".format(path, ",".join(row), mend))
-        if row[0] in labels:
-            raise UserError("{}: {} appears twice; {}".format(path, row[0], mend))
-        labels[row[0]] = row[1]
-    if not labels:
-        raise UserError("{}: no rows; {}".format(path, mend))
-    check_images_exist(data_dir, dataset, labels, path)
-    return labels
-
-
-def _folder_labels(folder):
-    from utils.images import list_images
-
-    labels = collections.OrderedDict()
-    for file in list_images(folder):
-        name, *below = file.split(os.sep)
-        if not below:
-            raise UserError("{}: {} lies in no class's folder; expected a folder of images for "
-                            "each class, or a file {}".format(folder, file, LABELS))
-        labels[file] = name
-    return labels
-
-
-def isic2018_lesions(data_dir):
-    """The lesion that each ISIC2018 image shows: dict from file name to lesion id. UserError."""
-    name = ISIC2018_LESIONS + ".csv"
-    root = os.path.join(data_dir, "isic2018")
-    path = _first_existing(os.path.join(root, name),
-                           os.path.join(root, ISIC2018_GROUND_TRUTH, name))
-    rows = read_csv(path, ("image", "lesion_id"))
-    return {row["image"] + ".jpg": row["lesion_id"] for row in rows}

@@ -69,17 +69,15 @@ def hold_for_writing(folder, name):
     path = os.path.join(folder, "." + name + ".lock")
     with writing(path):
         os.makedirs(folder, exist_ok=True)
-        while True:
-            file = open(path, "a+")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                raise UserError("{}: {} is being written by another run, {}; wait for it, or give "
-                                "this one another name".format(folder, name, file.read().strip()))
-            if os.path.exists(path) and os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
-                break
-            file.close()  # its holder removed it between our two calls
+        file = open(path, "a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError("{}: {} is being written by another run, {}; wait for it, or give "
+                            "this one another name".format(folder, name, file.read().strip()))
+        if not (os.path.exists(path) and os.path.samefile(path, file.fileno())):
+            return hold_for_writing(folder, name)  # its holder removed it between our two calls
         file.truncate(0)
         file.write("process {} on {}".format(os.getpid(), platform.node()))
         file.flush()
@@ -95,17 +93,15 @@ def hold_for_writing(folder, name):
 def publish(work, folder):
     """Put the finished folder `work` in the place of `folder`, of which nothing stays.
 
-    A process killed in between leaves `work` whole: call it again. Once all is moved, that does
-    nothing. Both are on one disk. Raises UserError.
+    A process killed in between leaves `work` whole: call it again. Both are on one disk.
+    Raises UserError.
     """
     earlier = work + ".earlier"
+    shutil.rmtree(earlier, ignore_errors=True)
     with writing(folder):
-        if os.path.exists(work):
-            os.makedirs(os.path.dirname(os.path.abspath(folder)), exist_ok=True)
-            shutil.rmtree(earlier, ignore_errors=True)
-            if os.path.exists(folder):
-                os.rename(folder, earlier)
-            os.rename(work, folder)
+        if os.path.exists(folder):
+            os.rename(folder, earlier)
+        os.rename(work, folder)
     shutil.rmtree(earlier, ignore_errors=True)
 
 
@@ -116,21 +112,18 @@ def write_text(path, text):
             file.write(text)
 
 
-def sha256_of_file(path):
-    """SHA-256 of a file's bytes, in hexadecimal."""
-    return _digest_of_file(hashlib.sha256(), path)
-
-
-def md5_of_file(path):
-    """MD5 of a file's bytes, in hexadecimal: what some publishers give."""
-    return _digest_of_file(hashlib.md5(), path)
-
-
-def _digest_of_file(digest, path):
+def sha256_of_file(path, algorithm=hashlib.sha256):
+    """SHA-256 of a file's bytes, in hexadecimal; or another hash, of hashlib."""
+    digest = algorithm()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):
             digest.update(block)
     return digest.hexdigest()
+
+
+def md5_of_file(path):
+    """MD5 of a file's bytes, in hexadecimal: what some publishers give."""
+    return sha256_of_file(path, hashlib.md5)
 
 
 def sha256_of_lines(lines):

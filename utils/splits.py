@@ -1,15 +1,12 @@
 """Which labelled images are for training and which for the test."""
 
 import collections
-import csv
-import io
 import os
 
 import numpy as np
 
-from utils.datasets import read_csv
+from utils.datasets import read_labels
 from utils.errors import UserError
-from utils.files import write_text
 
 TEST_SHARE = 0.3  # of the images: 3,015 of 10,015 in the authors' published split
 
@@ -23,13 +20,11 @@ def image_split(labels, seed):
     """
     from sklearn.model_selection import train_test_split
 
-    rows = list(labels.items())
     try:
-        train, test = train_test_split(
-            rows, test_size=TEST_SHARE, random_state=seed, stratify=[label for _, label in rows])
+        return Split(*train_test_split(list(labels.items()), test_size=TEST_SHARE,
+                                       random_state=seed, stratify=list(labels.values())))
     except ValueError as error:
-        raise UserError("cannot split {} images 70/30 by class: {}".format(len(rows), error))
-    return Split(train, test)
+        raise UserError("cannot split {} images 70/30 by class: {}".format(len(labels), error))
 
 
 def lesion_split(labels, lesions, seed):
@@ -39,23 +34,21 @@ def lesion_split(labels, lesions, seed):
     first image of a lesion decides its class. Returns a Split. Raises UserError when an image has
     no lesion, or a class only one.
     """
-    rows = list(labels.items())
-    without = [file for file, _ in rows if not lesions.get(file)]
+    without = [file for file in labels if not lesions.get(file)]
     if without:
         raise UserError(
             "the lesion groupings lack {} of {} images, the first is {}; use the official csv, or "
-            "--split image".format(len(without), len(rows), without[0]))
+            "--split image".format(len(without), len(labels), without[0]))
     images_of = collections.OrderedDict()  # of each class: how many images each lesion has
-    class_of = {}
-    for file, label in rows:
+    class_of, in_test = {}, set()
+    for file, label in labels.items():
         label = class_of.setdefault(lesions[file], label)
         images_of.setdefault(label, collections.Counter())[lesions[file]] += 1
     random = np.random.RandomState(seed)
-    in_test = set()
     for label, counts in images_of.items():
         if len(counts) < 2:
             raise UserError("cannot split {} images by lesion: all images of {} show one lesion; "
-                            "use --split image".format(len(rows), label))
+                            "use --split image".format(len(labels), label))
         wanted = TEST_SHARE * sum(counts.values())
         names = sorted(counts)
         for name in (names[i] for i in random.permutation(len(names))[1:]):  # one for training
@@ -63,53 +56,31 @@ def lesion_split(labels, lesions, seed):
                 break
             in_test.add(name)
             wanted -= counts[name]
-    return Split([row for row in rows if lesions[row[0]] not in in_test],
-                 [row for row in rows if lesions[row[0]] in in_test])
+    return Split(*([row for row in labels.items() if (lesions[row[0]] in in_test) == is_test]
+                   for is_test in (False, True)))
 
 
 def folder_split(folder, labels):
-    """Read train.csv and test.csv, rows `file,label` without a header.
+    """Read train.csv and test.csv, or the authors' train_pre.csv and test_pre.csv.
 
-    The authors' published lists, train_pre.csv and test_pre.csv, are read where those are not.
-    labels: dict from file name to class name, against which each row is checked.
-    Returns a Split. Raises UserError.
+    Their rows are file,label. labels: dict from file name to class name, with which each row must
+    agree. Returns a Split. Raises UserError.
     """
-    names = ["train.csv", "test.csv"]
-    if not os.path.exists(os.path.join(folder, names[0])):
-        published = [name.replace(".csv", "_pre.csv") for name in names]
-        names = published if os.path.exists(os.path.join(folder, published[0])) else names
-    split = Split(*(read_rows(os.path.join(folder, name)) for name in names))
-    seen = set()
-    for name, rows in zip(names, split):
-        path = os.path.join(folder, name)
+    paths, published = ([os.path.join(folder, side + end) for side in Split._fields]
+                        for end in (".csv", "_pre.csv"))
+    if os.path.exists(published[0]) and not os.path.exists(paths[0]):
+        paths = published
+    split = Split(*(list(read_labels(path).items()) for path in paths))
+    for path, rows in zip(paths, split):
         for file, label in rows:
             if labels.get(file) != label:
                 raise UserError("{}: {} is labelled {}, the ground truth says {}".format(
                     path, file, label, labels.get(file, "nothing of this image")))
-            if file in seen:
-                raise UserError("{}: {} is listed twice; an image belongs on one side".format(
-                    path, file))
-            seen.add(file)
+    both = sorted(set(split.train) & set(split.test))
+    if both:
+        raise UserError("{}: {} is in {} too; an image belongs on one side".format(
+            paths[1], both[0][0], os.path.basename(paths[0])))
     return split
-
-
-def read_rows(path):
-    """Read rows `file,label` without a header: a list of (file, class name). Raises UserError."""
-    rows = read_csv(path, None, "expected rows file,label without a header")
-    if not rows:
-        raise UserError("{}: empty; expected rows file,label without a header".format(path))
-    bad = next((row for row in rows if len(row) != 2), None)
-    if bad:
-        raise UserError("{}: row {} has {} cells; expected file,label".format(
-            path, ",".join(bad), len(bad)))
-    return [tuple(row) for row in rows]
-
-
-def write_rows(path, rows):
-    """Write rows `file,label`, so that the folder can be given to --split again."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())
 
 
 def limit_rows(rows, limit, seed):
@@ -119,12 +90,10 @@ def limit_rows(rows, limit, seed):
     """
     if limit is None or limit >= len(rows):
         return list(rows)
-    order = np.random.RandomState(seed).permutation(len(rows))
     members = collections.OrderedDict()
-    for index in order:
+    for index in np.random.RandomState(seed).permutation(len(rows)):
         members.setdefault(rows[index][1], []).append(index)
     # The i-th of n rows of a class stands at i / n of the way: taking the earliest keeps shares.
-    places = [(i / len(group), label, index)
-              for label, group in members.items() for i, index in enumerate(group)]
-    chosen = sorted(index for _, _, index in sorted(places)[:limit])
-    return [rows[index] for index in chosen]
+    places = sorted((i / len(group), label, index)
+                    for label, group in members.items() for i, index in enumerate(group))
+    return [rows[index] for index in sorted(index for _, _, index in places[:limit])]
