@@ -37,7 +37,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 
-from utils import arguments, classifier
+from utils import arguments, classifier, session
 from utils.attack.deepfool import OVERSHOOT, deepfool
 from utils.attack.norms import mean_norm
 from utils.attack.state import Showing, Shown, State
@@ -154,11 +154,11 @@ def art_run(art, images, p, xi):
 
 @contextlib.contextmanager
 def usual_memory():
-    """Undo classifier.keep_freed_memory() for a while, but for what glibc raises by itself."""
+    """Undo session.keep_freed_memory() for a while, but for what glibc raises by itself."""
     for parameter, value in ((-3, 2 ** 25), (-4, 65536), (-1, 2 ** 26)):
         ctypes.CDLL(None).mallopt(parameter, value)  # M_MMAP_THRESHOLD, M_MMAP_MAX, M_TRIM_...
     yield
-    classifier.keep_freed_memory()
+    session.keep_freed_memory()
 
 
 class Ours:

@@ -2,10 +2,10 @@
 
 import os
 
-from utils.classifier import MIN_IMAGE_SIZE, SCALING, build_classifier, imagenet_weights
+from utils.classifier import MIN_IMAGE_SIZE, SCALING
 from utils.errors import UserError
 from utils.files import sha256_of_file
-from utils.weights import load_weights
+from utils.weights import imagenet_weights
 
 # The bound is a share of the mean norm of the images that the classifier was trained on. Who has
 # no such image takes that of natural images: 300 of ILSVRC2012 at 224 x 224, pixel units, have 254
@@ -31,11 +31,3 @@ def describe(architecture, weights, image_size):
         "class_names": [], "grey": False, "scaling": SCALING,
         "weights": {"sha256": sha256_of_file(path)},
         "mean_norms": {"inf": NATURAL_NORMS["inf"], "2": NATURAL_NORMS["2"] * image_size}}
-
-
-def load_backbone(path, description):
-    """The Keras model that describe() describes, with a new top that means nothing. UserError."""
-    architecture = description["architecture"]
-    model = build_classifier(architecture, description["image_size"], 1)
-    load_weights(model, path, architecture, ())
-    return model
