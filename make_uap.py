@@ -57,13 +57,11 @@ def add_options(parser):
     add("--attack", choices=ATTACKS,
         help="deepfool or fgsm: a step for each image; sgd: for each minibatch; gd-uap: without "
              "images (default: %(default)s)")
-    add("--norm", type=arguments.norm, metavar="2|inf",
-        help="p, the norm that is bounded (default: %(default)s)")
+    add("--norm", type=arguments.norm, metavar="2|inf", help="p (default: %(default)s)")
     add("--norm-ratio", type=arguments.positive,
-        help="zeta: the bound xi, as a share of the mean p-norm of the model's training images "
-             "(default: %(default)s)")
-    add("--num-images", type=arguments.count,
-        help="how many images, drawn with the seed (default: all)")
+        help="zeta: the bound xi of the p-norm, as a share of the mean p-norm of the model's "
+             "training images (default: %(default)s)")
+    add("--num-images", type=arguments.count, help="drawn with the seed (default: all)")
     add("--passes", type=arguments.count, help="passes over the images (default: %(default)s)")
     add("--target-fooling-rate", type=arguments.share, metavar="RATE",
         help="1 - delta: begin no further pass once the UAP fools this share of the images, which "
@@ -106,10 +104,7 @@ def source_name(args):
 
 
 def attacked_network(args):
-    """What the JSON file of --model-file says, or as much of --backbone; its name and file.
-
-    Raises UserError.
-    """
+    """What the JSON file of --model-file says, or as much of --backbone; its name and file."""
     if args.backbone is None:
         return dict(classifier.read_description(args.model_file), file=args.model_file,
                     name=classifier.model_name(args.model_file))
