@@ -3,10 +3,9 @@
     python train_model.py --model VGG16
 
 reads   data/isic2018/ (data/README.md says how to get it), or the folder of another --dataset
-writes  models/VGG16.h5            the weights of the last epoch
-        models/VGG16.json          what steps 2 and 3 need to know, and how the model was made
-        models/VGG16/              train.csv, test.csv, history.csv, learning_curve.png,
-                                   confusion_matrix.png
+writes  models/VGG16.h5    the weights of the last epoch
+        models/VGG16.json  what steps 2 and 3 need to know, and how the model was made
+        models/VGG16/      the split, the history of the epochs, and pictures of both
 
 The same command again does nothing where the training is finished, and continues it where it was
 interrupted, from models/VGG16/checkpoint.npz, to the same weights.
@@ -71,20 +70,19 @@ def parse_arguments():
     if args.image_size < classifier.MIN_IMAGE_SIZE[args.model]:
         parser.error("--image-size {}: {} needs at least {}".format(
             args.image_size, args.model, classifier.MIN_IMAGE_SIZE[args.model]))
-    if args.dataset != "isic2018":
-        if args.split == "lesion" or args.name in classifier.ARCHITECTURES:
-            parser.error("--split lesion and names of the study's own models are for isic2018")
-        args.name = args.name or "{}-{}".format(args.model, args.dataset)
+    own = args.dataset == "isic2018"
+    if not own and (args.split == "lesion" or args.name in classifier.ARCHITECTURES):
+        parser.error("--split lesion and names of the study's own models are for isic2018")
     if args.weights not in ("imagenet", "none") and not os.path.isfile(args.weights):
         parser.error("--weights {}: no such file; expected imagenet, none, or an h5 file that "
                      "Keras or train_model.py wrote".format(args.weights))
-    args.name = args.name or args.model
+    args.name = args.name or (args.model if own else "{}-{}".format(args.model, args.dataset))
     args.epochs = args.epochs or training.RECIPES[args.recipe].epochs
     return args
 
 
 def make_split(args, labels):
-    """The training and test rows that the arguments ask for. labels: of the data set."""
+    """The Split that the arguments ask for. labels: of the data set."""
     if args.split == "image":
         split = splits.image_split(labels, args.seed)
     elif args.split == "lesion":
@@ -131,8 +129,7 @@ def train(args, model, images, labels, num_classes, checkpoint, save):
     import keras.backend as K
 
     recipe, progress = training.RECIPES[args.recipe], training.new_progress()
-    training.compile_for_training(model, args.learning_rate)
-    variables = training.variables(model)
+    variables = training.compile_for_training(model, args.learning_rate)
     if checkpoint is not None:
         progress, arrays = checkpoint
         K.batch_set_value(list(zip(variables, arrays)))

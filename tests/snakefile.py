@@ -147,14 +147,14 @@ def test_the_configuration_reaches_the_scripts(project):
                      "natural_images=7", "norm=2", "data_dir=my data", "--", "table")[0] == 0
     found = commands(project)
     assert sum("--num-images 7" in command for command in found) == 6
-    assert sum("--source isic2018" in command and "--num-images 40" in command
+    assert sum("--source isic2018" in command and "--num-images 60" in command
                for command in found) == 3
     assert all("--norm 2" in command for command in found if command.startswith("make_uap"))
     assert all("--data-dir my data" in command for command in found)
     pretrained, tuned = [c for c in found if "--model ResNet50" in c]
     assert "--dataset natural --weights none" in pretrained
     assert "--weights demo/models/ResNet50-natural.h5" in tuned
-    assert "--image-size 48" in tuned and "--learning-rate" in tuned
+    assert "--image-size 36" in tuned and "--learning-rate" in tuned
     assert (project / "demo" / "results" / "ResNet50" / "ilsvrc2012-l2-ratio-0.1-images-7"
             / "uap.npy").exists()
 

@@ -104,8 +104,7 @@ def compiled_model(seed):
     x = layers.Conv2D(8, 3, activation="relu")(layers.Activation("relu")(x))
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, layers.Dense(CLASSES, activation="softmax")(x))
-    training.compile_for_training(model, 0.1)
-    return model
+    return model, training.compile_for_training(model, 0.1)
 
 
 def weights_of(model):
@@ -125,24 +124,25 @@ def train(model, progress, epochs=2, seed=0, until=None):
 
 def test_the_first_weights_are_the_seeds_whatever_was_drawn_before():
     np.random.seed(12345)
-    first = weights_of(compiled_model(0))
+    first = weights_of(compiled_model(0)[0])
     np.random.seed(67890)
-    assert weights_of(compiled_model(0)) == first
-    assert weights_of(compiled_model(1)) != first
+    assert weights_of(compiled_model(0)[0]) == first
+    assert weights_of(compiled_model(1)[0]) != first
 
 
 def test_two_trainings_give_the_same_weights_to_the_last_bit_and_an_interrupted_one_too():
     history = training.new_progress()
-    whole = train(compiled_model(0), history)
-    assert train(compiled_model(0), training.new_progress()) == whole
-    assert train(compiled_model(0), training.new_progress(), seed=1) != whole
+    whole = train(compiled_model(0)[0], history)
+    assert train(compiled_model(0)[0], training.new_progress()) == whole
+    assert train(compiled_model(0)[0], training.new_progress(), seed=1) != whole
     for until in (3, 6, 10):  # batches; an epoch has 7 or more
-        first, progress = compiled_model(0), training.new_progress()
-        assert train(first, progress, until=until) != whole
-        values = K.batch_get_value(training.variables(first))
-        second = compiled_model(5)
-        K.batch_set_value(list(zip(training.variables(second), values)))
-        assert train(second, progress) == whole
+        progress = training.new_progress()
+        model, variables = compiled_model(0)
+        assert train(model, progress, until=until) != whole
+        values = K.batch_get_value(variables)
+        model, variables = compiled_model(5)
+        K.batch_set_value(list(zip(variables, values)))
+        assert train(model, progress) == whole
         assert progress == history
 
 

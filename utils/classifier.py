@@ -30,9 +30,9 @@ def build_classifier(architecture, image_size, num_classes, from_scratch=False):
 
     changed = {}
     if from_scratch:
-        # He et al. 2015, equation 10: with Glorot's distribution, Keras' choice, a signal loses half
-        # its variance in each rectified layer, and VGG16 learns nothing for a long time. Averages
-        # are over about 10 steps, not 100: those of a short training would be of its first steps.
+        # He et al. 2015, equation 10: with Glorot's kernels, Keras' choice, a signal loses half its
+        # variance in each rectified layer, and VGG16 learns nothing for a long time. Averages are
+        # over about 10 steps, not 100: those of a short training would be of its first steps.
         changed = {
             "Conv2D": functools.partial(layers.Conv2D, kernel_initializer="he_normal"),
             "BatchNormalization": functools.partial(layers.BatchNormalization, momentum=0.9)}
@@ -62,9 +62,8 @@ def model_name(weights_path):
 def save_classifier(arrays, path, description):
     """Save a model as h5, and `description` with the SHA-256 of that file as JSON.
 
-    arrays: the model's get_weights(). Ends the current session. Keras asks TensorFlow for the
-    weights of each layer in a run of its own, and each such run prepares the whole graph: minutes
-    on a graph that was trained, seconds on this new one.
+    arrays: the model's get_weights(). Ends the current session: Keras gets the weights of each
+    layer in a run of its own, in minutes on a graph that was trained, in seconds on a new one.
     """
     import h5py
 
@@ -114,9 +113,9 @@ def read_description(path):
 
 
 def read_split_side(path, description, side):
-    """The rows (file, class name) of the "train" or "test" side of a model's split.
+    """The rows (file, class name) of the "train" or "test" side of the split of a model at `path`.
 
-    path: of the weights. Raises UserError when the list is not the one the model was made with.
+    Raises UserError when the list is not the one the model was made with.
     """
     rows_path = os.path.join(stem(path), side + ".csv")
     rows = list(read_labels(rows_path).items())

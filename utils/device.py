@@ -38,8 +38,8 @@ def choose(device="auto"):
     if card is None:
         return None
     if capability >= FIRST_UNKNOWN_TO_CUDA_10 and loaded_cuda() < 11:
-        raise UserError("{} (compute capability {}.{}): this TensorFlow is built on CUDA {} and may "
-                        "compute wrong numbers on it without an error{}".format(
+        raise UserError("{} (compute capability {}.{}): TensorFlow built on CUDA {} may compute "
+                        "wrong numbers on it without an error{}".format(
                             card, *capability, loaded_cuda(), MEND))
     print("computing on {}, checked against the CPU: differs by {:.1e}".format(
         card, check(card, logits_and_gradient)), flush=True)

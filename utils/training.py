@@ -34,6 +34,8 @@ def compile_for_training(model, rate):
     All gradients are made before the first weight changes, and the step is counted after the last
     did. Without these gates TensorFlow 1.14 may update a weight that backpropagation, or the count
     that the learning rate, has yet to read, and no two runs are alike.
+    Returns everything the next epoch depends on, the variables of the session: weights, momenta,
+    step count, and the sums and counts behind moving averages, which Keras does not list.
     """
     import keras.backend as K
     import tensorflow as tf
@@ -51,16 +53,6 @@ def compile_for_training(model, rate):
 
     model.compile(GatedSGD(lr=rate, momentum=MOMENTUM, decay=DECAY, nesterov=True),
                   loss="categorical_crossentropy", metrics=["accuracy"])
-
-
-def variables(model):
-    """Everything the next epoch depends on: all variables of the session of a compiled model.
-
-    Weights, momenta, step count, and the sums and counts behind the moving averages of batch
-    normalisation, which Keras does not list.
-    """
-    import tensorflow as tf
-
     model._make_train_function()  # makes the optimizer's variables
     return tf.global_variables()
 
@@ -120,8 +112,8 @@ def fit(model, images, labels, num_classes, recipe, rate, epochs, batch_size, se
     """Train a compiled model, as a generator that yields after each batch.
 
     images, labels: dicts of arrays for "train" and "test", as batches() takes them. rate: of the
-    first epoch. progress: see new_progress(); changed in place, and with the values of variables()
-    enough to continue after any yield with the same weights.
+    first epoch. progress: see new_progress(); changed in place, and with the values of all
+    variables enough to continue after any yield with the same weights.
     """
     import keras.backend as K
 
@@ -130,8 +122,9 @@ def fit(model, images, labels, num_classes, recipe, rate, epochs, batch_size, se
         order = epoch_order(labels["train"], recipe.oversample, seed, epoch)
         begin = progress["batches"] * batch_size
         totals = progress["totals"]
-        for x, y in batches(images["train"], labels["train"], num_classes, batch_size, order[begin:],
-                            recipe.augment, seed + epoch * len(order) + begin):
+        for x, y in batches(
+                images["train"], labels["train"], num_classes, batch_size, order[begin:],
+                recipe.augment, seed + epoch * len(order) + begin):
             loss, accuracy = model.train_on_batch(x, y)
             for i, value in enumerate((1, loss, accuracy)):
                 totals[i] += len(x) * float(value)

@@ -41,9 +41,8 @@ def imagenet_weights(architecture):
 def load_weights(model, path, architecture, class_names):
     """Load the weights of an h5 file into a classifier of `architecture`, layer by layer in order.
 
-    path: a file without top, as Keras itself downloads them, or with any, of any number of classes.
-        The top, one dense layer, is loaded too where it has as many classes and the JSON file
-        beside it names the same ones; otherwise the model's stays as it is.
+    path: a file without top, as Keras itself downloads them, or with any. The top, one dense layer,
+    is loaded too where the JSON file beside it names the same classes; otherwise the model's stays.
     Returns what was loaded, for the model's JSON file. Raises UserError, naming the first layer
     that does not fit.
     """
@@ -52,14 +51,14 @@ def load_weights(model, path, architecture, class_names):
     found = read_layers(path)
     *base, (_, head) = [(layer.name, layer.weights) for layer in model.layers if layer.weights]
     refusal = "{}: not the weights of {}".format(path, architecture)
-    for i, (name, weights) in enumerate(base):
-        if i >= len(found):
-            raise UserError("{}: {} layers with weights, expected {} or more; layer {} is missing"
-                            .format(refusal, len(found), len(base), name))
-        shapes, expected = _shapes(found[i][1]), [K.int_shape(w) for w in weights]
+    for i, ((name, weights), (theirs, arrays)) in enumerate(zip(base, found), 1):
+        shapes, expected = _shapes(arrays), [K.int_shape(w) for w in weights]
         if shapes != expected:
             raise UserError("{}: layer {}, number {} with weights, has shapes {}, expected {} as {}"
-                            .format(refusal, found[i][0], i + 1, shapes, expected, name))
+                            .format(refusal, theirs, i, shapes, expected, name))
+    if len(found) < len(base):
+        raise UserError("{}: {} layers with weights, expected {} or more; layer {} is missing"
+                        .format(refusal, len(found), len(base), base[len(found)][0]))
     top = found[len(base):]
     fits = (len(top) == 1 and _class_names_beside(path) == list(class_names)
             and _shapes(top[0][1]) == [K.int_shape(w) for w in head])
