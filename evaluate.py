@@ -31,6 +31,7 @@ from utils.datasets import write_csv
 from utils.errors import UserError, run_script
 from utils.files import hold_for_writing, sha256_of_file, sha256_of_lines, write_text
 from utils.perturbation_file import load_perturbation
+from utils.session import start_session
 
 
 def parse_arguments():
@@ -240,7 +241,7 @@ def predict(args, files):
     from utils.provenance import environment, now
 
     model = files[0].model
-    classifier.start_session(args.seed, inference=True)
+    start_session(args.seed, inference=True)
     graph = AttackGraph(classifier.load_classifier(model.file, model.info))
     names, labels = zip(*model.rows)
     image_folder = os.path.join(args.data_dir, model.info["image_folder"])

@@ -19,8 +19,9 @@ from tqdm import tqdm
 
 from data.generate import generate
 from utils import arguments
-from utils.classifier import ARCHITECTURES, import_quietly
+from utils.classifier import ARCHITECTURES
 from utils.errors import UserError, run_script
+from utils.session import import_quietly
 
 RESULT = {"train_model.py": "test ", "make_uap.py": "shown", "evaluate.py": ""}  # lines to print
 

@@ -31,7 +31,7 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 
-from utils import arguments, classifier
+from utils import arguments, classifier, session
 from utils.attack.deepfool import MAX_ITERATIONS, OVERSHOOT, deepfool
 from utils.attack.norms import mean_norm
 from utils.attack.state import Showing, Shown, State
@@ -145,24 +145,24 @@ class Theirs:
 
     @contextlib.contextmanager
     def usual_settings(self):
-        """Undo classifier.keep_freed_memory() too, but for what glibc raises by itself."""
+        """Undo session.keep_freed_memory() too, but for what glibc raises by itself."""
         with self._session.graph.as_default(), self._session.as_default():
             for parameter, value in ((-3, 2 ** 25), (-4, 65536), (-1, 2 ** 26)):
                 ctypes.CDLL(None).mallopt(parameter, value)  # M_MMAP_THRESHOLD, ..._MAX, M_TRIM_...
             yield
-            classifier.keep_freed_memory()
+            session.keep_freed_memory()
 
 
 def benchmark_model(args, name, size):
     """Measure one model at one image size, and print everything about it."""
-    classifier.import_quietly()
+    session.import_quietly()
     import keras
 
     from utils.attack.graph import AttackGraph
 
     weights = os.path.join(args.models_dir, name + ".h5")
     description = dict(classifier.read_description(weights), image_size=size)
-    classifier.start_session(0, inference=True)
+    session.start_session(0, inference=True)
     model = classifier.load_classifier(weights, description)
     graph, plain = AttackGraph(model), keras.Model(model.input, model.get_layer("logits").output)
     theirs = Theirs(weights, description)

@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from utils import classifier
 from utils.attack.deepfool import OVERSHOOT, deepfool
 from utils.attack.graph import AttackGraph, excitement
+from utils.session import start_session
 
 CLASSES = 4
 SIZE = 8
@@ -18,7 +18,7 @@ SIZE = 8
 @pytest.fixture
 def model():
     """A small classifier whose batch normalisation matters, in a session for inference."""
-    classifier.start_session(0, inference=True)
+    start_session(0, inference=True)
     image = keras.Input((SIZE, SIZE, 3))
     x = layers.Conv2D(10, 3)(image)
     x = layers.BatchNormalization()(x)
@@ -154,7 +154,7 @@ def test_every_gradient_is_grey_for_a_model_of_grey_images(model, name):
 
 def test_grey_deepfool_takes_the_shortest_grey_step_across_a_boundary():
     """Of a linear classifier, whose gradients in the grey subspace are means over the channels."""
-    classifier.start_session(0, inference=True)
+    start_session(0, inference=True)
     image = keras.Input((SIZE, SIZE, 3))
     x = layers.GlobalAveragePooling2D()(layers.Conv2D(CLASSES, SIZE, use_bias=False)(image))
     model = keras.Model(image, layers.Dense(CLASSES, name="logits")(x))

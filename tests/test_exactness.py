@@ -18,10 +18,10 @@ from keras import layers
 
 from data.generate import generate
 from in_step import FastPath, Led, PlainClassifier, PlainRun, alike_until
-from utils import classifier
 from utils.attack.deepfool import deepfool
 from utils.attack.graph import AttackGraph
 from utils.images import list_images, read_ahead, to_model_input
+from utils.session import start_session
 
 N = 60        # images
 SIZE = 24     # height and width
@@ -65,7 +65,7 @@ def both(tmp_path_factory):
     natural = os.path.join(folder, "ilsvrc2012")
     images = to_model_input(np.stack(list(read_ahead(
         [os.path.join(natural, file) for file in list_images(natural)], SIZE))))
-    classifier.start_session(0, inference=True)
+    start_session(0, inference=True)
     model = small_network()
     spread_over_classes(model, images)
     graph, plain = AttackGraph(model), PlainClassifier(model)

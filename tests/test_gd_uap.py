@@ -18,6 +18,7 @@ from utils.attack import gd_uap
 from utils.attack.graph import excitement
 from utils.attack.norms import norm, random_of_norm
 from utils.attack.state import Climbed, PassDone
+from utils.session import start_session
 
 SHAPE = (3, 4, 3)
 XI = 0.08
@@ -123,7 +124,7 @@ def test_the_gradient_is_that_of_finite_differences(model):  # noqa: F811
                                                  ("InceptionV3", 94)])
 def test_every_convolution_of_the_studys_architectures_counts_where_it_is_rectified(
         architecture, count):
-    classifier.start_session(0, inference=True)
+    start_session(0, inference=True)
     size = classifier.MIN_IMAGE_SIZE[architecture]
     network = classifier.build_classifier(architecture, size, num_classes=3)
     v = images(1, size)[0]
@@ -153,7 +154,7 @@ def test_the_bound_without_training_images_is_that_of_natural_images(tmp_path, s
 
 def test_a_backbone_alone_is_enough_and_no_image_is_read(monkeypatch, tmp_path):
     monkeypatch.setattr(gd_uap, "LONGEST", 2)
-    classifier.start_session(0, inference=True)
+    start_session(0, inference=True)
     network = classifier.build_classifier("VGG16", 32, num_classes=3)
     network.save_weights(str(tmp_path / "weights.h5"))
     monkeypatch.chdir(str(tmp_path))

@@ -11,6 +11,7 @@ from test_attack_graph import images, logit_gradients
 from utils import classifier
 from utils.attack.graph import AttackGraph
 from utils.attack.layer_passes import Relu
+from utils.session import start_session
 
 CLASSES = 4
 SIZES = {"VGG16": 33, "ResNet50": 64, "InceptionV3": 75}
@@ -31,7 +32,7 @@ def randomise(model):
 
 def of_architecture(architecture):
     """(model, its image size)."""
-    classifier.start_session(0, inference=True)
+    start_session(0, inference=True)
     model = classifier.build_classifier(architecture, SIZES[architecture], CLASSES)
     randomise(model)
     return model, SIZES[architecture]
@@ -39,7 +40,7 @@ def of_architecture(architecture):
 
 def of_layers(make, size=9):
     """The classifier that takes the logits from what `make` makes of an image."""
-    classifier.start_session(0, inference=True)
+    start_session(0, inference=True)
     image = keras.Input((size, size, 3))
     x = layers.GlobalAveragePooling2D()(make(image))
     model = keras.Model(image, layers.Dense(CLASSES, name="logits")(x))

@@ -4,7 +4,6 @@ import collections
 import contextlib
 import fcntl
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -24,7 +23,7 @@ import checkout
 import web
 from data import archives, natural_images, prepare, skin_lesions
 from test_archives import tar_of, tree, zip_of
-from utils import datasets, weights
+from utils import datasets
 from utils.files import publish
 from utils.images import list_images
 
@@ -638,16 +637,3 @@ def test_the_three_commands_of_the_readme_lead_from_nothing_to_what_the_scripts_
     assert len(datasets.isic2018_labels("data")) == 10
     for source in ("ilsvrc2012", "open_images_v5"):
         assert len(list_images(os.path.join("data", datasets.SOURCES[source]))) == 6
-
-
-@pytest.mark.parametrize("architecture", sorted(weights.IMAGENET_MD5))
-def test_weights_that_cannot_be_downloaded_are_named_with_md5_address_and_folder(
-        monkeypatch, architecture):
-    """Against the source of the library that downloads and compares them."""
-    module = {"VGG16": "vgg16", "ResNet50": "resnet50", "InceptionV3": "inception_v3"}[architecture]
-    with open(importlib.util.find_spec("keras_applications." + module).origin) as file:
-        assert weights.IMAGENET_MD5[architecture] in file.read()
-    monkeypatch.setenv("KERAS_HOME", "/somewhere")
-    message = weights.missing_imagenet_weights(architecture, "https://a/b.h5", "no connection")
-    for words in ("https://a/b.h5", weights.IMAGENET_MD5[architecture], "/somewhere/models"):
-        assert words in message

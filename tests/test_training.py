@@ -1,37 +1,30 @@
 """The recipes, the order and content of batches, and training that repeats bit for bit."""
 
 import keras
+import keras.backend as K
 import numpy as np
 import pytest
 from keras import layers
 
-from utils import classifier, training
+from utils import training
 from utils.images import to_model_input
+from utils.session import start_session
 
 CLASSES = 3
 SIZE = 12
-
-
-@pytest.mark.parametrize("recipe, epoch, factor", [
-    # the study's code: `epoch > 40` and so on, epochs counted from 0
-    ("study", 0, 1), ("study", 40, 1), ("study", 41, 0.1), ("study", 60, 0.1),
-    ("study", 61, 0.01), ("study", 80, 0.01), ("study", 81, 0.001), ("study", 90, 0.001),
-    ("study", 91, 0.0005), ("study", 99, 0.0005),
-    ("follow-up", 0, 1), ("follow-up", 40, 1), ("follow-up", 41, 0.1), ("follow-up", 45, 0.1),
-    ("follow-up", 46, 0.01), ("follow-up", 49, 0.01)])
-def test_the_learning_rate_falls_at_the_epochs_of_the_recipe(recipe, epoch, factor):
-    for base in (1e-3, 0.5):
-        rate = training.learning_rate(training.RECIPES[recipe], base, epoch)
-        assert rate == pytest.approx(base * factor, rel=1e-12)
-
-
-def test_the_recipes_are_those_of_the_two_repositories():
-    study, follow_up = training.RECIPES["study"], training.RECIPES["follow-up"]
-    assert (study.epochs, study.oversample, study.augment) == (100, False, False)
-    assert (follow_up.epochs, follow_up.oversample, follow_up.augment) == (50, True, True)
-
-
 LABELS = np.array([0] * 30 + [1] * 7 + [3] * 1)  # no image of class 2
+
+
+@pytest.mark.parametrize("name, recipe, falls", [
+    # the code of the two repositories: `epoch > 40` and so on, epochs counted from 0
+    ("study", (100, False, False), {41: 0.1, 61: 0.01, 81: 0.001, 91: 0.0005}),
+    ("follow-up", (50, True, True), {41: 0.1, 46: 0.01})])
+def test_the_recipes_are_those_of_the_two_repositories(name, recipe, falls):
+    found, factor = training.RECIPES[name], 1
+    assert (found.epochs, found.oversample, found.augment) == recipe
+    for epoch in range(found.epochs):
+        factor = falls.get(epoch, factor)
+        assert training.learning_rate(found, 0.5, epoch) == pytest.approx(0.5 * factor, rel=1e-12)
 
 
 def test_without_oversampling_an_epoch_shows_every_image_once():
@@ -39,17 +32,13 @@ def test_without_oversampling_an_epoch_shows_every_image_once():
     assert sorted(order) == list(range(len(LABELS))) != list(order)
 
 
-def test_oversampling_shows_every_image_and_each_class_as_often_as_the_largest():
-    order = training.epoch_order(LABELS, True, 0, 0)
+def test_oversampling_repeats_random_images_until_each_class_is_as_large_as_the_largest():
+    order, other = (training.epoch_order(LABELS, True, 0, epoch) for epoch in (0, 1))
     assert set(order) == set(range(len(LABELS)))
     assert list(np.bincount(LABELS[order])) == [30, 30, 0, 30]
     assert list(np.bincount(order)[:30]) == [1] * 30
-
-
-def test_oversampling_repeats_random_images_of_a_class():
-    times = np.bincount(training.epoch_order(LABELS, True, 0, 0))[30:37]
-    assert len(set(times)) > 1
-    assert list(times) != list(np.bincount(training.epoch_order(LABELS, True, 0, 1))[30:37])
+    times = np.bincount(order)[30:37]
+    assert len(set(times)) > 1 and list(times) != list(np.bincount(other)[30:37])
 
 
 @pytest.mark.parametrize("oversample", [False, True])
@@ -67,18 +56,12 @@ def data_set(n=23):
             random.randint(0, CLASSES, n))
 
 
-def batches(augment=False, seed=0, batch_size=5, order=None):
-    images, labels = data_set()
-    order = np.random.RandomState(1).permutation(len(images)) if order is None else order
-    sequence = training.epoch_batches(images, labels, CLASSES, order, batch_size, augment, seed)
-    return [sequence[number] for number in range(len(sequence))], order
-
-
 @pytest.mark.parametrize("batch_size, sizes", [
     (5, [5, 5, 5, 5, 3]), (23, [23]), (100, [23]), (1, [1] * 23)])
 def test_an_epoch_in_batches_is_every_image_once_in_order_with_its_label(batch_size, sizes):
-    found, order = batches(batch_size=batch_size)
     images, labels = data_set()
+    order = np.random.RandomState(1).permutation(len(images))
+    found = list(training.batches(images, labels, CLASSES, batch_size, order))
     assert [len(x) for x, _ in found] == sizes == [len(y) for _, y in found]
     np.testing.assert_array_equal(np.concatenate([x for x, _ in found]),
                                   to_model_input(images)[order])
@@ -86,100 +69,88 @@ def test_an_epoch_in_batches_is_every_image_once_in_order_with_its_label(batch_s
                                   np.eye(CLASSES)[labels[order]])
 
 
-def test_augmentation_repeats_with_its_seed_and_differs_with_another():
+def test_augmentation_changes_each_showing_repeats_with_its_seed_and_leaves_numpys_own_alone():
     def images(seed):
-        return np.concatenate([x for x, _ in batches(augment=True, seed=seed)[0]])
+        shown = training.batches(*data_set(), CLASSES, 5, np.zeros(23, int), True, seed)
+        return np.concatenate([x for x, _ in shown])
 
-    np.testing.assert_array_equal(images(3), images(3))
-    assert (images(3) != images(1000)).any(axis=(1, 2, 3)).all()
-
-
-def test_augmentation_leaves_numpys_own_random_numbers_alone():
     np.random.seed(0)
     expected = np.random.uniform(size=3)
     np.random.seed(0)
-    batches(augment=True)
+    np.testing.assert_array_equal(images(3), images(3))
+    assert (images(3) != images(1000)).any(axis=(1, 2, 3)).all()
+    assert len({image.tobytes() for image in images(3)}) == 23
     np.testing.assert_array_equal(np.random.uniform(size=3), expected)
-
-
-def test_augmentation_changes_each_showing_of_an_image_and_no_label():
-    (x, y), = batches(augment=True, batch_size=10, order=np.zeros(10, int))[0]
-    assert len({image.tobytes() for image in x}) == 10
-    assert (y == y[0]).all()
 
 
 def test_augmentation_turns_by_5_degrees_and_shifts_by_5_percent_at_the_most():
     size, point = 101, 70  # a spot 20 pixels from the centre, both ways
     image = np.zeros((1, size, size, 3), np.uint8)
     image[0, point - 1:point + 2, point - 1:point + 2] = 255
-    sequence = training.epoch_batches(image, np.zeros(1, int), 1, np.zeros(200, int), 200, True, 0)
-    mass = (sequence[0][0][..., 0] + 1).astype(np.float64)
+    (x, _), = training.batches(image, np.zeros(1, int), 1, 200, np.zeros(200, int), True)
+    mass = (x[..., 0] + 1).astype(np.float64)
     places = np.arange(size) - 50
     rows = (mass.sum(axis=2) * places).sum(axis=1) / mass.sum(axis=(1, 2))
     columns = (mass.sum(axis=1) * places).sum(axis=1) / mass.sum(axis=(1, 2))
     turn = np.hypot(20, 20) * np.radians(5)
-    moved = np.hypot(rows - 20, columns - 20)
-    assert moved.max() < np.hypot(5.05, 5.05) + turn + 0.5
+    assert np.hypot(rows - 20, columns - 20).max() < np.hypot(5.05, 5.05) + turn + 0.5
     assert np.abs(rows - 20).max() > 4.5 and np.abs(columns - 20).max() > 4.5
 
 
 def compiled_model(seed):
-    classifier.start_session(seed, inference=False)
+    start_session(seed, inference=False)
     image = keras.Input((SIZE, SIZE, 3))
-    x = layers.Conv2D(8, 3)(image)
-    x = layers.BatchNormalization()(x)
-    x = layers.Activation("relu")(x)
-    x = layers.Conv2D(8, 3, activation="relu")(x)
+    x = layers.BatchNormalization()(layers.Conv2D(8, 3)(image))
+    x = layers.Conv2D(8, 3, activation="relu")(layers.Activation("relu")(x))
     x = layers.GlobalAveragePooling2D()(x)
     model = keras.Model(image, layers.Dense(CLASSES, activation="softmax")(x))
-    training.compile_for_training(model, 0.1)
-    return model
+    return model, training.compile_for_training(model, 0.1)
 
 
 def weights_of(model):
     return b"".join(weight.tobytes() for weight in model.get_weights())
 
 
-def train(model, epochs, seed=0):
+def train(model, progress, epochs=2, seed=0, until=None):
+    """Train with every rule of the follow-up's recipe, `until` so many batches were shown."""
     images, labels = data_set()
-    for epoch in epochs:
-        order = training.epoch_order(labels, True, seed, epoch)
-        model.fit_generator(
-            training.epoch_batches(images, labels, CLASSES, order, 4, True, seed),
-            shuffle=False, verbose=0)
+    sides = [{"train": each, "test": each[:7]} for each in (images, labels)]
+    steps = training.fit(model, *sides, CLASSES, training.RECIPES["follow-up"], 0.1, epochs, 4,
+                         seed, progress)
+    for _, _ in zip(range(until or 1000), steps):
+        pass
     return weights_of(model)
 
 
 def test_the_first_weights_are_the_seeds_whatever_was_drawn_before():
     np.random.seed(12345)
-    first = weights_of(compiled_model(0))
+    first = weights_of(compiled_model(0)[0])
     np.random.seed(67890)
-    assert weights_of(compiled_model(0)) == first
-    assert weights_of(compiled_model(1)) != first
+    assert weights_of(compiled_model(0)[0]) == first
+    assert weights_of(compiled_model(1)[0]) != first
 
 
-def test_two_trainings_give_the_same_weights_to_the_last_bit():
-    first = train(compiled_model(0), range(2))
-    for _ in range(3):
-        assert train(compiled_model(0), range(2)) == first
-    assert train(compiled_model(0), range(2), seed=1) != first
-
-
-def test_a_training_continued_from_its_state_gives_the_same_weights_to_the_last_bit():
-    whole = train(compiled_model(0), range(2))
-    interrupted = compiled_model(0)
-    train(interrupted, range(1))
-    state = training.state(interrupted)
-    other = compiled_model(5)
-    training.set_state(other, state)
-    assert train(other, range(1, 2)) == whole
+def test_two_trainings_give_the_same_weights_to_the_last_bit_and_an_interrupted_one_too():
+    history = training.new_progress()
+    whole = train(compiled_model(0)[0], history)
+    assert train(compiled_model(0)[0], training.new_progress()) == whole
+    assert train(compiled_model(0)[0], training.new_progress(), seed=1) != whole
+    for until in (3, 6, 10):  # batches; an epoch has 7 or more
+        progress = training.new_progress()
+        model, variables = compiled_model(0)
+        assert train(model, progress, until=until) != whole
+        values = K.batch_get_value(variables)
+        model, variables = compiled_model(5)
+        K.batch_set_value(list(zip(variables, values)))
+        assert train(model, progress) == whole
+        assert progress == history
 
 
 def test_each_step_is_nesterovs_with_a_rate_that_decays_from_the_first_step(monkeypatch):
     monkeypatch.setattr(training, "DECAY", 0.5)  # large, so that a wrong count of steps shows
     random = np.random.RandomState(0)
     x, y = random.normal(size=(20, 5)), np.eye(CLASSES)[random.randint(0, CLASSES, 20)]
-    classifier.start_session(0, inference=False)
+    start_session(0, inference=False)
     place = keras.Input((5,))
     model = keras.Model(place, layers.Dense(CLASSES, activation="softmax", use_bias=False)(place))
     training.compile_for_training(model, 0.3)

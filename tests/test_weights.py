@@ -10,7 +10,8 @@ import pytest
 
 from utils import classifier
 from utils.errors import UserError
-from utils.weights import load_weights, read_layers
+from utils.session import start_session
+from utils.weights import IMAGENET_MD5, keras_module, load_weights, read_layers
 
 NAMES = ["a", "b", "c"]
 SIZE = 32
@@ -18,21 +19,16 @@ SIZE = 32
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
-    """Folder of files of VGG16 whose weights are random: with 3 and 10 classes, and without top."""
+    """Folder of files of VGG16 with random weights: 3 and 10 classes, without top, without end."""
     folder = tmp_path_factory.mktemp("weights")
-    classifier.start_session(1, inference=True)
+    start_session(1, inference=True)
     for classes in (3, 10):
         model = classifier.build_classifier("VGG16", SIZE, classes)
         model.save_weights(str(folder / "{}.h5".format(classes)))
-    base = keras.Model(model.input, model.get_layer("block5_pool").output)
-    base.save_weights(str(folder / "no_top.h5"))
+    for name, last in (("no_top", "block5_pool"), ("shallow", "block4_pool")):
+        base = keras.Model(model.input, model.get_layer(last).output)
+        base.save_weights(str(folder / (name + ".h5")))
     return folder
-
-
-@pytest.fixture
-def model():
-    classifier.start_session(0, inference=True)
-    return classifier.build_classifier("VGG16", SIZE, len(NAMES))
 
 
 def arrays(path, count):
@@ -44,7 +40,9 @@ def arrays(path, count):
     ("3", None, 13, "new and random"), ("3", ["a", "b", "d"], 13, "new and random"),
     ("10", list("abcdefghij"), 13, "new and random"), ("3", NAMES, 14, "loaded")])
 def test_the_base_is_loaded_and_the_top_where_its_classes_are_the_same(
-        files, model, tmp_path, name, beside, layers, head):
+        files, tmp_path, name, beside, layers, head):
+    start_session(0, inference=True)
+    model = classifier.build_classifier("VGG16", SIZE, len(NAMES))
     path = tmp_path / "w.h5"
     shutil.copy(str(files / (name + ".h5")), str(path))
     if beside is not None:
@@ -72,31 +70,29 @@ def reshape(path):
         layer[name] = np.zeros((3, 3, 256, 255), np.float32)
 
 
-@pytest.mark.parametrize("architecture, damage, message", [
-    ("VGG16", cut, "w.h5: not an h5 file with Keras weights"),
-    ("VGG16", lambda path: path.write_text("text"), "w.h5: not an h5 file with Keras weights"),
-    ("VGG16", lambda path: path.unlink(), "w.h5: no such weights file"),
-    ("VGG16", reshape, r"layer block3_conv2, number 6 .*256, 255.*expected .*256, 256"),
-    ("ResNet50", None, r"not the weights of ResNet50: layer block1_conv1, number 1 with weights, "
-                       r"has shapes .*\(3, 3, 3, 64\).*expected .*\(7, 7, 3, 64\).* as conv1"),
-    ("InceptionV3", None, "not the weights of InceptionV3: layer block1_conv1")])
+@pytest.mark.parametrize("source, architecture, damage, message", [
+    ("3", "VGG16", cut, "w.h5: not an h5 file with Keras weights"),
+    ("3", "VGG16", lambda path: path.write_text("text"), "w.h5: not an h5 file with Keras weights"),
+    ("3", "VGG16", lambda path: path.unlink(), "w.h5: no such weights file"),
+    ("3", "VGG16", reshape, r"layer block3_conv2, number 6 .*256, 255.*expected .*256, 256"),
+    ("shallow", "VGG16", str, "10 layers with weights, expected 13 or more; layer block5_conv1 is "
+                              "missing"),
+    ("3", "ResNet50", str, r"not the weights of ResNet50: layer block1_conv1, number 1 with "
+     r"weights, has shapes .*\(3, 3, 3, 64\).*expected .*\(7, 7, 3, 64\).* as conv1"),
+    ("3", "InceptionV3", str, "not the weights of InceptionV3: layer block1_conv1")])
 def test_a_file_that_does_not_fit_is_refused_with_the_layer_the_shapes_found_and_expected(
-        files, tmp_path, architecture, damage, message):
+        files, tmp_path, source, architecture, damage, message):
     path = tmp_path / "w.h5"
-    shutil.copy(str(files / "3.h5"), str(path))
-    if damage:
-        damage(path)
-    classifier.start_session(0, inference=True)
-    size = classifier.MIN_IMAGE_SIZE[architecture]
-    model = classifier.build_classifier(architecture, size, len(NAMES))
+    shutil.copy(str(files / (source + ".h5")), str(path))
+    damage(path)
+    start_session(0, inference=True)
+    model = classifier.build_classifier(
+        architecture, classifier.MIN_IMAGE_SIZE[architecture], len(NAMES))
     with pytest.raises(UserError, match=message):
         load_weights(model, str(path), architecture, NAMES)
 
 
-def test_weights_of_an_architecture_with_more_layers_name_the_layer_that_is_missing(
-        model, tmp_path):
-    shallow = keras.Model(model.input, model.get_layer("block4_pool").output)
-    shallow.save_weights(str(tmp_path / "w.h5"))
-    with pytest.raises(UserError, match="10 layers with weights, expected 13 or more; layer "
-                                        "block5_conv1 is missing"):
-        load_weights(model, str(tmp_path / "w.h5"), "VGG16", NAMES)
+@pytest.mark.parametrize("architecture", classifier.ARCHITECTURES)
+def test_the_weights_named_when_they_cannot_be_downloaded_are_those_that_keras_takes(architecture):
+    with open(keras_module(architecture).__file__) as file:
+        assert IMAGENET_MD5[architecture] in file.read()

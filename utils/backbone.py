@@ -2,10 +2,10 @@
 
 import os
 
-from utils.classifier import MIN_IMAGE_SIZE, SCALING, build_classifier, imagenet_weights
+from utils.classifier import MIN_IMAGE_SIZE, SCALING
 from utils.errors import UserError
 from utils.files import sha256_of_file
-from utils.weights import load_weights
+from utils.weights import imagenet_weights
 
 
 def describe(architecture, weights, image_size):
@@ -29,10 +29,3 @@ def describe(architecture, weights, image_size):
         "class_names": [], "grey": False, "scaling": SCALING,
         "weights": {"sha256": sha256_of_file(path)},
         "mean_norms": {"inf": 250.0, "2": 5e4 / 224 * image_size}}
-
-
-def load_backbone(path, description):
-    """The Keras model that describe() describes, with a new top that means nothing. UserError."""
-    model = build_classifier(description["architecture"], description["image_size"], 1)
-    load_weights(model, path, description["architecture"], ())
-    return model

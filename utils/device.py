@@ -5,52 +5,49 @@
 checks this machine's GPU, if TensorFlow sees one, and says what the scripts would use.
 """
 
-import collections
 import functools
 import os
 import re
 
+import numpy as np
+
+from utils import classifier
 from utils.errors import UserError, run_script
+from utils.session import import_quietly, session_config, start_session
 
 # CUDA 10, on which the TensorFlow of requirements.txt is built, ends at compute capability 7.5. On
 # newer cards it gave wrong numbers without an error (saliency#25, tfoptflow#11) or hung.
-FIRST_UNKNOWN_TO_CUDA_10 = (8, 0)
+FIRST_UNKNOWN_TO_CUDA_10 = [8, 0]
 # Of logits and gradient, as ||GPU - CPU|| / ||CPU||. Rounding of float32 makes about 1e-6.
 TOLERANCE = 0.01
 MEND = "; use NVIDIA's TensorFlow (Dockerfile.gpu), or go on without the card: --device cpu"
 
-Card = collections.namedtuple("Card", "name capability")
-
 
 @functools.lru_cache(None)
 def choose(device="auto"):
-    """Settle what this process computes on, before it computes; say so if it is a GPU.
+    """Settle what this process computes on, before it computes: print and return the GPU's name.
 
-    device: "auto", the first GPU that TensorFlow sees, if any; or "cpu". Returns the Card or None.
-    Raises UserError when the card computes wrong numbers, or would.
+    None for the CPU: with device "cpu", and with "auto" where TensorFlow sees no GPU. Raises
+    UserError when the card computes wrong numbers, or would.
     """
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     # Else cards from compute capability 8.0 on multiply with 10 bits, and a gradient is off by 5 %.
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
-    card = first_card()
+    card, *capability = first_card()
     if card is None:
         return None
-    if card.capability >= FIRST_UNKNOWN_TO_CUDA_10 and loaded_cuda() < 11:
-        import tensorflow as tf
-
-        raise UserError("{} (compute capability {}.{}): TensorFlow {} is built on CUDA {} and may "
-                        "compute wrong numbers on it without an error{}".format(
-                            card.name, *card.capability, tf.__version__, loaded_cuda(), MEND))
+    if capability >= FIRST_UNKNOWN_TO_CUDA_10 and loaded_cuda() < 11:
+        raise UserError("{} (compute capability {}.{}): TensorFlow built on CUDA {} may compute "
+                        "wrong numbers on it without an error{}".format(
+                            card, *capability, loaded_cuda(), MEND))
     print("computing on {}, checked against the CPU: differs by {:.1e}".format(
-        card.name, check(card, logits_and_gradient)), flush=True)
+        card, check(card, logits_and_gradient)), flush=True)
     return card
 
 
 def first_card():
-    """The GPU on which TensorFlow places operations, as a Card; None if it sees none."""
-    from utils.classifier import import_quietly, session_config
-
+    """The GPU that TensorFlow takes: (name, major, minor compute capability); name None: none."""
     import_quietly()
     from tensorflow.python.client import device_lib
 
@@ -58,8 +55,8 @@ def first_card():
         if found.device_type == "GPU":
             name, major, minor = re.search(r"name: (.*?),.* compute capability: (\d+)\.(\d+)",
                                            found.physical_device_desc).groups()
-            return Card(name, (int(major), int(minor)))
-    return None
+            return name, int(major), int(minor)
+    return None, 0, 0
 
 
 def loaded_cuda():
@@ -71,10 +68,9 @@ def loaded_cuda():
 def check(card, compute):
     """The larger of the relative differences between GPU and CPU, of logits and of a gradient.
 
-    compute: function from a TensorFlow device, or None for its own choice, to two arrays. Raises
-    UserError beyond TOLERANCE, or when the GPU cannot compute at all.
+    compute: function from a TensorFlow device, or None for its own choice, to the two arrays.
+    Raises UserError beyond TOLERANCE, or when the GPU, named `card`, cannot compute at all.
     """
-    import numpy as np
     import tensorflow as tf
 
     expected = compute("/cpu:0")
@@ -82,25 +78,21 @@ def check(card, compute):
         found = compute(None)
     except tf.errors.OpError as error:
         raise UserError("{}: TensorFlow {} cannot compute on it ({}){}".format(
-            card.name, tf.__version__, error.message.splitlines()[0], MEND))
+            card, tf.__version__, error.message.splitlines()[0], MEND))
     difference = np.max([np.linalg.norm(f - e) / np.linalg.norm(e)
                          for f, e in zip(found, expected)])
     if not difference <= TOLERANCE:  # NaN, too
         raise UserError("{}: computes other numbers than the CPU (they differ by {:.1e}, rounding "
-                        "by less than {}){}".format(card.name, difference, TOLERANCE, MEND))
+                        "by less than {}){}".format(card, difference, TOLERANCE, MEND))
     return difference
 
 
 def logits_and_gradient(device):
     """A VGG16's logits, (7,), and a gradient, (64, 64, 3), for one image, both random but fixed."""
-    import numpy as np
     import tensorflow as tf
-
-    from utils import classifier
-
-    classifier.start_session(0, inference=True)
     from utils.attack.graph import AttackGraph
 
+    start_session(0, inference=True)
     random = np.random.RandomState(0)
     with tf.device(device):
         model = classifier.build_classifier("VGG16", 64, 7)

@@ -4,26 +4,19 @@ import sys
 
 
 class UserError(Exception):
-    """Something outside the program is wrong.
-
-    The message names the file, what was found, what was expected, and what to do.
-    """
+    """Its message names the file, what was found, what was expected, and what to do."""
 
 
 def run_script(main):
     """Run the entry point of a script; a UserError or a refused file ends it with exit code 2."""
     try:
-        main()
+        return main()
     except UserError as error:
         message = str(error)
     except OSError as error:
-        if error.filename is None and error.errno is None:
-            raise
-        message = "{}: {}".format(error.filename or "input/output", error.strerror)
+        message = "{}: {}".format(error.filename or "input/output", error.strerror or error)
     except KeyboardInterrupt:
         print("\ninterrupted; the same command continues a run", file=sys.stderr)
         sys.exit(130)
-    else:
-        return
     print("error: " + message, file=sys.stderr)
     sys.exit(2)

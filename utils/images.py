@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 from PIL import Image
+from tqdm import tqdm
 
 from utils.errors import UserError
 
@@ -26,11 +27,9 @@ class BrokenImage(Exception):
 def read_image(path, size, resize="bilinear"):
     """Decode one image file and resize it, aspect ratio not kept.
 
-    path: any file Pillow can read; the content counts, not the name. CMYK, palette, grayscale
-        and transparent images become RGB as Pillow converts them; 16-bit samples keep their upper
-        8 bits; the EXIF orientation is ignored, as Keras does.
-    size: height and width in pixels.
-    resize: "bilinear", with antialiasing, or "nearest", which is Keras' load_img.
+    path: any file Pillow can read; it becomes RGB as Pillow converts it, 16-bit samples keep their
+    upper 8 bits, the EXIF orientation is ignored, as in Keras. resize: "bilinear", with
+    antialiasing, or "nearest", which is Keras' load_img.
     Returns uint8, (size, size, 3), 0..255. Raises BrokenImage.
     """
     try:
@@ -57,21 +56,14 @@ def to_pixels(x):
 
 
 def as_jpeg(image, quality):
-    """What is left of an image that is saved as a JPEG file and read again.
-
-    image: uint8, (h, w, 3). quality: 1..95, as Pillow counts; chroma is subsampled 2 x 2, Pillow's
-    default. Returns uint8, same shape.
-    """
+    """What a JPEG file, quality 1..95, chroma subsampled 2 x 2, keeps of uint8 (h, w, 3)."""
     file = io.BytesIO()
     Image.fromarray(image).save(file, "JPEG", quality=quality)
     return np.asarray(Image.open(file))
 
 
 def in_background(function, items, workers, ahead):
-    """Apply `function` to `items` in background threads and yield the results in order.
-
-    At most `ahead` results wait at a time, so memory does not depend on the number of items.
-    """
+    """Apply `function` to `items` in threads; yield the results in order, at most `ahead` wait."""
     pool = concurrent.futures.ThreadPoolExecutor(workers)
     pending = collections.deque()
     try:
@@ -87,30 +79,23 @@ def in_background(function, items, workers, ahead):
         pool.shutdown()
 
 
-def read_ahead(paths, size, resize="bilinear", workers=2, ahead=64):
-    """Decode `paths` in background threads and yield, in order, a uint8 image or its BrokenImage.
-
-    paths: iterable of paths. size, resize: as in read_image. workers, ahead: as in in_background.
-    """
+def read_ahead(paths, size, resize="bilinear"):
+    """read_image() of each path, in background threads; yields an image or its BrokenImage."""
     def load(path):
         try:
             return read_image(path, size, resize)
         except BrokenImage as error:
             return error
 
-    return in_background(load, paths, workers, ahead)
+    return in_background(load, paths, workers=2, ahead=64)
 
 
 def read_images(paths, size, resize, description):
-    """Read a list of image files into memory, with a progress bar.
+    """Read image files into memory, uint8 (n, size, size, 3), with a progress bar.
 
-    Returns uint8, (n, size, size, 3). Raises UserError naming the broken files: a labelled image
-    that cannot be read would silently change the data set.
+    Raises UserError: a labelled image left out would silently change the data set.
     """
-    from tqdm import tqdm
-
-    images = np.empty((len(paths), size, size, 3), np.uint8)
-    broken = []
+    images, broken = np.empty((len(paths), size, size, 3), np.uint8), []
     stream = tqdm(read_ahead(paths, size, resize), total=len(paths), desc=description, unit="image")
     for index, image in enumerate(stream):
         if isinstance(image, BrokenImage):
@@ -125,18 +110,12 @@ def read_images(paths, size, resize, description):
 
 
 def list_images(folder):
-    """All image files below `folder`, by extension, as sorted paths relative to it.
-
-    Links to folders are not followed. Raises UserError when there is no folder or no image.
-    """
-    if not os.path.isdir(folder):
-        raise UserError("{}: no such folder; data/README.md says how to get the images"
-                        .format(folder))
-    found = []
-    for where, _, names in os.walk(folder):
-        found += [os.path.relpath(os.path.join(where, name), folder) for name in names
-                  if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
+    """All image files below `folder`, by extension, as sorted paths relative to it. UserError."""
+    found = sorted(os.path.relpath(os.path.join(where, name), folder)
+                   for where, _, names in os.walk(folder) for name in names
+                   if name.lower().endswith(EXTENSIONS) and not name.startswith("."))
     if not found:
-        raise UserError("{}: no image in this folder (looked for {}); data/README.md says how to "
-                        "get the images".format(folder, " ".join(EXTENSIONS)))
-    return sorted(found)
+        problem = ("no image in this folder (looked for {})".format(" ".join(EXTENSIONS))
+                   if os.path.isdir(folder) else "no such folder")
+        raise UserError("{}: {}; data/README.md says how to get the images".format(folder, problem))
+    return found

@@ -1,12 +1,18 @@
-"""Reading a perturbation from a .npy file, trusting nothing about it."""
+"""A perturbation in a .npy file: written whole, and read trusting nothing about it."""
 
 import numpy as np
 
 from utils.errors import UserError
-from utils.files import sha256_of_file
+from utils.files import replacing, sha256_of_file
 from utils.attack.norms import norm
 
 TOLERANCE = 1e-5  # relative; float32 rounding of a projection
+
+
+def save_perturbation(path, v):
+    """Write v, float32 (h, w, 3), model-input units, to a .npy file."""
+    with replacing(path) as temporary:
+        np.save(temporary, v)
 
 
 def load_perturbation(path, image_size, expected_sha256=None, p=None, bound=None):

@@ -4,7 +4,7 @@ import collections
 
 import numpy as np
 
-from utils.images import to_model_input
+from utils.images import in_background, to_model_input
 
 Recipe = collections.namedtuple("Recipe", "epochs decay_steps oversample augment")
 RECIPES = {
@@ -34,6 +34,8 @@ def compile_for_training(model, rate):
     All gradients are made before the first weight changes, and the step is counted after the last
     did. Without these gates TensorFlow 1.14 may update a weight that backpropagation, or the count
     that the learning rate, has yet to read, and no two runs are alike.
+    Returns everything the next epoch depends on, the variables of the session: weights, momenta,
+    step count, and the sums and counts behind moving averages, which Keras does not list.
     """
     import keras.backend as K
     import tensorflow as tf
@@ -51,27 +53,6 @@ def compile_for_training(model, rate):
 
     model.compile(GatedSGD(lr=rate, momentum=MOMENTUM, decay=DECAY, nesterov=True),
                   loss="categorical_crossentropy", metrics=["accuracy"])
-
-
-def state(model):
-    """Everything the next epoch depends on, as arrays; set_state() puts it back."""
-    import keras.backend as K
-
-    return K.batch_get_value(_variables(model))
-
-
-def set_state(model, arrays):
-    """Put back what state() gave for a model that was built and compiled in the same way."""
-    import keras.backend as K
-
-    K.batch_set_value(list(zip(_variables(model), arrays)))
-
-
-def _variables(model):
-    """All variables of the session: weights, momenta, step count, and the sums and counts behind
-    the moving averages of batch normalisation, which Keras does not list."""
-    import tensorflow as tf
-
     model._make_train_function()  # makes the optimizer's variables
     return tf.global_variables()
 
@@ -92,16 +73,16 @@ def epoch_order(labels, oversample, seed, epoch):
     return random.permutation(order)
 
 
-def epoch_batches(images, labels, num_classes, order, batch_size, augment, seed):
-    """One epoch as a Keras Sequence of (model input, one-hot labels).
+def batches(images, labels, num_classes, batch_size=32, order=None, augment=False, seed=0):
+    """Yield (model input, one-hot labels), each batch made while the one before is used.
 
-    images: uint8, (n, size, size, 3). labels: int, (n,). order: indices to show. augment: rotate
-    by up to 5 degrees and shift by up to 5 %, drawn from `seed`.
+    images: uint8, (n, size, size, 3). labels: int, (n,). order: indices to show; as they are if
+    None. augment: rotate by up to 5 degrees and shift by up to 5 %, drawn from `seed`.
     """
     from keras.preprocessing.image import ImageDataGenerator
-    from keras.utils import Sequence, to_categorical
 
     generator = ImageDataGenerator()
+    order = np.arange(len(labels)) if order is None else order
 
     def augmented(image, seed):
         random = np.random.RandomState(seed % 2 ** 32)
@@ -111,28 +92,28 @@ def epoch_batches(images, labels, num_classes, order, batch_size, augment, seed)
             "tx": random.uniform(-SHIFT, SHIFT) * height,
             "ty": random.uniform(-SHIFT, SHIFT) * width})
 
-    class Batches(Sequence):
-        def __len__(self):
-            return -(-len(order) // batch_size)
+    def batch(start):
+        chosen = order[start:start + batch_size]
+        x = to_model_input(images[chosen])
+        if augment:
+            x = np.stack([augmented(image, seed + start + i) for i, image in enumerate(x)])
+        return x, np.eye(num_classes, dtype=np.float32)[labels[chosen]]
 
-        def __getitem__(self, number):
-            start = number * batch_size
-            chosen = order[start:start + batch_size]
-            x = to_model_input(images[chosen])
-            if augment:
-                x = np.stack([augmented(image, seed + start + i) for i, image in enumerate(x)])
-            return x, to_categorical(labels[chosen], num_classes)
+    return in_background(batch, range(0, len(order), batch_size), workers=1, ahead=3)
 
-    return Batches()
+
+def new_progress():
+    """A dict for each finished epoch; of the current one the number of batches, and three totals:
+    images, sum of their losses, how many were right."""
+    return {"history": [], "batches": 0, "totals": [0, 0.0, 0.0]}
 
 
 def fit(model, images, labels, num_classes, recipe, rate, epochs, batch_size, seed, progress):
     """Train a compiled model, as a generator that yields after each batch.
 
-    images, labels: dicts of arrays for "train" and "test", as epoch_batches takes them. rate: of
-    the first epoch. progress: {"history": a dict for each finished epoch, "batches": of the
-    current one, "totals": its number of images, the sum of their losses, how many were right};
-    changed in place, and with state() enough to continue after any yield with the same weights.
+    images, labels: dicts of arrays for "train" and "test", as batches() takes them. rate: of the
+    first epoch. progress: see new_progress(); changed in place, and with the values of all
+    variables enough to continue after any yield with the same weights.
     """
     import keras.backend as K
 
@@ -141,34 +122,19 @@ def fit(model, images, labels, num_classes, recipe, rate, epochs, batch_size, se
         order = epoch_order(labels["train"], recipe.oversample, seed, epoch)
         begin = progress["batches"] * batch_size
         totals = progress["totals"]
-        for x, y in _in_order(epoch_batches(
-                images["train"], labels["train"], num_classes, order[begin:], batch_size,
-                recipe.augment, seed + epoch * len(order) + begin)):
+        for x, y in batches(
+                images["train"], labels["train"], num_classes, batch_size, order[begin:],
+                recipe.augment, seed + epoch * len(order) + begin):
             loss, accuracy = model.train_on_batch(x, y)
             for i, value in enumerate((1, loss, accuracy)):
                 totals[i] += len(x) * float(value)
             progress["batches"] += 1
             yield
-        test_loss, test_accuracy = model.evaluate_generator(epoch_batches(
-            images["test"], labels["test"], num_classes, np.arange(len(labels["test"])),
-            batch_size, False, 0))
+        sizes, losses, accuracies = zip(*((len(x), *model.test_on_batch(x, y)) for x, y in batches(
+            images["test"], labels["test"], num_classes, batch_size)))
         progress["history"].append({
             "epoch": epoch + 1, "learning_rate": learning_rate(recipe, rate, epoch),
             "loss": totals[1] / totals[0], "accuracy": totals[2] / totals[0],
-            "test_loss": test_loss, "test_accuracy": test_accuracy})
-        progress["batches"], progress["totals"] = 0, [0, 0.0, 0.0]
-
-
-def _in_order(batches):
-    """The batches of a Keras Sequence, each made in the background while the one before is used."""
-    from keras.utils import OrderedEnqueuer
-
-    if not len(batches):
-        return
-    enqueuer = OrderedEnqueuer(batches)
-    enqueuer.start()
-    try:
-        for _, batch in zip(range(len(batches)), enqueuer.get()):
-            yield batch
-    finally:
-        enqueuer.stop()
+            "test_loss": np.average(losses, weights=sizes),
+            "test_accuracy": np.average(accuracies, weights=sizes)})
+        progress.update(dict(new_progress(), history=progress["history"]))

@@ -1,10 +1,12 @@
 """Weights from anywhere: Keras' ImageNet weights, or an h5 file of the same architecture."""
 
+import importlib
 import os
 
 from utils.errors import UserError
 from utils.files import sha256_of_file
 from utils.json_files import OBJECT, read_json
+from utils.session import import_quietly
 
 # MD5 of the files that Keras downloads, as keras_applications 1.0.8 lists them.
 IMAGENET_MD5 = {
@@ -14,46 +16,60 @@ IMAGENET_MD5 = {
 }
 
 
-def missing_imagenet_weights(architecture, address, error):
-    """What to do when Keras cannot download ImageNet weights, as the message of a UserError."""
-    home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
-    return (
-        "the ImageNet weights of {} could not be loaded ({}); without a connection, download {} "
-        "(md5 {}) elsewhere and put it into {}, or use --weights none or --weights FILE".format(
-            architecture, error, address, IMAGENET_MD5[architecture], os.path.join(home, "models")))
+def keras_module(architecture):
+    """The module of keras_applications that defines an architecture."""
+    return importlib.import_module("keras_applications." + {
+        "VGG16": "vgg16", "ResNet50": "resnet50", "InceptionV3": "inception_v3"}[architecture])
+
+
+def imagenet_weights(architecture):
+    """The path of Keras' ImageNet weights, which are downloaded where missing. Raises UserError."""
+    import_quietly()
+    from keras.utils import get_file
+
+    address, md5 = keras_module(architecture).WEIGHTS_PATH_NO_TOP, IMAGENET_MD5[architecture]
+    try:
+        return get_file(os.path.basename(address), address, cache_subdir="models", file_hash=md5)
+    except Exception as error:  # Keras raises a bare one
+        home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
+        raise UserError(
+            "the ImageNet weights of {} could not be loaded ({}); without a connection, download "
+            "{} (md5 {}) elsewhere and put it into {}, or use --weights none or --weights FILE"
+            .format(architecture, error, address, md5, os.path.join(home, "models")))
 
 
 def load_weights(model, path, architecture, class_names):
     """Load the weights of an h5 file into a classifier of `architecture`, layer by layer in order.
 
-    path: a file of Keras without top, as Keras itself downloads them; or with any top, of any
-        number of classes. The top, one dense layer, is loaded too where it has as many classes and
-        the JSON file beside it names the same ones; otherwise the model's stays as it is.
+    path: a file without top, as Keras itself downloads them, or with any. The top, one dense layer,
+    is loaded too where the JSON file beside it names the same classes; otherwise the model's stays.
     Returns what was loaded, for the model's JSON file. Raises UserError, naming the first layer
     that does not fit.
     """
     import keras.backend as K
 
     found = read_layers(path)
-    ours = [(layer.name, layer.weights) for layer in model.layers if layer.weights]
-    base, (_, head) = ours[:-1], ours[-1]
-    mend = "{}: not the weights of {}".format(path, architecture)
-    for i, (name, weights) in enumerate(base):
-        expected = [tuple(w.shape.as_list()) for w in weights]
-        if i >= len(found):
-            raise UserError("{}: {} layers with weights, expected {} or more; layer {} is missing"
-                            .format(mend, len(found), len(base), name))
-        shapes = [value.shape for value in found[i][1]]
+    *base, (_, head) = [(layer.name, layer.weights) for layer in model.layers if layer.weights]
+    refusal = "{}: not the weights of {}".format(path, architecture)
+    for i, ((name, weights), (theirs, arrays)) in enumerate(zip(base, found), 1):
+        shapes, expected = _shapes(arrays), [K.int_shape(w) for w in weights]
         if shapes != expected:
             raise UserError("{}: layer {}, number {} with weights, has shapes {}, expected {} as {}"
-                            .format(mend, found[i][0], i + 1, shapes, expected, name))
+                            .format(refusal, theirs, i, shapes, expected, name))
+    if len(found) < len(base):
+        raise UserError("{}: {} layers with weights, expected {} or more; layer {} is missing"
+                        .format(refusal, len(found), len(base), base[len(found)][0]))
     top = found[len(base):]
     fits = (len(top) == 1 and _class_names_beside(path) == list(class_names)
-            and [value.shape for value in top[0][1]] == [tuple(w.shape.as_list()) for w in head])
+            and _shapes(top[0][1]) == [K.int_shape(w) for w in head])
     values = [value for _, layer in found[:len(base) + fits] for value in layer]
     K.batch_set_value(list(zip([w for _, layer in base for w in layer] + head, values)))
     return {"file": os.path.basename(path), "sha256": sha256_of_file(path),
             "layers": len(base) + fits, "head": "loaded" if fits else "new and random"}
+
+
+def _shapes(arrays):
+    return [array.shape for array in arrays]
 
 
 def read_layers(path):
@@ -67,9 +83,8 @@ def read_layers(path):
             group = file["model_weights"] if "model_weights" in file else file
             layers = []
             for name in group.attrs["layer_names"]:
-                names = group[name].attrs["weight_names"]
-                if len(names):
-                    layers.append((name.decode(), [group[name][each][()] for each in names]))
+                arrays = [group[name][each][()] for each in group[name].attrs["weight_names"]]
+                layers += [(name.decode(), arrays)] if arrays else []
             return layers
     except (OSError, KeyError, ValueError, RuntimeError) as error:
         raise UserError("{}: not an h5 file with Keras weights ({}); get it again".format(
