@@ -20,10 +20,6 @@ from utils.errors import UserError
 UAP = ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012",
        "--name", "ilsvrc2012", "--passes", "2", "--checkpoint-seconds", "0.000001")
 
-# Runs a command with 256 kB of disk below the folder results/, in a mount namespace of its own.
-SMALL_DISK = ("unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
-              "mount -t tmpfs -o size=256k tmpfs results && exec \"$0\" \"$@\"")
-
 
 def limit_file_size():
     """The kernel refuses what is written to a file beyond 20 kB, as it would on a full disk."""
@@ -53,16 +49,9 @@ def test_a_full_disk_ends_with_a_message_and_keeps_what_was_there(trained, tmp_p
     assert "continuing after image 12 of at most 12" in output
 
 
-def test_too_little_space_is_said_before_the_run(trained):
-    """On a real file system of 256 kB where the machine allows to mount one."""
-    os.makedirs(os.path.join(trained, "results"), exist_ok=True)
-    if run(trained, SMALL_DISK + ("true",))[0] == 0:
-        code, errors = run(trained, SMALL_DISK + (sys.executable,) + UAP + (
-            "--passes", "50", "--restart"))
-        assert code == 2 and "Traceback" not in errors
-        assert "results: 0.0 GB free" in errors
+def test_too_little_space_is_said():
     with pytest.raises(UserError, match="GB needed"):
-        files.require_space(os.path.join(trained, "not", "there", "yet"), 2 ** 62)
+        files.require_space(os.path.join("not", "there", "yet"), 2 ** 62)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
