@@ -1,18 +1,18 @@
 """How far is the next class from an image, and how long is the step of one attack there?
 
-    python tests/step_lengths.py --model-file models/VGG16.h5 --sources data/ilsvrc2012 data/isic2018
-    python tests/step_lengths.py --model-file models/VGG16.h5 --sources data/ilsvrc2012 \\
-        --num-images 6000 --halves FOLDER
+    python tests/step_lengths.py --model-file models/VGG16.h5 \\
+        --sources data/ilsvrc2012/train data/isic2018
+    python tests/step_lengths.py --model-file models/VGG16.h5 \\
+        --sources data/ilsvrc2012/train --num-images 6000 --halves FOLDER
 
-For images of each folder, clean: the logit margin (the largest logit above the second), the length of
-DeepFool's step in the L-infinity norm as a share of the bound xi (ratio 0.04), and whether a step of FGSM
-changes the label, which is the study's condition for keeping it. Writes steps-<model>.csv and a
-picture of it below --folder. With --halves: no picture, but links to the half of the images with
-smaller and the half with larger margins, in FOLDER/smaller and FOLDER/larger, for make_uap.py.
-Not part of the test suite.
+For clean images of each folder: the logit margin (the largest logit less the second), the length of
+DeepFool's step in the L-infinity norm as a share of the bound xi (ratio 0.04), and whether a step
+of FGSM changes the label, which is the study's condition for keeping it. Writes steps-<model>.csv
+and a picture of it to --folder. With --halves: instead, links to the images with the smaller and
+with the larger margins, in FOLDER/smaller and FOLDER/larger, for make_uap.py --source-dir. Not part
+of the test suite.
 """
 
-import csv
 import os
 import sys
 
@@ -21,10 +21,12 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from utils import arguments, classifier, device, session  # noqa: E402
+from utils.datasets import write_csv  # noqa: E402
 from utils.errors import run_script  # noqa: E402
 from utils.images import PIXEL_SCALE, list_images, read_images, to_model_input  # noqa: E402
 
-RATIO, MAX_ITERATIONS, STEP_SIZE = 0.04, 10, 0.001  # make_uap.py's
+NORM_RATIO = 0.04
+COLUMNS = ("source", "file", "logit_margin", "deepfool_step", "fgsm_changes")
 
 
 def parse_arguments():
@@ -34,8 +36,17 @@ def parse_arguments():
     parser.add_argument("--num-images", type=arguments.count, default=200,
                         help="of each folder, drawn with the seed (default: %(default)s)")
     parser.add_argument("--folder", default=".", help="to write to (default: %(default)s)")
-    parser.add_argument("--halves", metavar="FOLDER", help="of links to images, by their margin")
+    parser.add_argument("--halves", metavar="FOLDER")
     return parser.parse_args()
+
+
+def read(args, info, source):
+    """(files, images) drawn from a folder."""
+    files = list_images(source)
+    order = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
+    files = [files[i] for i in order]
+    return files, read_images([os.path.join(source, file) for file in files], info["image_size"],
+                              info["resize"], "reading " + source)
 
 
 def margins(f):
@@ -44,20 +55,19 @@ def margins(f):
     return first - second
 
 
-def steps(graph, x, f, xi):
+def steps(graph, x, label, xi):
     """(DeepFool's step in units of xi, whether FGSM's changes the label) of one image."""
     from utils.attack.deepfool import deepfool
-    from utils.attack.fgsm import fgsm
+    from utils.attack.fgsm import STEP_SIZE, fgsm
 
-    label = int(f.argmax())
-    to_boundary = deepfool(x, graph.boundary_gradients_to_leave, label, max_iter=MAX_ITERATIONS).dv
+    to_boundary = deepfool(x, graph.boundary_gradients_to_leave, label).dv
     along_loss = fgsm(x, graph.loss_gradient_to_leave, label, STEP_SIZE).dv
     return (np.abs(to_boundary).max() / xi,
-            int(graph.logits(x[None] + along_loss)[0].argmax() != label))
+            int(graph.logits((x + along_loss)[np.newaxis])[0].argmax() != label))
 
 
 def draw(path, rows, title):
-    """rows: (source, file, margin, length, changed) of all images."""
+    """rows: as in the csv file."""
     import matplotlib.pyplot as plt
 
     from utils.figures import BLUE, GREEN, ORANGE, save
@@ -65,12 +75,13 @@ def draw(path, rows, title):
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
     for source, color in zip(dict.fromkeys(row[0] for row in rows), (BLUE, ORANGE, GREEN)):
         margin, length, changed = np.array([row[2:] for row in rows if row[0] == source], float).T
-        left.plot(np.sort(length), np.arange(1, len(length) + 1) / len(length), color=color,
-                  label="{}, median {:.2f} xi".format(source, np.median(length)))
-        right.plot(np.sort(margin), np.arange(1, len(margin) + 1) / len(margin), color=color,
-                   label="{}: FGSM's step changes {:.0%}".format(source, changed.mean()))
+        share = np.arange(1, len(length) + 1) / len(length)
+        left.plot(np.sort(length), share, color=color,
+                  label="{}: median {:.2f} xi".format(source, np.median(length)))
+        right.plot(np.sort(margin), share, color=color,
+                   label="{}: FGSM's step changes {:.1%}".format(source, changed.mean()))
     left.axvline(1, color="black", linewidth=0.8)
-    left.set(xscale="log", xlabel="length of DeepFool's step, in units of the bound xi (L-infinity)",
+    left.set(xscale="log", xlabel="length of DeepFool's step / xi (L-infinity)",
              ylabel="share of the images")
     right.set(xscale="log", xlabel="logit margin of the clean image")
     for axis in (left, right):
@@ -84,7 +95,7 @@ def draw(path, rows, title):
 
 def link_halves(folder, source, files, margin):
     order = np.argsort(margin)
-    for name, indices in (("smaller", order[:len(order) // 2]), ("larger", order[len(order) // 2:])):
+    for name, indices in zip(("smaller", "larger"), np.array_split(order, 2)):
         print("{} margins: median {:.3g}".format(name, np.median(margin[indices])))
         for i in indices:
             target = os.path.join(folder, name, files[i])
@@ -94,33 +105,26 @@ def link_halves(folder, source, files, margin):
 
 def main():
     args = parse_arguments()
-    info, name = classifier.read_description(args.model_file), classifier.model_name(args.model_file)
-    xi = RATIO * info["mean_norms"]["inf"] / PIXEL_SCALE
+    info, name = (f(args.model_file) for f in (classifier.read_description, classifier.model_name))
+    xi = NORM_RATIO * info["mean_norms"]["inf"] / PIXEL_SCALE
     device.choose(args.device)
     session.start_session(args.seed, inference=True)
     from utils.attack.graph import AttackGraph
 
-    graph = AttackGraph(classifier.load_classifier(args.model_file, info))
-    rows = []
+    graph, rows = AttackGraph(classifier.load_classifier(args.model_file, info)), []
     for source in args.sources:
-        files = list_images(source)
-        files = [files[i] for i in np.random.RandomState(args.seed).permutation(len(files))]
-        files = files[:args.num_images]
-        images = read_images([os.path.join(source, file) for file in files], info["image_size"],
-                             info["resize"], "reading " + source)
-        f = classifier.predict_in_batches(lambda batch: graph.logits(to_model_input(batch)), images)
+        files, images = read(args, info, source)
+        f = np.concatenate([graph.logits(to_model_input(images[i:i + 32]))
+                            for i in range(0, len(images), 32)])
         if args.halves:
             link_halves(args.halves, source, files, margins(f))
-            continue
-        rows += [(os.path.basename(source), file, "{:.6g}".format(margin)) + steps(
-                     graph, to_model_input(image), logits, xi)
-                 for file, margin, image, logits in zip(files, margins(f), images, f)]
+        else:
+            rows += [(os.path.basename(source), file, margin) + steps(
+                         graph, to_model_input(image), int(logits.argmax()), xi)
+                     for file, margin, image, logits in zip(files, margins(f), images, f)]
     if rows:
         path = os.path.join(args.folder, "steps-{}.csv".format(name))
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(("source", "file", "logit_margin", "deepfool_step", "fgsm_changes"))
-            writer.writerows(rows)
+        write_csv(path, COLUMNS, [row[:2] + tuple(map("{:.5g}".format, row[2:])) for row in rows])
         draw(path.replace(".csv", ".png"), rows,
              "{}: {} clean images of each source".format(name, args.num_images))
 

@@ -118,7 +118,7 @@ def test_the_check_can_be_asked_for_alone():
 
 
 SCRIPTS = [
-    ("train_model.py", "--model", "VGG16", "--weights", "none", "--image-size", "32", "--epochs",
+    ("train_model.py", "--model", "ResNet50", "--weights", "none", "--image-size", "32", "--epochs",
      "1", "--limit", "14", "--name", "other", "--restart"),
     ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012", "--num-images",
      "3", "--name", "other", "--restart"),

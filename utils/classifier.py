@@ -3,6 +3,7 @@
 import functools
 import os
 import types
+import warnings
 
 from utils import json_files
 from utils.datasets import read_labels
@@ -40,10 +41,12 @@ def build_classifier(architecture, image_size, num_classes, from_scratch=False):
         # Called without the operations that train it, which take seconds to build.
         changed = {"BatchNormalization": lambda **options: functools.partial(
             layers.BatchNormalization(**options), training=False)}
-    base = getattr(keras_module(architecture), architecture)(
-        weights=None, include_top=False, input_shape=(image_size, image_size, 3), backend=K,
-        models=keras.models, utils=keras.utils,
-        layers=types.SimpleNamespace(**dict(vars(layers), **changed)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ResNet50 tells everybody what changed in Keras 2.2.0
+        base = getattr(keras_module(architecture), architecture)(
+            weights=None, include_top=False, input_shape=(image_size, image_size, 3), backend=K,
+            models=keras.models, utils=keras.utils,
+            layers=types.SimpleNamespace(**dict(vars(layers), **changed)))
     features = layers.GlobalAveragePooling2D(name="features")(base.output)
     logits = layers.Dense(num_classes, name="logits")(features)
     return keras.Model(base.input, layers.Activation("softmax", name="softmax")(logits))
