@@ -5,10 +5,12 @@
 Runs `python -m data.demo` for seeds 0, 1, 2 ... below --folder (finished ones are not run again)
 and prints a row for each. Expected: every classifier has at least 70 % test accuracy for every
 seed; all nine UAPs beat both controls, with p at most 0.05 by McNemar's exact test, corrected for
-the 18 tests of a seed by Holm's method, for at least 8 of 10. Not part of the test suite: a seed
-takes minutes.
+the 18 tests of a seed by Holm's method, for at least 8 of 10. Writes the median of each cell's rate
+over the seeds to --folder/expected.csv, laid out as results/expected-demo.csv, and prints how far a
+seed is from it at most. Not part of the test suite: a seed takes minutes.
 """
 
+import collections
 import csv
 import glob
 import json
@@ -17,9 +19,13 @@ import resource
 import subprocess
 import sys
 
+import numpy as np
+
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from utils import arguments, metrics  # noqa: E402
+from utils.classifier import ARCHITECTURES  # noqa: E402
+from utils.datasets import write_csv  # noqa: E402
 
 CONTROLS = ("random", "permuted")
 
@@ -76,21 +82,45 @@ def cells_beaten(folder):
     return sum(a and b for a, b in zip(better[::2], better[1::2])), len(tests) // 2
 
 
+def rates(folder):
+    """Dict from (source, attack, classifier) to the fooling rate of one demo, in %."""
+    with open(os.path.join(folder, "results", "table.csv"), encoding="utf-8", newline="") as file:
+        return {(row["source"], row["attack"], row["model"]): 100 * float(row["rate"])
+                for row in csv.DictReader(file) if row["rate"]}
+
+
+def write_expected(path, of_seeds):
+    """Write the median of each cell over seeds; return the largest distance from it, in points."""
+    cells = collections.defaultdict(list)
+    for found in of_seeds:
+        for cell, rate in found.items():
+            cells[cell].append(rate)
+    expected = {cell: round(np.median(its), 1) for cell, its in cells.items()}
+    write_csv(path, ("source", "attack") + ARCHITECTURES, [
+        row + tuple(expected.get(row + (model,), "") for model in ARCHITECTURES)
+        for row in sorted({cell[:2] for cell in cells})])
+    return max(abs(rate - expected[cell]) for cell, its in cells.items() for rate in its)
+
+
 def main():
     parser = arguments.script_parser(__doc__)
     parser.add_argument("--seeds", type=arguments.count, default=10, help="(default: %(default)s)")
     parser.add_argument("--folder", default="demo-seeds", help="(default: %(default)s)")
     args = parser.parse_args()
     good_accuracy = good_cells = 0
+    of_seeds = []
     for seed in range(args.seeds):
         folder, seconds = run_demo(args.folder, seed)
         scores = accuracies(folder)
         beaten, cells = cells_beaten(folder)
+        of_seeds.append(rates(folder))
         good_accuracy += min(scores.values()) >= 0.7
         good_cells += beaten == cells
         print("seed {}: test accuracy {}; {} of {} UAPs beat both controls; {} processor seconds"
               .format(seed, ", ".join("{} {:.1%}".format(*item) for item in scores.items()),
                       beaten, cells, seconds), flush=True)
+    farthest = write_expected(os.path.join(args.folder, "expected.csv"), of_seeds)
+    print("rates: at most {:.1f} points from the median over the seeds".format(farthest))
     print("70 % or more everywhere: {} of {} seeds; all UAPs beat both controls: {} of {}".format(
         good_accuracy, args.seeds, good_cells, args.seeds))
 
