@@ -31,12 +31,12 @@ SCALING = fields(offset=NUMBER, scale=POSITIVE)
 MODEL = fields(
     architecture={"enum": ["VGG16", "ResNet50", "InceptionV3"]},
     class_names={"type": "array", "minItems": 2, "uniqueItems": True, "items": TEXT},
-    image_folder=INSIDE, image_size=COUNT, resize={"enum": ["bilinear", "nearest"]},
-    scaling=SCALING, grey={"type": "boolean"},
+    image_folder=INSIDE, image_size=COUNT, scaling=SCALING, grey={"type": "boolean"},
     mean_norms=fields(**{"2": POSITIVE, "inf": POSITIVE}),
     split=fields(train=fields(images=COUNT, sha256=SHA256),
                  test=fields(images=COUNT, sha256=SHA256)),
     weights=fields(sha256=SHA256), identity=OBJECT)
+MODEL["properties"]["resize"] = {"enum": ["bilinear", "nearest"]}  # not in older ones
 
 # results/<model>/<run>/run.json, by make_uap.py
 RUN = fields(
