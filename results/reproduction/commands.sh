@@ -1,13 +1,14 @@
 #!/bin/sh
 # What made results/reproduction, from public images: run it in the project's folder.
 #
-#     sh results/reproduction/commands.sh InceptionV3.h5
+#     sh results/reproduction/commands.sh InceptionV3.h5 VGG16.h5
 #
-# The argument is a Keras weights file of InceptionV3 without top; README.md beside this file says
-# which one was used here. Everything is written below reproduction/; 2 cores take hours, and each
+# The arguments are Keras weights files without top; README.md beside this file says which ones were
+# used here, and which of these runs are there. Everything is written below reproduction/; 2 cores take hours, and each
 # step continues where it was interrupted.
 set -eu
-weights=$(realpath "$1")
+inception_weights=$(realpath "$1")
+vgg_weights=$(realpath "$2")
 root=$PWD/reproduction
 data=$root/data
 mkdir -p "$data"
@@ -49,20 +50,30 @@ if [ ! -e "$data/isic2018" ]; then
 fi
 
 python="sh utils/environment.sh python"
-model=$root/models/InceptionV3.h5
-$python train_model.py --model InceptionV3 --weights "$weights" --image-size 128 --epochs 6 \
-    --learning-rate 0.002 --split "$root/split" --data-dir "$data" --models-dir "$root/models"
+train() {
+    $python train_model.py --split "$root/split" --data-dir "$data" --models-dir "$root/models" "$@"
+}
 make_uap() {
     $python make_uap.py --data-dir "$data" --results-dir "$root/results" "$@"
 }
-for attack in deepfool fgsm sgd; do
-    make_uap --model-file "$model" --source isic2018 --attack $attack
-    make_uap --model-file "$model" --source-dir "$data/photographs" --attack $attack
+train --model InceptionV3 --weights "$inception_weights" --image-size 128 --epochs 6 \
+    --learning-rate 0.002
+train --model VGG16 --weights "$vgg_weights" --image-size 96 --epochs 3
+for name in InceptionV3 VGG16; do
+    model=$root/models/$name.h5
+    for attack in deepfool fgsm sgd; do
+        make_uap --model-file "$model" --source isic2018 --attack $attack
+        make_uap --model-file "$model" --source-dir "$data/photographs" --attack $attack
+    done
+    make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000
+    make_uap --model-file "$model" --source ilsvrc2012 --attack fgsm
+    make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000 --attack sgd
+    make_uap --model-file "$model" --source none --attack gd-uap
+    $python tests/step_lengths.py --model-file "$model" --num-images 100 --folder "$root/results" \
+        --sources "$data/ilsvrc2012" "$data/isic2018"
 done
-make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000
-make_uap --model-file "$model" --source ilsvrc2012 --attack fgsm
-make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000 --attack sgd
-make_uap --model-file "$model" --source none --attack gd-uap
-make_uap --backbone InceptionV3 --weights "$weights" --image-size 128 --source none --attack gd-uap
+make_uap --backbone InceptionV3 --weights "$inception_weights" --image-size 128 --source none \
+    --attack gd-uap
+make_uap --backbone VGG16 --weights "$vgg_weights" --image-size 96 --source none --attack gd-uap
 $python evaluate.py --data-dir "$data" --models-dir "$root/models" --results-dir "$root/results" \
-    --note "Real images, natural-image weights, 128 x 128: a reproduction in small"
+    --note "Real images, natural-image weights, InceptionV3 at 128 px, VGG16 at 96: a reproduction in small"
