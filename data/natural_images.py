@@ -13,7 +13,7 @@ from data.download import CONNECTIONS, Absent, download, require_rest
 from utils.datasets import read_csv
 from utils.errors import UserError
 from utils.files import md5_of_file, require_space
-from utils.images import EXTENSIONS, in_background
+from utils.images import find_images, in_background
 
 NUM_IMAGES = 100000  # of each source, as many as the study used
 
@@ -40,8 +40,7 @@ def ready(args, record):
     record: what prepared.json says, or None.
     """
     folder = os.path.join(args.data_dir, args.dataset)
-    count = sum(name.lower().endswith(EXTENSIONS) and not name.startswith(".")
-                for _, _, names in os.walk(folder) for name in names)
+    count = len(find_images(folder))
     if record is None and 0 < count < args.num_images:
         raise UserError("{}: {} images that this command did not put there, {} asked for; move "
                         "them away, or give --num-images".format(folder, count, args.num_images))

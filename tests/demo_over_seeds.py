@@ -11,9 +11,6 @@ seed is from it at most. Not part of the test suite: a seed takes minutes.
 """
 
 import collections
-import csv
-import glob
-import json
 import os
 import resource
 import subprocess
@@ -23,7 +20,7 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from utils import arguments, metrics  # noqa: E402
+from utils import arguments, metrics, rows  # noqa: E402
 from utils.classifier import ARCHITECTURES  # noqa: E402
 from utils.datasets import write_csv  # noqa: E402
 
@@ -53,48 +50,31 @@ def processor_seconds():
     return used.ru_utime + used.ru_stime
 
 
-def accuracies(folder):
+def accuracies(runs):
     """Dict from each classifier to its share of test images predicted right."""
-    found = {}
-    for path in sorted(glob.glob(os.path.join(folder, "results", "*"))):
-        name = os.path.basename(path)
-        if os.path.isdir(path) and name != "report":
-            with open(os.path.join(folder, "models", name + ".json"), encoding="utf-8") as file:
-                found[name] = json.load(file)["scores"]["test"]["accuracy"]
-    return found
+    return {run.info["model"]: metrics.accuracy(
+        run.predictions["label"], run.predictions["clean"]).value for run in runs}
 
 
-def cells_beaten(folder):
+def cells_beaten(runs):
     """(UAPs that beat both controls, all UAPs) of one demo, DeepFool's nine."""
-    tests = []
-    for path in sorted(glob.glob(os.path.join(folder, "results", "*", "*", "predictions.json"))):
-        with open(path, encoding="utf-8") as file:
-            if json.load(file)["attack"] != "deepfool":
-                continue
-        with open(path[:-len("json")] + "csv", encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
-        hits = {name: metrics.fooled([row["clean"] for row in rows], [row[name] for row in rows])
-                for name in ("uap",) + CONTROLS}
-        tests += [(hits["uap"], hits[control]) for control in CONTROLS]
+    tests = [(run.hits(), run.hits(control)) for run in runs if run.info["attack"] == "deepfool"
+             for control in CONTROLS]
     corrected = metrics.holm([metrics.mcnemar_p(*test) for test in tests])
     better = [p <= 0.05 and ours.mean() > control.mean()
               for p, (ours, control) in zip(corrected, tests)]
     return sum(a and b for a, b in zip(better[::2], better[1::2])), len(tests) // 2
 
 
-def rates(folder):
-    """Dict from (source, attack, classifier) to the fooling rate of one demo, in %."""
-    with open(os.path.join(folder, "results", "table.csv"), encoding="utf-8", newline="") as file:
-        return {(row["source"], row["attack"], row["model"]): 100 * float(row["rate"])
-                for row in csv.DictReader(file) if row["rate"]}
+def write_expected(path, runs):
+    """Write the median rate of each cell, in %; return the largest distance from it, in points.
 
-
-def write_expected(path, of_seeds):
-    """Write the median of each cell over seeds; return the largest distance from it, in points."""
+    runs: of all seeds.
+    """
     cells = collections.defaultdict(list)
-    for found in of_seeds:
-        for cell, rate in found.items():
-            cells[cell].append(rate)
+    for run in runs:
+        cells[tuple(run.info[key] for key in ("source", "attack", "model"))].append(
+            100 * run.rate().value)
     expected = {cell: round(np.median(its), 1) for cell, its in cells.items()}
     write_csv(path, ("source", "attack") + ARCHITECTURES, [
         row + tuple(expected.get(row + (model,), "") for model in ARCHITECTURES)
@@ -107,19 +87,19 @@ def main():
     parser.add_argument("--seeds", type=arguments.count, default=10, help="(default: %(default)s)")
     parser.add_argument("--folder", default="demo-seeds", help="(default: %(default)s)")
     args = parser.parse_args()
-    good_accuracy = good_cells = 0
-    of_seeds = []
+    good_accuracy, good_cells, of_all_seeds = 0, 0, []
     for seed in range(args.seeds):
         folder, seconds = run_demo(args.folder, seed)
-        scores = accuracies(folder)
-        beaten, cells = cells_beaten(folder)
-        of_seeds.append(rates(folder))
+        runs = [rows.read_run(its) for its in rows.find(os.path.join(folder, "results"))]
+        scores = accuracies(runs)
+        beaten, cells = cells_beaten(runs)
+        of_all_seeds += runs
         good_accuracy += min(scores.values()) >= 0.7
         good_cells += beaten == cells
         print("seed {}: test accuracy {}; {} of {} UAPs beat both controls; {} processor seconds"
               .format(seed, ", ".join("{} {:.1%}".format(*item) for item in scores.items()),
                       beaten, cells, seconds), flush=True)
-    farthest = write_expected(os.path.join(args.folder, "expected.csv"), of_seeds)
+    farthest = write_expected(os.path.join(args.folder, "expected.csv"), of_all_seeds)
     print("rates: at most {:.1f} points from the median over the seeds".format(farthest))
     print("70 % or more everywhere: {} of {} seeds; all UAPs beat both controls: {} of {}".format(
         good_accuracy, args.seeds, good_cells, args.seeds))

@@ -13,6 +13,7 @@ with the larger margins, in FOLDER/smaller and FOLDER/larger, for make_uap.py --
 of the test suite.
 """
 
+import argparse
 import os
 import sys
 
@@ -21,11 +22,12 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from utils import arguments, classifier, device, session  # noqa: E402
+from utils.choices import DEFAULTS  # noqa: E402
 from utils.datasets import write_csv  # noqa: E402
 from utils.errors import run_script  # noqa: E402
-from utils.images import PIXEL_SCALE, list_images, read_images, to_model_input  # noqa: E402
+from utils.images import PIXEL_SCALE, read_images, to_model_input  # noqa: E402
+from utils.uap_images import draw_images  # noqa: E402
 
-NORM_RATIO = 0.04
 COLUMNS = ("source", "file", "logit_margin", "deepfool_step", "fgsm_changes")
 
 
@@ -41,10 +43,9 @@ def parse_arguments():
 
 
 def read(args, info, source):
-    """(files, images) drawn from a folder."""
-    files = list_images(source)
-    order = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
-    files = [files[i] for i in order]
+    """(files, images) drawn from a folder, as make_uap.py draws them. UserError."""
+    _, files = draw_images(argparse.Namespace(
+        source=None, source_dir=source, num_images=args.num_images, seed=args.seed), info)
     return files, read_images([os.path.join(source, file) for file in files], info["image_size"],
                               info["resize"], "reading " + source)
 
@@ -106,7 +107,7 @@ def link_halves(folder, source, files, margin):
 def main():
     args = parse_arguments()
     info, name = (f(args.model_file) for f in (classifier.read_description, classifier.model_name))
-    xi = NORM_RATIO * info["mean_norms"]["inf"] / PIXEL_SCALE
+    xi = DEFAULTS["norm_ratio"] * info["mean_norms"]["inf"] / PIXEL_SCALE
     device.choose(args.device)
     session.start_session(args.seed, inference=True)
     from utils.attack.graph import AttackGraph

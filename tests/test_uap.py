@@ -1,15 +1,13 @@
 """The UAP loop against Algorithm 1 written again without batches, memory or haste."""
 
 import json
+import types
 
 import numpy as np
 import pytest
 
-from utils.attack.deepfool import deepfool, targeted_deepfool
-from utils.attack.fgsm import fgsm
-from utils.attack.sgd import stochastic_gradient
-from utils.attack.state import BLOCK, LookedAgain, PassDone, Showing, Shown, State
-from utils.attack.uap import universal_perturbation
+from utils.attack.state import BLOCK, LookedAgain, PassDone, Shown, State
+from utils.attack_choice import loop_over_images
 
 STEP_SIZE = 0.1  # of the sign step; large, so that it changes labels of the toy
 BATCH = 7        # of sgd
@@ -17,9 +15,8 @@ XI = {2: 0.9, np.inf: 0.15}
 
 
 def start(classifier, images, attack="deepfool", p=np.inf, target=None, state=None, asked=None,
-          passes=3, seed=0, goal=None, **options):
-    """A loop of the product over `images` (None: unreadable), put together as make_uap.py does,
-    and its State.
+          passes=3, seed=0, goal=None, step_size=None):
+    """The State and the loop of make_uap.py over `images` (None: unreadable).
 
     asked: list that receives every batch that the classifier is asked to label.
     """
@@ -31,23 +28,13 @@ def start(classifier, images, attack="deepfool", p=np.inf, target=None, state=No
             asked.append(batch)
         return classifier.logits(batch)
 
-    def step(x, label):
-        return (fgsm(x, loss, label, STEP_SIZE) if attack == "fgsm" else
-                its_deepfool(x, boundary, label))
-
-    if target is None:
-        its_deepfool, boundary, loss, minibatch = (
-            deepfool, classifier.boundary_gradients_to_leave, classifier.loss_gradient_to_leave,
-            classifier.minibatch_gradient_to_leave)
-    else:
-        its_deepfool, boundary, loss, minibatch = (
-            targeted_deepfool, classifier.boundary_gradient_to_reach,
-            classifier.loss_gradient_to_reach, classifier.minibatch_gradient_to_reach)
+    graph = types.SimpleNamespace(logits=logits, **{
+        name: getattr(classifier, name) for name in dir(classifier) if "_to_" in name})
     state = state or State(classifier.shape, len(images))
-    showing = Showing(state, read, logits, passes, seed, target, goal)
-    if attack == "sgd":
-        return state, stochastic_gradient(showing, minibatch, p, XI[p], BATCH, **options)
-    return state, universal_perturbation(showing, step, p, XI[p])
+    args = types.SimpleNamespace(
+        attack=attack, norm=p, passes=passes, seed=seed, target_fooling_rate=goal, batch_size=BATCH,
+        step_size=STEP_SIZE if attack == "fgsm" else step_size)
+    return state, loop_over_images(args, graph, state, read, XI[p], target)
 
 
 def run(*words, **settings):

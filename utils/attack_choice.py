@@ -24,7 +24,11 @@ def chosen_loop(args, model, grey, state, read, xi, target):
 
     if args.attack == "gd-uap":
         return data_free(state, excitement(model, grey), args.norm, xi)
-    graph = AttackGraph(model, grey)
+    return loop_over_images(args, AttackGraph(model, grey), state, read, xi, target)
+
+
+def loop_over_images(args, graph, state, read, xi, target):
+    """The same for the attacks that take images. graph: an AttackGraph, or what answers like it."""
     showing = Showing(state, read, graph.logits, args.passes, args.seed, target,
                       args.target_fooling_rate)
     if target is None:

@@ -109,18 +109,21 @@ def write_text(path, text):
             file.write(text)
 
 
-def sha256_of_file(path, algorithm=hashlib.sha256):
-    """SHA-256 of a file's bytes, in hexadecimal; or another hash, of hashlib."""
-    digest = algorithm()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()
+def sha256_of_file(path):
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    return _digest_of_file(path, hashlib.sha256())
 
 
 def md5_of_file(path):
     """MD5 of a file's bytes, in hexadecimal: what some publishers give."""
-    return sha256_of_file(path, hashlib.md5)
+    return _digest_of_file(path, hashlib.md5())
+
+
+def _digest_of_file(path, digest):
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def sha256_of_lines(lines):

@@ -109,11 +109,16 @@ def read_images(paths, size, resize, description):
     return images
 
 
+def find_images(folder):
+    """All image files below `folder`, by extension, as sorted paths relative to it."""
+    return sorted(os.path.relpath(os.path.join(where, name), folder)
+                  for where, _, names in os.walk(folder) for name in names
+                  if name.lower().endswith(EXTENSIONS) and not name.startswith("."))
+
+
 def list_images(folder):
-    """All image files below `folder`, by extension, as sorted paths relative to it. UserError."""
-    found = sorted(os.path.relpath(os.path.join(where, name), folder)
-                   for where, _, names in os.walk(folder) for name in names
-                   if name.lower().endswith(EXTENSIONS) and not name.startswith("."))
+    """The same, where there are any; else raises UserError."""
+    found = find_images(folder)
     if not found:
         problem = ("no image in this folder (looked for {})".format(" ".join(EXTENSIONS))
                    if os.path.isdir(folder) else "no such folder")

@@ -21,12 +21,12 @@ Visit = collections.namedtuple("Visit", "visit pass_number index clean predicted
 
 # The events of a loop. Shown: these images were; v changed after the last of them, if at all.
 # LookedAgain: of all images, so many were predicted for the fooling rate after a pass. PassDone:
-# its number, from 1, and that rate, or None where it was not asked for. Climbed, without images: an
-# iteration from a v of this objective, of whose values this share was at the bound.
+# its number, from 1, and that rate, or None where it was not asked for. Climbed: an
+# iteration without images.
 Shown = collections.namedtuple("Shown", "visits")
 LookedAgain = collections.namedtuple("LookedAgain", "images")
 PassDone = collections.namedtuple("PassDone", "number rate")
-Climbed = collections.namedtuple("Climbed", "objective share")
+Climbed = collections.namedtuple("Climbed", "")
 
 # One image, x, that v may not fool. label: its clean class, or the target.
 Candidate = collections.namedtuple("Candidate", "index x label")
