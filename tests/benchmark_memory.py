@@ -2,7 +2,7 @@
 
     sh utils/environment.sh python tests/benchmark_memory.py demo/models/VGG16.h5
 
-Prints the peak memory of one pass of FGSM over 1,000 and over 20,000 generated images.
+Prints the peak memory of one pass of SGD over 1,000 and over 20,000 generated images.
 """
 
 import os
@@ -36,8 +36,8 @@ def main():
         for n in (1000, 20000):
             megabytes.append(peak_memory([
                 sys.executable, os.path.join(ROOT, "make_uap.py"), "--model-file", model_file,
-                "--source-dir", folder, "--num-images", str(n), "--attack", "fgsm", "--step-size",
-                "0.05", "--norm-ratio", "1", "--results-dir", results]))
+                "--source-dir", folder, "--num-images", str(n), "--attack", "sgd", "--results-dir",
+                results]))
             print("{:.0f} MB for {:,} images".format(megabytes[-1], n))
     print("{:+.1%}".format(megabytes[1] / megabytes[0] - 1))
 

@@ -1,0 +1,86 @@
+"""Which steps suit --attack sgd? Fooling rates of some, on images that are not the test images.
+
+    python tests/sgd_steps.py --model-file models/VGG16.h5 --source data/ilsvrc2012
+
+For each choice of the first and the last step (shares of xi) a UAP from natural images shown once,
+and its fooling rate on training images of the classifier, and on other natural images. Not part of
+the test suite.
+"""
+
+import os
+import sys
+
+import numpy as np
+
+sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+from utils import arguments, classifier, device, session  # noqa: E402
+from utils.attack import sgd  # noqa: E402
+from utils.attack.state import Showing, State  # noqa: E402
+from utils.choices import DEFAULTS  # noqa: E402
+from utils.errors import run_script  # noqa: E402
+from utils.images import PIXEL_SCALE, list_images, read_images, to_model_input  # noqa: E402
+
+STEPS = ((0.1, 0.1), (0.2, 0.05), (0.4, 0.1), (0.2, 0.01))
+BATCH = 16
+
+
+def parse_arguments():
+    parser = arguments.script_parser(__doc__, "data-dir", "seed", "device")
+    parser.add_argument("--model-file", required=True)
+    parser.add_argument("--source", required=True, metavar="FOLDER", help="of natural images")
+    parser.add_argument("--num-images", type=arguments.count, default=1000,
+                        help="shown to each UAP (default: %(default)s)")
+    return parser.parse_args()
+
+
+def read(args, info):
+    """Dict from "shown", "training" and "natural" to uint8 images, drawn with the seed."""
+    random = np.random.RandomState(args.seed)
+    own = os.path.join(args.data_dir, info["image_folder"])
+    natural = random.permutation(list_images(args.source))[:args.num_images + 200]
+    training = random.permutation([
+        file for file, _ in classifier.read_split_side(args.model_file, info, "train")])[:400]
+    drawn = {"shown": (args.source, natural[:-200]), "training": (own, training),
+             "natural": (args.source, natural[-200:])}
+    return {name: read_images([os.path.join(folder, file) for file in files], info["image_size"],
+                              info["resize"], name) for name, (folder, files) in drawn.items()}
+
+
+def make_uap(graph, images, steps, xi, seed):
+    """v, float32 (h, w, c), of one pass over uint8 images (n, h, w, c)."""
+    sgd.FIRST_STEP, sgd.LAST_STEP = steps
+    showing = Showing(State(images.shape[1:], len(images)),
+                      lambda indices: (to_model_input(images[i]) for i in indices),
+                      graph.logits, 1, seed)
+    for _ in sgd.stochastic_gradient(showing, graph.minibatch_gradient_to_leave, np.inf, xi, BATCH):
+        pass
+    return showing.state.v
+
+
+def classes(graph, images, v=np.float32(0)):
+    return np.concatenate([graph.logits(to_model_input(images[i:i + 32]) + v).argmax(axis=1)
+                           for i in range(0, len(images), 32)])
+
+
+def main():
+    args = parse_arguments()
+    info = classifier.read_description(args.model_file)
+    xi = DEFAULTS["norm_ratio"] * info["mean_norms"]["inf"] / PIXEL_SCALE
+    device.choose(args.device)
+    session.start_session(args.seed, inference=True)
+    from utils.attack.graph import AttackGraph
+
+    graph, images = AttackGraph(classifier.load_classifier(args.model_file, info)), read(args, info)
+    shown = images.pop("shown")
+    clean = {name: classes(graph, its) for name, its in images.items()}
+    for steps in STEPS:
+        v = make_uap(graph, shown, steps, xi, args.seed)
+        print("steps {} to {} xi: ".format(*steps) + ", ".join(
+            "{:.1%} of {} {} images".format(np.mean(classes(graph, its, v) != clean[name]),
+                                            len(its), name)
+            for name, its in images.items()), flush=True)
+
+
+if __name__ == "__main__":
+    run_script(main)
