@@ -66,6 +66,8 @@ def find_runs():
         choices = dict(zip(swept, values))
         choices["norm"] = float(choices["norm"])  # of --config, text
         without_images = choices["attack"] == "gd-uap"
+        if without_images:
+            choices["passes"] = 1
         for source in ["none"] if without_images else CONFIG["natural_sources"] + ["isic2018"]:
             key = ("isic_images" if source == "isic2018" else "sgd_images"
                    if choices["attack"] == "sgd" and CONFIG["sgd_images"] else "natural_images")
@@ -131,7 +133,8 @@ rule uap:
     resources: mem_mb=12000, runtime=4320
     shell:
         PYTHON + " make_uap.py --model-file {input[0]:q} --data-dir {DATA:q}"
-        " --results-dir {RESULTS:q} {params.options} {CONFIG[uap_options]}"
+        " --results-dir {RESULTS:q} --name {wildcards.run:q} {params.options}"
+        " {CONFIG[uap_options]}"
 
 
 PRETRAINED = MODELS + "/{{model}}-{}.h5".format(CONFIG["pretrain_dataset"])

@@ -69,11 +69,8 @@ def main():
                 if args.again or not rows.up_to_date(file.folder, file.kind, file.inputs)]
     for name in sorted({file.model.name for file in outdated}):
         predict(args, [file for file in outdated if file.model.name == name])
-    for file in planned:
-        if file.kind == "predictions":
-            rows.write_times(file.folder, file.inputs["snapshots"])
 
-    runs = [rows.read_run(folder) for folder in rows.find(args.results_dir)]
+    runs = [run for run in map(rows.read_run, rows.find(args.results_dir)) if is_current(args, run)]
     markdown = table.to_markdown(runs, args.note)
     write_csv(os.path.join(args.results_dir, "table.csv"), table.COLUMNS, table.csv_rows(runs))
     write_text(os.path.join(args.results_dir, "table.md"), markdown)
@@ -86,10 +83,15 @@ def main():
 
 # A classifier, what its JSON file says, its test images (file, class name), the hashes of both.
 Model = collections.namedtuple("Model", "name file info rows hashes")
-# A UAP on a model: the .npy file, its run.json, and the folder of the rows.
-Uap = collections.namedtuple("Uap", "model path run folder")
+# A UAP on a model: the .npy file, its run.json, the name of the network that it was made for, None
+# where it is not known, and the folder of the rows.
+Uap = collections.namedtuple("Uap", "model path run made_for folder")
 # Rows: what they are computed from, and the .npy file of each column.
 RowsFile = collections.namedtuple("RowsFile", "model folder kind inputs perturbations")
+
+# What predictions.json repeats of the model's JSON file.
+TRAINED = ("class_names", "image_size", "resize", "image_folder", "weights_from", "epochs")
+DIGITS = 8  # of a SHA-256, where it tells names apart
 
 # run.json of a UAP that has none.
 UNKNOWN = {"model": {"name": None, "sha256": None, "scaling": classifier.SCALING}, "made_for": None,
@@ -129,41 +131,75 @@ def model_files(run, models_dir):
     return found
 
 
-def folder_of_rows(args, path, run, model_name):
+def read_model(args, file):
+    """The Model of a weights file. Raises UserError."""
+    info = classifier.read_description(file)
+    test = splits.limit_rows(classifier.read_split_side(file, info, "test"), args.limit, 0)
+    return Model(classifier.model_name(file), file, info, test, {
+        "model_sha256": info["weights"]["sha256"],
+        "test_sha256": sha256_of_lines(",".join(row) for row in test)})
+
+
+def origin(run, file, model):
+    """The network that a UAP was made for: the model's name if it is that one with those weights.
+
+    model: the Model of `file`, None where it is not there.
+    """
+    made_for, sha256 = run["made_for"] or run["model"]["name"], run["model"]["sha256"]
+    if made_for == classifier.model_name(file) and model and (
+            model.hashes["model_sha256"] != sha256):
+        return "{}-{}".format(made_for, sha256[:DIGITS])
+    return made_for
+
+
+def folder_of_rows(args, path, run, made_for, file):
     """Where the rows of a UAP on a model go: beside it if it was made for this model. UserError."""
-    folder = os.path.dirname(os.path.abspath(path))
-    made_for = run["made_for"] or run["model"]["name"]
-    if made_for == model_name:
+    folder, name = os.path.dirname(os.path.abspath(path)), classifier.model_name(file)
+    its = os.path.join(args.results_dir, name)
+    if made_for == name and os.path.dirname(folder) == os.path.abspath(its):
         return folder
-    if made_for is None:
-        return os.path.join(args.results_dir, model_name, run["source"])
+    run_name = os.path.basename(folder) if made_for else run["source"]
+    if made_for in (name, None):  # from anywhere: another file of this name is another UAP
+        return os.path.join(its, "{}-{}".format(run_name, sha256_of_file(path)[:DIGITS]))
     if not (args.allow_mismatch or run["made_for"]):
-        raise UserError("{}: made for the model {}, not for {}; give --allow-mismatch to see "
-                        "whether it transfers".format(path, made_for, model_name))
-    return os.path.join(args.results_dir, model_name,
-                        "{}-of-{}".format(os.path.basename(folder), made_for))
+        raise UserError("{}: made for {}, not for {}; make it again with make_uap.py, or give "
+                        "--allow-mismatch to see whether it transfers".format(
+                            path, "other weights" if run["model"]["name"] == name else
+                            "the model " + made_for, file))
+    return os.path.join(its, "{}-of-{}".format(run_name, made_for))
 
 
 def find_uaps(args):
     """Every Uap to evaluate; rows whose model is not there are left as they are. UserError."""
     models, found = {}, []
     for path, run, file in asked_for(args):
-        folder = folder_of_rows(args, path, run, classifier.model_name(file))
-        if not os.path.exists(file) and rows.read_inputs(folder, "predictions") is not None:
-            print("{}: not here; the rows in {} are taken as they are".format(file, folder))
-            continue
         if file not in models:
-            info = classifier.read_description(file)
-            test = splits.limit_rows(
-                classifier.read_split_side(file, info, "test"), args.limit, 0)
-            models[file] = Model(classifier.model_name(file), file, info, test, {
-                "model_sha256": info["weights"]["sha256"],
-                "test_sha256": sha256_of_lines(",".join(row) for row in test)})
-        found.append(Uap(models[file], path, run, folder))
+            models[file] = read_model(args, file) if os.path.exists(file) else None
+        made_for = origin(run, file, models[file])
+        folder = folder_of_rows(args, path, run, made_for, file)
+        if models[file] is not None:
+            found.append(Uap(models[file], path, run, made_for, folder))
+        elif rows.read_inputs(folder, "predictions") is not None:
+            print("{}: not here; the rows in {} are taken as they are".format(file, folder))
+        else:
+            read_model(args, file)  # says what is missing
     if not found and not rows.find(args.results_dir):
         raise UserError("{}: no run found (looked for <model>/<run>/run.json); make a UAP with "
                         "make_uap.py".format(args.results_dir))
     return found
+
+
+def is_current(args, run):
+    """Whether the rows are of the model as it is now; says so where not, which only rows of a UAP
+    from elsewhere are: the others were just made anew."""
+    path = os.path.join(args.models_dir, run.info["model"] + ".json")
+    if not os.path.exists(path):
+        return True
+    info = json_files.read_json(path, json_files.WEIGHTS, "train the model again")
+    if info["weights"]["sha256"] == run.info["model_sha256"]:
+        return True
+    print("{}: left out, these rows are of other weights than those of {}".format(run.folder, path))
+    return False
 
 
 def rows_files(args, uaps):
@@ -182,16 +218,13 @@ def rows_files(args, uaps):
 
 
 def check(args, uap):
-    """Raise UserError unless a UAP and its snapshots are whole, in bounds, made for this model."""
-    info, made_for, norm = uap.model.info, uap.run["model"], uap.run["norm"]
-    if made_for["sha256"] not in (None, info["weights"]["sha256"]) and not (
-            args.allow_mismatch or uap.run["made_for"]):
-        raise UserError("{}: made for other weights than those in {}; make it again with "
-                        "make_uap.py, or give --allow-mismatch".format(uap.path, uap.model.file))
-    if made_for["scaling"] != classifier.SCALING:
+    """Raise UserError unless a UAP and its snapshots are whole, in bounds, of the model's scaling.
+    """
+    info, norm, scaling = uap.model.info, uap.run["norm"], uap.run["model"]["scaling"]
+    if scaling != classifier.SCALING:
         raise UserError("{}: made for inputs scaled as {}, this code scales as {}; make it again "
                         "with make_uap.py".format(
-                            uap.path, made_for["scaling"], classifier.SCALING))
+                            uap.path, scaling, classifier.SCALING))
     for path in [uap.path] + list(snapshots(uap).values()):
         load_perturbation(path, info["image_size"],
                           uap.run["uap"]["sha256"] if path == uap.path else None,
@@ -203,13 +236,12 @@ def describe(args, uap):
     run, norm, info = uap.run, uap.run["norm"], uap.model.info
     return dict(
         {key: run[key] for key in ("source", "attack", "target", "passes", "steps", "identity")},
-        model=uap.model.name, made_for=run["made_for"] or run["model"]["name"],
-        backbone=bool(run["made_for"]), run=os.path.basename(uap.folder),
+        model=uap.model.name, made_for=uap.made_for, backbone=bool(run["made_for"]),
+        run=os.path.basename(uap.folder), recipe=info["identity"].get("recipe"),
         uap_sha256=sha256_of_file(uap.path), images=run["images"]["used"], norm=norm["p"],
         norm_ratio=norm["ratio"], norm_bound=norm["bound"], seed=args.seed,
         snapshots={str(its["images"]): its["seconds"] for its in run["snapshots"].values()},
-        weights_from=info.get("weights_from"),
-        **{key: info[key] for key in ("class_names", "image_size", "resize", "image_folder")})
+        **{key: info[key] for key in TRAINED})
 
 
 def snapshots(uap):
@@ -220,10 +252,11 @@ def snapshots(uap):
 
 
 def elsewhere(uap, uaps):
-    """The untargeted UAPs of the same run for the models like this one: dict to their paths."""
+    """The untargeted UAPs of the same run for the models like this one, with the same test images:
+    dict from the model's name to the path."""
     def kind(its):
         return (os.path.basename(its.folder), its.model.info["image_size"],
-                its.model.info["class_names"])
+                its.model.info["class_names"], its.model.hashes["test_sha256"])
 
     return {other.model.name: other.path for other in uaps
             if other.model is not uap.model and kind(other) == kind(uap)

@@ -26,8 +26,8 @@ from utils.choices import DEFAULTS, run_name
 from utils.datasets import write_csv
 from utils.errors import UserError, run_script
 from utils.estimate import print_estimate
-from utils.files import hold_for_writing, sha256_of_file, sha256_of_lines
-from utils.images import PIXEL_SCALE
+from utils.files import hold_for_writing, sha256_of_file
+from utils.images import PIXEL_SCALE, sha256_of_images
 from utils.json_files import write_json
 from utils.perturbation_file import save_perturbation
 from utils.provenance import environment, now
@@ -173,7 +173,8 @@ def main():
     where = os.path.join(args.results_dir, info["name"], args.name)
     identity = {option: value for option, value in arguments.as_json(args).items()
                 if option in DEFAULTS}
-    identity.update(model_sha256=info["weights"]["sha256"], images_sha256=sha256_of_lines(files))
+    identity.update(model_sha256=info["weights"]["sha256"],
+                    images_sha256=sha256_of_images(folder, files))
     if is_finished(os.path.join(where, "run.json"), identity, checkpoint_of(where), args.restart):
         print("{}{}: finished; --restart makes it anew".format(where, os.sep))
         return

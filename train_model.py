@@ -23,8 +23,8 @@ from utils.attack.norms import is_grey, mean_norm
 from utils.checkpoint import is_finished, load_checkpoint, save_checkpoint, with_checkpoints
 from utils.errors import UserError, run_script
 from utils.files import hold_for_writing, sha256_of_file, sha256_of_lines
-from utils.images import RESIZE, read_images
-from utils.metrics import accuracy, recall_per_class
+from utils.images import RESIZE, read_images, sha256_of_images
+from utils.metrics import accuracy
 from utils.provenance import environment, now
 from utils.session import start_session
 from utils.weights import imagenet_weights, load_weights
@@ -71,8 +71,10 @@ def parse_arguments():
         parser.error("--image-size {}: {} needs at least {}".format(
             args.image_size, args.model, classifier.MIN_IMAGE_SIZE[args.model]))
     own = args.dataset == "isic2018"
-    if not own and (args.split == "lesion" or args.name in classifier.ARCHITECTURES):
-        parser.error("--split lesion and names of the study's own models are for isic2018")
+    if args.name in classifier.ARCHITECTURES and not (own and args.name == args.model):
+        parser.error("--name {}: the names of the study's own models are theirs".format(args.name))
+    if args.split == "lesion" and not own:
+        parser.error("--split lesion is for isic2018")
     if args.weights not in ("imagenet", "none") and not os.path.isfile(args.weights):
         parser.error("--weights {}: no such file; expected imagenet, none, or an h5 file that "
                      "Keras or train_model.py wrote".format(args.weights))
@@ -133,8 +135,13 @@ def train(args, model, images, labels, num_classes, checkpoint, save):
     if checkpoint is not None:
         progress, arrays = checkpoint
         K.batch_set_value(list(zip(variables, arrays)))
+        done = len(progress["history"])
         print("continuing after {} of {} epochs and {} batches".format(
-            len(progress["history"]), args.epochs, progress["batches"]))
+            done, args.epochs, progress["batches"]))
+        begun = done + (progress["batches"] > 0)
+        if begun > args.epochs:
+            raise UserError("--epochs {}: epoch {} has begun; ask for {} or more, or give "
+                            "--restart".format(args.epochs, begun, begun))
     shown = len(training.epoch_order(labels["train"], recipe.oversample, args.seed, 0))
     per_epoch = -(-shown // args.batch_size)
     steps = training.fit(model, images, labels, num_classes, recipe, args.learning_rate,
@@ -151,17 +158,14 @@ def train(args, model, images, labels, num_classes, checkpoint, save):
     return progress["history"]
 
 
-def score(model, images, labels, class_names):
+def score(model, images, labels, num_classes):
     """What the model makes of both sides: (dict for its JSON file, classes of the test images)."""
     scores = {}
     for side in images:
         predictions = np.concatenate([model.predict_on_batch(x).argmax(axis=1) for x, _ in (
-            training.batches(images[side], labels[side], len(class_names)))])
+            training.batches(images[side], labels[side], num_classes))])
         overall = accuracy(labels[side], predictions)
-        recalls = recall_per_class(labels[side], predictions, len(class_names))
-        scores[side] = {"images": overall.total, "accuracy": overall.value,
-                        "recall": {name: recall.value if recall.total else None
-                                   for name, recall in zip(class_names, recalls)}}
+        scores[side] = {"images": overall.total, "accuracy": overall.value}
         print("{:5s} accuracy {:.1%} of {} images".format(side, overall.value, overall.total))
     return scores, predictions
 
@@ -190,8 +194,11 @@ def main():
     split = make_split(args, dataset.labels)
     sides = {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
              for side, rows in split._asdict().items()}
-    identity = dict({option: getattr(args, option) for option in CHOICES},
-                    split={side: its["sha256"] for side, its in sides.items()})
+    identity = dict(
+        {option: getattr(args, option) for option in CHOICES},
+        split={side: its["sha256"] for side, its in sides.items()},
+        images=sha256_of_images(os.path.join(args.data_dir, dataset.image_folder),
+                                sorted(file for rows in split for file, _ in rows)))
     if args.weights not in ("imagenet", "none"):
         identity["weights"] = sha256_of_file(args.weights)
     details = os.path.join(args.models_dir, args.name)
@@ -209,7 +216,7 @@ def main():
     images, labels = read_split(args, dataset, split)
     history = train(args, model, images, labels, len(dataset.class_names), checkpoint,
                     functools.partial(save_checkpoint, checkpoint_path, unfinished))
-    scores, predictions = score(model, images, labels, dataset.class_names)
+    scores, predictions = score(model, images, labels, len(dataset.class_names))
     write_details(details, args.name, history, split, scores, labels["test"], predictions,
                   dataset.class_names)
     classifier.save_classifier(model.get_weights(), weights_path, dict(

@@ -40,12 +40,14 @@ def run(script, *words):
             sys.argv, sys.stdout = words, output
             run_script(__import__(script[:-len(".py")]).main)
             sys.exit()
-        code = os.waitpid(process, 0)[1] >> 8
+        status = os.waitpid(process, 0)[1]
         output.seek(0)
-        lines = [line for line in output if code or RESULT[script] in line]
+        lines = [line for line in output if status or RESULT[script] in line]
     print("".join(lines), end="", flush=True)
-    if code:
-        raise UserError("the demo stopped: {} ended with exit code {}".format(script, code))
+    if status:
+        raise UserError("the demo stopped: {} ended with {}".format(
+            script, "exit code {}".format(os.WEXITSTATUS(status)) if os.WIFEXITED(status) else
+            "signal {}".format(os.WTERMSIG(status))))
 
 
 def main():

@@ -15,7 +15,7 @@ from utils.errors import UserError
 from utils.files import md5_of_file, require_space
 from utils.images import find_images, in_background
 
-NUM_IMAGES = 100000  # of each source, as many as the study used
+NUM_IMAGES = 100000  # of each source: the follow-up's number
 
 OPEN_IMAGES_LIST = ("https://storage.googleapis.com/openimages/2018_04/test/"
                     "test-images-with-rotation.csv")
@@ -55,7 +55,7 @@ def make(args, work):
     if not args.archive and args.dataset == "ilsvrc2012":
         raise UserError(
             "ILSVRC2012 cannot be downloaded without an account: register at image-net.org, "
-            "download ILSVRC2012_img_train.tar (138 GB) or ILSVRC2012_img_val.tar (6.3 GB), and "
+            "download ILSVRC2012_img_train.tar (148 GB) or ILSVRC2012_img_val.tar (6.7 GB), and "
             "give it with --archive")
     tree = os.path.join(work, args.dataset)
     paths, origin = (_take if args.archive else _download)(args, tree)

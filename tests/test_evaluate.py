@@ -25,20 +25,21 @@ def args(tmp_path):
         results_dir=str(tmp_path / "results"), allow_mismatch=False, norm="inf")
 
 
-def write_model(args, name, size=8, architecture="VGG16"):
+def write_model(args, name, size=8, architecture="VGG16", weights=None, test=TEST):
     """The files of a model, its weights not among them."""
     path = os.path.join(args.models_dir, name)
-    os.makedirs(path)
-    for file, text in ((path + ".h5", name), (os.path.join(path, "test.csv"),
-                                              "".join(line + "\n" for line in TEST))):
+    os.makedirs(path, exist_ok=True)
+    for file, text in ((path + ".h5", weights or name), (os.path.join(path, "test.csv"),
+                                                         "".join(line + "\n" for line in test))):
         with open(file, "w") as opened:
             opened.write(text)
     write_json(path + ".json", {
         "architecture": architecture, "class_names": list(checkout.CLASSES), "image_size": size,
         "mean_norms": {"2": 1, "inf": 1}, "scaling": SCALING, "image_folder": "x", "grey": False,
-        "resize": "bilinear",
-        "split": {side: {"images": 2, "sha256": sha256_of_lines(TEST)}
-                  for side in ("train", "test")}, "weights_from": "random", "identity": {},
+        "resize": "bilinear", "epochs": 10,
+        "split": {side: {"images": 2, "sha256": sha256_of_lines(test)}
+                  for side in ("train", "test")}, "weights_from": "random",
+        "identity": {"recipe": "study"},
         "weights": {"sha256": sha256_of_file(path + ".h5")}})
 
 
@@ -87,13 +88,14 @@ def test_rows_say_what_they_are_computed_from(args):
     inputs = files["predictions"].inputs
     assert inputs["snapshots"] == {"10": 1.0, "20": 2.0, "40": 4.0}
     assert inputs["steps"] == {"made": 4, "kept": 1} and inputs["norm_ratio"] == 0.04
-    assert inputs["weights_from"] == "random"
+    assert (inputs["weights_from"], inputs["recipe"], inputs["epochs"]) == ("random", "study", 10)
 
 
 @pytest.mark.parametrize("changes, outdated", [
     (dict(), set()), (dict(seed=1), {"predictions", "curve"}), (dict(passes=3), {"predictions"}),
-    (dict(snapshots={"pass_001": {"images": 20, "seconds": 99}}), {"curve"}),
-    (dict(snapshots={name: {"images": n, "seconds": 99} for name, n in SHOWN.items()}), set())])
+    (dict(snapshots={"pass_001": {"images": 20, "seconds": 99}}), {"predictions", "curve"}),
+    (dict(snapshots={name: {"images": n, "seconds": 99} for name, n in SHOWN.items()}),
+     {"predictions"})])
 def test_rows_are_kept_as_long_as_nothing_changed_that_they_depend_on(args, changes, outdated):
     write_model(args, "VGG16")
     write_run(args, "VGG16", "ilsvrc2012")
@@ -113,6 +115,8 @@ def test_the_untargeted_uaps_of_a_run_meet_the_models_of_the_same_size(args):
              if "transfer" in files}
     assert found == {("VGG16", "ilsvrc2012"): {"ResNet50": path.format("ResNet50")},
                      ("ResNet50", "ilsvrc2012"): {"VGG16": path.format("VGG16")}}
+    write_model(args, "ResNet50", test=["c.jpg,NV"])  # VGG16's UAP may be from this image
+    assert not any("transfer" in files for files in planned(args).values())
 
 
 def test_a_uap_of_a_public_network_meets_every_model_of_its_architecture_and_size(args):
@@ -138,10 +142,40 @@ def test_a_uap_from_anywhere_meets_the_model_that_is_named(args, tmp_path):
     args.uap, args.model_file = str(tmp_path / "mine.npy"), os.path.join(args.models_dir, "VGG16.h5")
     np.save(args.uap, np.ones((8, 8, 3), np.float32))
     (key, files), = planned(args).items()
-    info = files["predictions"].inputs
-    assert key == ("VGG16", "mine") and list(files) == ["predictions"]
+    info, sha256 = files["predictions"].inputs, sha256_of_file(args.uap)
+    assert key == ("VGG16", "mine-" + sha256[:8]) and list(files) == ["predictions"]
     assert (info["source"], info["attack"], info["norm"], info["made_for"], info["images"]) == (
         "mine", "unknown", "inf", None, None)
+
+
+def test_a_uap_of_the_model_itself_from_elsewhere_is_beside_the_runs_and_in_no_one_s_place(args):
+    write_model(args, "VGG16")
+    own = write_run(args, "VGG16", "ilsvrc2012")
+    args.model_file = os.path.join(args.models_dir, "VGG16.h5")
+    args.uap = os.path.join(own, "uap.npy")
+    assert list(planned(args)) == [("VGG16", "ilsvrc2012")]
+    args.results_dir += "-of-others"
+    (key, files), = planned(args).items()
+    assert key == ("VGG16", "ilsvrc2012-" + sha256_of_file(args.uap)[:8])
+    assert files["predictions"].folder.startswith(args.results_dir)
+    assert files["predictions"].inputs["made_for"] == "VGG16"
+
+
+def test_a_uap_for_other_weights_of_the_same_name_is_never_the_model_s_own(args):
+    write_model(args, "VGG16", weights="old")
+    folder = write_run(args, "VGG16", "ilsvrc2012")
+    write_rows(planned(args)["VGG16", "ilsvrc2012"])
+    old = sha256_of_file(os.path.join(args.models_dir, "VGG16.h5"))[:8]
+    write_model(args, "VGG16", weights="new")
+    with pytest.raises(UserError, match="made for other weights, not for .*VGG16.h5"):
+        planned(args)
+    args.allow_mismatch = True
+    (key, files), = planned(args).items()
+    assert key == ("VGG16", "ilsvrc2012-of-VGG16-" + old)
+    assert files["predictions"].inputs["made_for"] == "VGG16-" + old
+    assert not evaluate.is_current(args, rows.read_run(folder))
+    write_rows(files)
+    assert evaluate.is_current(args, rows.read_run(files["predictions"].folder))
 
 
 def test_rows_of_a_model_that_is_not_there_are_taken_as_they_are(args, capsys):

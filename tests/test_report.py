@@ -54,7 +54,8 @@ def write_run(folder, seed, labels, clean, transfers=(), **info):
         "run": os.path.basename(folder), "images": 100, "passes": 2, "norm_bound": 0.1,
         "norm_ratio": 0.04, "class_names": CLASSES, "image_size": size, "seed": 5,
         "image_folder": "pictures", "resize": "bilinear", "weights_from": {"file": "natural.h5"},
-        "backbone": False, "steps": {"made": 40, "kept": 10 + seed},
+        "backbone": False, "source": None, "recipe": "study", "epochs": 100,
+        "steps": {"made": 40, "kept": 10 + seed},
         "identity": {"seed": seed, "step_size": 0.001}, "uap_sha256": sha256,
         "snapshots": {str(n): 3.0 * n for n in SNAPSHOTS}}, **dict(same, **info))
     files = ["{:03d}.png".format(i) for i in range(N)]
@@ -275,13 +276,15 @@ def table_of(results):
 
 def significance_of(results):
     runs = cells_of(results)
-    against = compared([(run.hits(), run.hits("permuted")) for run in runs], (
-        "UAP", "permuted", "only the UAP fools", "only permuted"))
+    tests = [(run, control) for run in runs for control in ("random", "permuted")]
+    against = compared([(run.hits(), run.hits(control)) for run, control in tests], (
+        "UAP", "control", "only the UAP fools", "only the control"))
     domain = {run.model: run.hits() for run in runs if run.title == "ISIC2018"}
     natural = [run for run in runs if run.title != "ISIC2018" and run.model in domain]
     rest = compared([(run.hits(), domain[run.model]) for run in natural], (
         "natural", "ISIC2018", "only natural fools", "only ISIC2018"))
-    return [[{**run.names, **row} for run, row in zip(runs, against)],
+    return [[{**run.names, "against": control, **row}
+             for (run, control), row in zip(tests, against)],
             [{"model": run.model, "natural images": run.title, **row}
              for run, row in zip(natural, rest)]]
 
@@ -465,9 +468,10 @@ def test_every_number_in_every_table_is_that_of_the_second_way(results, written)
 def test_the_computed_sentences_say_what_the_second_way_finds(results, written):
     sections, factors = sections_of(written[0]), []
     table = significance_of(results)[0]
-    real = sum(float(row["p (Holm)"]) <= 0.05
-               and int(row["only the UAP fools"]) > int(row["only permuted"]) for row in table)
-    assert "in {} of 8 cells the UAP fools more".format(real) in sections["Significance" + OURS]
+    real = [float(row["p (Holm)"]) <= 0.05
+            and int(row["only the UAP fools"]) > int(row["only the control"]) for row in table]
+    both = sum(real[i] and real[i + 1] for i in range(0, 16, 2))
+    assert "in {} of 8 cells the UAP fools more".format(both) in sections["Significance" + OURS]
     curve_of(results, factors)
     assert len(factors) > 3
     assert "takes {:.1f} to {:.1f} times as many images, {:.1f} in the median of {} c".format(
@@ -589,6 +593,18 @@ def test_a_uap_that_was_made_again_since_is_neither_shown_nor_transferred(result
     assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5", "ISIC2018"]
     seconds = {row["UAP"]: row["seconds"] for row in tables_of(sections["Provenance"])[1]}
     assert (seconds["VGG16/ilsvrc2012"], seconds["VGG16/isic2018"]) == ("?", "12.5")
+
+
+def test_a_run_on_other_test_images_has_no_part_in_the_examples(results):
+    found = evaluated(results)
+    (run,) = [run for run in found if (run.info["model"], run.info["run"]) == (
+        "VGG16", "isic2018")]
+    run.info["test_sha256"] = "others"
+    run.predictions = {name: cells[-3:] for name, cells in run.predictions.items()}
+    with undrawn() as drawn:
+        write(results, found)
+    assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5",
+                                                                     "ILSVRC2012"]
 
 
 def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):

@@ -7,8 +7,8 @@ import pytest
 from utils import rows
 from utils.errors import UserError
 
-INPUTS = {"model_sha256": "m", "test_sha256": "t", "uap_sha256": "v", "run": "ilsvrc2012",
-          "identity": {}, "weights_from": "random", "snapshots": {"10": 1.5}, "target": None}
+INPUTS = dict(dict.fromkeys(rows.INFO["required"]), model_sha256="m", test_sha256="t", norm="inf",
+              uap_sha256="v", run="ilsvrc2012", identity={}, snapshots={"10": 1.5})
 COLUMNS = {name: ["{}-{}".format(name, i) for i in range(3)]
            for name in rows.COLUMNS["predictions"]}
 COLUMNS["file"] = ["plain.jpg", "with space.jpg", "comma, \"quotes\" and ü.jpg"]
@@ -34,19 +34,11 @@ def test_what_was_evaluated_comes_back_with_all_its_rows(tmp_path):
 
 
 @pytest.mark.parametrize("changes, expected", [
-    ({}, True), ({"snapshots": {"10": 99}}, True), ({"uap_sha256": "w"}, False),
+    ({}, True), ({"snapshots": {"10": 99}}, False), ({"uap_sha256": "w"}, False),
     ({"more": None}, False)])
 def test_rows_are_up_to_date_as_long_as_all_they_depend_on_is_the_same(tmp_path, changes, expected):
     write_run(str(tmp_path))
     assert rows.up_to_date(str(tmp_path), "predictions", dict(INPUTS, **changes)) == expected
-
-
-def test_the_seconds_of_snapshots_are_renewed_without_touching_the_rows(tmp_path):
-    write_run(str(tmp_path))
-    before = rows.read_run(str(tmp_path)).info
-    rows.write_times(str(tmp_path), {"10": 99})
-    assert rows.read_run(str(tmp_path)).info == dict(before, snapshots={"10": 99})
-    assert rows.up_to_date(str(tmp_path), "predictions", INPUTS)
 
 
 def test_rows_that_were_changed_or_that_miss_a_file_count_as_absent(tmp_path):
@@ -58,6 +50,15 @@ def test_rows_that_were_changed_or_that_miss_a_file_count_as_absent(tmp_path):
     os.remove(os.path.join(folder, "predictions.csv"))
     for kind in ("curve", "predictions"):
         assert rows.read_inputs(folder, kind) is None
+
+
+def test_rows_that_are_not_those_of_their_json_file_are_refused(tmp_path):
+    folder = str(tmp_path)
+    write_run(folder)
+    with open(os.path.join(folder, "predictions.csv"), "a") as file:
+        file.write("\n")
+    with pytest.raises(UserError, match="predictions.json: not of the rows beside it; .*--again"):
+        rows.read_run(folder)
 
 
 def test_a_file_of_rows_without_a_column_is_an_error_that_says_how_to_mend_it(tmp_path):

@@ -41,7 +41,7 @@ def run_of(repeated=100, identity=(), **changes):
         "norm": "inf", "norm_ratio": 0.04, "target": None, "run": "ilsvrc2012", "images": 10000,
         "passes": 1, "norm_bound": 0.0791, "steps": {"made": 8, "kept": 2}, "image_size": 299,
         "class_names": ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"], "backbone": False,
-        "weights_from": "ImageNet by Keras", "snapshots": {},
+        "weights_from": "ImageNet by Keras", "snapshots": {}, "recipe": "study", "epochs": 100,
         "identity": dict({"seed": 3, "step_size": 0.001}, **dict(identity))}, **changes),
         {name: np.tile(cells, repeated) for name, cells in COLUMNS.items()})
 
@@ -87,6 +87,7 @@ MARKS = [
     ({"class_names": ["healthy", "ill"]}, ["other classes"]), ({"image_size": 96}, ["96 px"]),
     ({"weights_from": "random"}, ["random weights"]), ({"weights_from": None}, ["? weights"]),
     ({"weights_from": {"file": "natural.h5"}}, ["weights from a file"]),
+    ({"recipe": "follow-up", "epochs": 50}, ["recipe follow-up", "50 epochs"]),
     ({"images": 9999}, ["9999 images"]), ({"source": "isic2018", "images": 500}, ["500 images"]),
     ({"source": "photographs"}, ["from photographs"]), ({"repeated": 99}, ["990 test images"]),
     ({"image_size": 96, "images": None}, ["96 px", "? images"])]

@@ -1,12 +1,16 @@
 """The recipes, the order and content of batches, and training that repeats bit for bit."""
 
+from types import SimpleNamespace
+
 import keras
 import keras.backend as K
 import numpy as np
 import pytest
 from keras import layers
 
+import train_model
 from utils import training
+from utils.errors import UserError
 from utils.images import to_model_input
 from utils.session import start_session
 
@@ -144,6 +148,23 @@ def test_two_trainings_give_the_same_weights_to_the_last_bit_and_an_interrupted_
         K.batch_set_value(list(zip(variables, values)))
         assert train(model, progress) == whole
         assert progress == history
+
+
+def test_a_training_that_diverges_is_stopped():
+    model, _ = compiled_model(0)
+    K.set_value(model.optimizer.lr, 0)
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    with pytest.raises(UserError, match="the loss of epoch 1 is nan; --restart"):
+        train(model, training.new_progress())
+
+
+@pytest.mark.parametrize("epochs, batches", [(1, 0), (2, 3)])
+def test_an_interrupted_training_cannot_end_before_where_it_is(monkeypatch, epochs, batches):
+    monkeypatch.setattr(training, "compile_for_training", lambda model, rate: [])
+    progress = dict(training.new_progress(), history=[{}, {}], batches=batches)
+    args = SimpleNamespace(recipe="study", learning_rate=0.1, epochs=epochs)
+    with pytest.raises(UserError, match="--epochs {}: epoch {} has".format(epochs, epochs + 1)):
+        train_model.train(args, None, {}, {}, 2, (progress, []), None)
 
 
 def test_each_step_is_nesterovs_with_a_rate_that_decays_from_the_first_step(monkeypatch):

@@ -14,7 +14,8 @@ ATTACKS = ("deepfool", "fgsm", "sgd", "gd-uap")
 def new_state(args, shape, n, xi, grey):
     """Where the attack begins, for n images. shape: of v. grey: whether v has to be."""
     if args.attack == "gd-uap":
-        return Climb(random_of_norm(shape, args.norm, xi, args.seed, grey))
+        seed = [args.seed, 1]  # not the vector that evaluate.py takes for a control
+        return Climb(random_of_norm(shape, args.norm, xi, seed, grey))
     return State(shape, n)
 
 

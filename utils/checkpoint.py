@@ -70,14 +70,18 @@ def with_checkpoints(events, save, seconds):
     After SIGINT or SIGTERM, saves after the event in progress and raises KeyboardInterrupt.
     """
     signals = []
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda number, frame: signals.append(number))
+    handlers = {number: signal.signal(number, lambda number, frame: signals.append(number))
+                for number in (signal.SIGINT, signal.SIGTERM)}
     saved = time.time()
     for event in events:
         yield event
-        if signals or time.time() - saved > seconds:
+        if signals:
+            break
+        if time.time() - saved > seconds:
             save()
             saved = time.time()
-        if signals:
-            raise KeyboardInterrupt
     save()
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    if signals:
+        raise KeyboardInterrupt

@@ -112,7 +112,6 @@ def read_description(path):
     if found != expected:
         raise UserError("{}: SHA-256 is {}, {} says {}; the two files do not belong together, "
                         "train the model again".format(path, found, json_path, expected))
-    description.setdefault("resize", "bilinear")  # of models from before there was a choice
     return description
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from utils.errors import UserError
+from utils.files import sha256_of_lines
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 
@@ -40,8 +41,7 @@ def read_image(path, size, resize="bilinear"):
             if image.size != (size, size):
                 image = image.resize((size, size), RESIZE[resize])
             return np.asarray(image)
-    except (OSError, ValueError, SyntaxError, EOFError, MemoryError,
-            Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's decoders raise almost any of a damaged file
         raise BrokenImage(str(error) or type(error).__name__)
 
 
@@ -114,6 +114,13 @@ def find_images(folder):
     return sorted(os.path.relpath(os.path.join(where, name), folder)
                   for where, _, names in os.walk(folder) for name in names
                   if name.lower().endswith(EXTENSIONS) and not name.startswith("."))
+
+
+def sha256_of_images(folder, files):
+    """SHA-256 of the names and sizes of image files: it tells other images without reading them."""
+    paths = [os.path.join(folder, file) for file in files]
+    return sha256_of_lines("{},{}".format(file, os.path.exists(path) and os.path.getsize(path))
+                           for file, path in zip(files, paths))
 
 
 def list_images(folder):

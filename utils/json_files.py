@@ -27,7 +27,8 @@ def or_null(schema):
 
 SCALING = fields(offset=NUMBER, scale=POSITIVE)
 
-# models/<name>.json, by train_model.py
+# models/<name>.json, by train_model.py: all of it, and as much as tells one model from another
+WEIGHTS = fields(weights=fields(sha256=SHA256))
 MODEL = fields(
     architecture={"enum": ["VGG16", "ResNet50", "InceptionV3"]},
     class_names={"type": "array", "minItems": 2, "uniqueItems": True, "items": TEXT},
@@ -35,8 +36,8 @@ MODEL = fields(
     mean_norms=fields(**{"2": POSITIVE, "inf": POSITIVE}),
     split=fields(train=fields(images=COUNT, sha256=SHA256),
                  test=fields(images=COUNT, sha256=SHA256)),
-    weights=fields(sha256=SHA256), identity=OBJECT)
-MODEL["properties"]["resize"] = {"enum": ["bilinear", "nearest"]}  # not in older ones
+    resize={"enum": ["bilinear", "nearest"]}, weights=fields(sha256=SHA256), weights_from={},
+    epochs=COUNT, identity=OBJECT)
 
 # results/<model>/<run>/run.json, by make_uap.py
 RUN = fields(

@@ -57,9 +57,3 @@ def holm(p_values):
 def accuracy(labels, predictions):
     """Share of images predicted as their true class, as a Rate."""
     return rate(np.asarray(labels) == np.asarray(predictions))
-
-
-def recall_per_class(labels, predictions, num_classes):
-    """For each class, the share of its images predicted as it: a list of Rate."""
-    labels, predictions = np.asarray(labels), np.asarray(predictions)
-    return [rate(predictions[labels == k] == k) for k in range(num_classes)]

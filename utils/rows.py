@@ -11,6 +11,7 @@ import numpy as np
 
 from utils import metrics
 from utils.datasets import read_csv, write_csv
+from utils.errors import UserError
 from utils.files import sha256_of_file
 from utils.json_files import OBJECT, fields, read_json, write_json
 
@@ -19,7 +20,11 @@ COLUMNS = {"predictions": ("file", "label", "clean", "uap", "uap_8bit", "jpeg95"
                            "clean_jpeg75", "random", "permuted", "clean_confidence",
                            "uap_confidence"),
            "curve": ("file",), "transfer": ("file",)}
-INFO = fields(identity=OBJECT, snapshots=OBJECT, weights_from={})  # of predictions.json, at least
+# What predictions.json says at least.
+INFO = fields(identity=OBJECT, snapshots=OBJECT, norm={"enum": ["2", "inf"]}, **dict.fromkeys((
+    "model", "made_for", "backbone", "source", "attack", "norm_ratio", "norm_bound", "target",
+    "run", "images", "passes", "steps", "seed", "uap_sha256", "model_sha256", "test_sha256",
+    "class_names", "image_size", "resize", "image_folder", "weights_from", "recipe", "epochs"), {}))
 MEND = "run evaluate.py --again"
 
 
@@ -71,14 +76,6 @@ def write(folder, kind, columns, inputs, made):
                dict(inputs, rows_sha256=sha256_of_file(path), made=made))
 
 
-def write_times(folder, snapshots):
-    """Make predictions.json say the seconds of each snapshot, which its rows do not depend on."""
-    path = os.path.join(folder, "predictions.json")
-    info = read_json(path, INFO, MEND)
-    if info["snapshots"] != snapshots:
-        write_json(path, dict(info, snapshots=snapshots))
-
-
 def read(folder, kind):
     """The rows file `kind` of a run: dict from a column to an array. Raises UserError."""
     rows = read_csv(os.path.join(folder, kind + ".csv"), COLUMNS[kind], MEND)
@@ -86,23 +83,18 @@ def read(folder, kind):
 
 
 def read_inputs(folder, kind):
-    """What the rows depend on, as the JSON file says; None when there are no whole rows.
-
-    The seconds of snapshots are not among it.
-    """
+    """What the rows depend on, as the JSON file says; None when there are no whole rows."""
     path, json_path = (os.path.join(folder, kind + end) for end in (".csv", ".json"))
     if not (os.path.exists(path) and os.path.exists(json_path)):
         return None
     stored = read_json(json_path, OBJECT, "delete it")
-    for key in ("made", "snapshots"):
-        stored.pop(key, None)
+    stored.pop("made", None)
     return stored if stored.pop("rows_sha256", None) == sha256_of_file(path) else None
 
 
 def up_to_date(folder, kind, inputs):
     """Whether there are whole rows of these inputs."""
-    return read_inputs(folder, kind) == {
-        key: value for key, value in inputs.items() if key != "snapshots"}
+    return read_inputs(folder, kind) == inputs
 
 
 def find(results_dir):
@@ -113,8 +105,10 @@ def find(results_dir):
 
 def read_run(folder):
     """Read what evaluate.py left in the folder of a run: a Run. Raises UserError."""
-    info = read_json(os.path.join(folder, "predictions.json"), INFO, MEND)
-    info.setdefault("resize", "bilinear")  # of rows from before there was a choice
+    json_path = os.path.join(folder, "predictions.json")
+    info = read_json(json_path, INFO, MEND)
+    if read_inputs(folder, "predictions") is None:
+        raise UserError("{}: not of the rows beside it; {}".format(json_path, MEND))
 
     def columns_of(kind):
         """(column, SHA-256 of its perturbation, cells) of rows of the same model and images."""

@@ -4,6 +4,7 @@ import collections
 
 import numpy as np
 
+from utils.errors import UserError
 from utils.images import in_background, to_model_input
 
 Recipe = collections.namedtuple("Recipe", "epochs decay_steps oversample augment")
@@ -113,7 +114,7 @@ def fit(model, images, labels, num_classes, recipe, rate, epochs, batch_size, se
 
     images, labels: dicts of arrays for "train" and "test", as batches() takes them. rate: of the
     first epoch. progress: see new_progress(); changed in place, and with the values of all
-    variables enough to continue after any yield with the same weights.
+    variables enough to continue after any yield with the same weights. UserError: diverged.
     """
     import keras.backend as K
 
@@ -126,6 +127,9 @@ def fit(model, images, labels, num_classes, recipe, rate, epochs, batch_size, se
                 images["train"], labels["train"], num_classes, batch_size, order[begin:],
                 recipe.augment, seed + epoch * len(order) + begin):
             loss, accuracy = model.train_on_batch(x, y)
+            if not np.isfinite(loss):
+                raise UserError("the loss of epoch {} is {}; --restart with a smaller "
+                                "--learning-rate".format(epoch + 1, loss))
             for i, value in enumerate((1, loss, accuracy)):
                 totals[i] += len(x) * float(value)
             progress["batches"] += 1

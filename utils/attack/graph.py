@@ -79,13 +79,13 @@ class AttackGraph:
         terms = collections.defaultdict(list)  # of the gradient of each layer's output
         terms[self.layers[-1]].append(cotangents)
         for layer in reversed(self.layers[1:]):
-            gradients = layer.backward(_sum(terms.pop(layer)), self.values[layer],
+            gradients = layer.backward(tf.add_n(terms.pop(layer)), self.values[layer],
                                        *self._inputs(layer))
             for source, gradient in zip(layer.sources, gradients):
                 gradient.set_shape(
                     cotangents.shape[:1].concatenate(self.values[source].shape[1:]))
                 terms[source].append(gradient)
-        return _sum(terms[self.layers[0]])
+        return tf.add_n(terms[self.layers[0]])
 
     def _inputs(self, layer):
         return [self.values[source] for source in layer.sources]
@@ -188,10 +188,6 @@ def excitement(model, grey=False):
     g = grey_part(tf.gradients(objective, model.input)[0][0], grey)
     session = K.get_session()
     return lambda v: session.run((objective, g), {model.input: v[np.newaxis]})
-
-
-def _sum(tensors):
-    return tensors[0] if len(tensors) == 1 else tf.add_n(tensors)
 
 
 def grey_part(g, grey):

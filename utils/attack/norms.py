@@ -33,7 +33,8 @@ def random_of_norm(shape, p, size, seed, grey=False):
     """A random perturbation whose p-norm is `size`.
 
     p = 2: uniform on the sphere. p = inf: each entry uniform in -size..size, scaled so that the
-    largest is `size`. grey: equal in the channels, shape[2]. Returns float32, `shape`.
+    largest is `size`. seed: int, or a list of them. grey: equal in the channels, shape[2]. Returns
+    float32, `shape`.
     """
     random = np.random.RandomState(seed)
     drawn = shape[:2] + (1,) if grey else shape

@@ -70,9 +70,8 @@ def _targeted(runs, read_images, draw):
         lines += sections.files_table([({"model": run.info["model"], "UAP": run.info["run"]}, run)
                                        for run in runs])
     for run in runs:
-        by_model.setdefault((run.info["model"], run.info["test_sha256"]), {})[
-            run.info["run"]] = run
-    for (model, _), its in by_model.items():
+        by_model.setdefault(run.info["model"], {})[run.info["run"]] = run
+    for model, its in by_model.items():
         lines += sections.examples_of(its, model + ", targeted UAPs", "-targeted", read_images,
                                       draw)
     return lines

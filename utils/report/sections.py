@@ -13,6 +13,7 @@ from utils.report.settings import DOMAIN, printed
 
 FILES = {"uap": "x + v", "uap_8bit": "8 bits, PNG", "jpeg95": "JPEG 95", "jpeg75": "JPEG 75",
          "clean_jpeg75": "no UAP, JPEG 75"}
+CONTROLS = ("random", "permuted")  # a random vector of the norm; the UAP's values at random places
 
 
 def names(run):
@@ -29,7 +30,7 @@ def rates(setting, draw):
             lines = ["{:.1f}".format(100 * value),
                      "95 %: {:.1f} to {:.1f}".format(100 * low, 100 * high)]
             lines += [more] * bool(more) + ["controls {:.1f}, {:.1f}".format(*(
-                100 * run.rate(name).value for name in ("random", "permuted")))]
+                100 * run.rate(name).value for name in CONTROLS))]
         cells[printed(source), model] = value, lines
     title = ("Fooling rate on the test images, %; {}\ncontrols: a random vector of the same norm, "
              "the UAP's own values at random places\n{}".format(
@@ -42,16 +43,19 @@ def rates(setting, draw):
 
 def significance(setting, draw):
     body, corrected = _paired(
-        ("UAP", "permuted", "only the UAP fools", "only permuted"),
-        [(names(run), run.hits(), run.hits("permuted")) for run in setting.runs.values()])
-    better = sum(p <= 0.05 and row["only the UAP fools"] > row["only permuted"]
-                 for row, p in zip(body, corrected))
+        ("UAP", "control", "only the UAP fools", "only the control"),
+        [({**names(run), "against": control}, run.hits(), run.hits(control))
+         for run in setting.runs.values() for control in CONTROLS])
+    better = [p <= 0.05 and row["only the UAP fools"] > row["only the control"]
+              for row, p in zip(body, corrected)]
     lines = [
         "McNemar's exact test, two-sided, paired by test image: only the images on which one fools "
-        "the model and the other does not count. p (Holm) is corrected for the number of tests in "
-        "its table.", "",
-        "UAP against its own values at random places: in {} of {} cells the UAP fools more images, "
-        "with p (Holm) at most 0.05.".format(better, len(body)), ""] + markdown.table(body)
+        "the model and the other does not count. Each control is one draw. p (Holm) is corrected "
+        "for the number of tests in its table.", "",
+        "UAP against both controls: in {} of {} cells the UAP fools more images than either, with "
+        "p (Holm) at most 0.05.".format(
+            sum(map(all, zip(better[::2], better[1::2]))), len(setting.runs)), ""
+    ] + markdown.table(body)
     pairs = []
     for (model, source), run in setting.runs.items():
         domain = setting.runs.get((model, DOMAIN))
@@ -94,8 +98,9 @@ def examples(read_images, setting, draw):
 def examples_of(runs, what, suffix, read_images, draw):
     """A picture of the first test image of each class, clean and under the UAPs of some runs.
 
-    runs: dict from the title of a UAP to its Run, all of the same model and test images. what: they
-    are. suffix: of the picture's name, behind the model.
+    runs: dict from the title of a UAP to its Run, all of the same model; of those with other test
+    images than the first, nothing is shown. what: they are. suffix: of the picture's name, behind
+    the model.
     """
     first = next(iter(runs.values()))
     labels = list(first.predictions["label"])
@@ -112,7 +117,8 @@ def examples_of(runs, what, suffix, read_images, draw):
     panels = []
     for uap_title, run in runs.items():
         path = os.path.join(run.folder, "uap.npy")
-        if os.path.exists(path) and sha256_of_file(path) == run.info["uap_sha256"]:
+        if (run.info["test_sha256"] == first.info["test_sha256"] and os.path.exists(path)
+                and sha256_of_file(path) == run.info["uap_sha256"]):
             changed = run.predictions["uap"] != run.predictions["clean"]
             panels.append((uap_title, np.load(path, allow_pickle=False), captions(run, "uap"),
                            changed[places]))

@@ -13,7 +13,9 @@ FIRST = ("deepfool", "inf")  # attack and norm of the first table, this project'
 # The published table's settings. Its attack is not stated: DeepFool is this project's, FGSM with
 # this step is that of the study's example command, and a published rate may stand beside either.
 PUBLISHED_ATTACKS = ("deepfool", "fgsm")
-PUBLISHED = {"norm": "inf", "norm_ratio": 0.04, "passes": 1, "image_size": 299}
+# It does not state the epochs either; training.RECIPES says how 100 are inferred.
+PUBLISHED = {"norm": "inf", "norm_ratio": 0.04, "passes": 1, "image_size": 299, "recipe": "study",
+             "epochs": 100}
 MIN_NATURAL_IMAGES = 10000  # fewer are marked; the follow-up took 100,000
 MIN_ISIC_IMAGES = 6000      # its training set holds 7,000
 MIN_TEST_IMAGES = 1000
@@ -81,6 +83,8 @@ def differences(run):
         (info["made_for"] != info["model"], "made for {}".format(info["made_for"])),
         (tuple(info["class_names"]) != ISIC2018_CLASSES, "other classes"),
         (info["image_size"] != PUBLISHED["image_size"], "{} px".format(info["image_size"])),
+        (info["recipe"] != PUBLISHED["recipe"], "recipe {}".format(info["recipe"])),
+        (info["epochs"] != PUBLISHED["epochs"], "{} epochs".format(info["epochs"])),
         (weights != "ImageNet by Keras", "weights from a file" if isinstance(weights, dict)
          else "{} weights".format(weights)),
         (info["source"] not in SOURCES, "from {}".format(printed(info["source"]))),
