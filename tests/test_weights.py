@@ -11,7 +11,7 @@ import pytest
 from utils import classifier
 from utils.errors import UserError
 from utils.session import start_session
-from utils.weights import IMAGENET_MD5, keras_module, load_weights, read_layers
+from utils.weights import KERAS, keras_module, load_weights, read_layers
 
 NAMES = ["a", "b", "c"]
 SIZE = 32
@@ -95,4 +95,4 @@ def test_a_file_that_does_not_fit_is_refused_with_the_layer_the_shapes_found_and
 @pytest.mark.parametrize("architecture", classifier.ARCHITECTURES)
 def test_the_weights_named_when_they_cannot_be_downloaded_are_those_that_keras_takes(architecture):
     with open(keras_module(architecture).__file__) as file:
-        assert IMAGENET_MD5[architecture] in file.read()
+        assert KERAS[architecture][1] in file.read()

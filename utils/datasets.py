@@ -85,7 +85,7 @@ def _unique(path, rows, mend):
 
 
 def isic2018_csv(data_dir, name):
-    """Where that csv file of ISIC2018 lies: in the folder of the images' or of the ground truth."""
+    """Where that csv file of ISIC2018 lies: in its folder, or in that of the ground truth."""
     root = os.path.join(data_dir, "isic2018")
     paths = [os.path.join(root, *below, name + ".csv") for below in ([], [ISIC2018_GROUND_TRUTH])]
     return next(filter(os.path.exists, paths), paths[0])

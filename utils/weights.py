@@ -8,18 +8,15 @@ from utils.files import sha256_of_file
 from utils.json_files import OBJECT, read_json
 from utils.session import import_quietly
 
-# MD5 of the files that Keras downloads, as keras_applications 1.0.8 lists them.
-IMAGENET_MD5 = {
-    "VGG16": "6d6bbae143d832006294945121d1f1fc",
-    "ResNet50": "a268eb855778b3df3c7506639542a6af",
-    "InceptionV3": "bcbd6486424b2319ff4ef7d526e38f63",
-}
+# The module of keras_applications that defines an architecture, and the MD5 of the file without top
+# that Keras downloads, as keras_applications 1.0.8 lists it.
+KERAS = {"VGG16": ("vgg16", "6d6bbae143d832006294945121d1f1fc"),
+         "ResNet50": ("resnet50", "a268eb855778b3df3c7506639542a6af"),
+         "InceptionV3": ("inception_v3", "bcbd6486424b2319ff4ef7d526e38f63")}
 
 
 def keras_module(architecture):
-    """The module of keras_applications that defines an architecture."""
-    return importlib.import_module("keras_applications." + {
-        "VGG16": "vgg16", "ResNet50": "resnet50", "InceptionV3": "inception_v3"}[architecture])
+    return importlib.import_module("keras_applications." + KERAS[architecture][0])
 
 
 def imagenet_weights(architecture):
@@ -27,14 +24,14 @@ def imagenet_weights(architecture):
     import_quietly()
     from keras.utils import get_file
 
-    address, md5 = keras_module(architecture).WEIGHTS_PATH_NO_TOP, IMAGENET_MD5[architecture]
+    address, md5 = keras_module(architecture).WEIGHTS_PATH_NO_TOP, KERAS[architecture][1]
     try:
         return get_file(os.path.basename(address), address, cache_subdir="models", file_hash=md5)
     except Exception as error:  # Keras raises a bare one
         home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
         raise UserError(
             "the ImageNet weights of {} could not be loaded ({}); without a connection, download "
-            "{} (md5 {}) elsewhere and put it into {}, or use --weights none or --weights FILE"
+            "{} (md5 {}) elsewhere and put it into {}, or give others with --weights"
             .format(architecture, error, address, md5, os.path.join(home, "models")))
 
 

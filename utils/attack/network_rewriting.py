@@ -66,7 +66,6 @@ def _replace(old, new, ours):
 def _pooled_late(ours):
     """The same network with each average pooling behind the 1 x 1 convolution that alone uses it,
     where that leaves fewer channels to pool."""
-    ours = list(ours)
     for i, pooling in enumerate(ours):
         users = _users(pooling, ours)
         if (isinstance(pooling, AveragePooling) and pooling.keeps_size and len(users) == 1

@@ -90,7 +90,7 @@ def _needed_cell(run, domain, level):
         "> {:,}".format(max(run.curve)) if n is None else
         "{}{:,.0f}".format("≤ " if first else "", n)
         for n, first in (needed(run, end) for end in ("value", "high", "low"))))
-    theirs, their_most = needed(domain) if domain else (None, False)
+    theirs, their_most = (None, False) if domain is None else needed(domain)
     if theirs is None or (at_most and their_most):
         return text, None
     sign = "≤ " if at_most else "≥ " if their_most else ""

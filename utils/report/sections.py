@@ -189,10 +189,13 @@ def _transfer_cell(run, its):
     """How the UAP of the run `its` fools the model of `run`, which is None where there is none."""
     if run is its:
         return "**{}**".format(percent(run.rate()))
-    for key, text in (("image_size", "other input size"), ("class_names", "other classes")):
-        if run is not None and run.info[key] != its.info[key]:
+    if run is None:
+        return "not run"
+    for key, text in (("image_size", "other input size"), ("class_names", "other classes"),
+                      ("test_sha256", "other test images")):
+        if run.info[key] != its.info[key]:
             return text
-    return run and run.transfer.get(its.info["uap_sha256"]) or "not run"
+    return run.transfer.get(its.info["uap_sha256"], "not run")
 
 
 def sensitivity(setting, draw):
@@ -205,9 +208,12 @@ def sensitivity(setting, draw):
                          "accuracy, attacked": metrics.accuracy(label, run.predictions["uap"]),
                          "fooling rate where the model was right": metrics.rate(hits[right]),
                          "where it was wrong": metrics.rate(hits[~right])})
-        for name in run.info["class_names"]:
-            per_class.append({"model": model, "true class": name,
-                              "images": int(np.sum(label == name)), **dict.fromkeys(titles, "-")})
+        first = next(iter(runs.values()))
+        for name in first.info["class_names"]:
+            per_class.append({
+                "model": model, "true class": name,
+                "images": int(np.sum(first.predictions["label"] == name)),
+                **dict.fromkeys(titles, "-")})
             for title, its in runs.items():
                 per_class[-1][title] = metrics.rate(its.hits()[its.predictions["label"] == name])
     return markdown.table(body) + ["Fooling rate of each true class:", ""] + markdown.table(
