@@ -8,7 +8,7 @@ import pytest
 
 import checkout
 import evaluate
-from utils import rows
+from utils import planned_rows, rows
 from utils.classifier import SCALING
 from utils.errors import UserError
 from utils.files import sha256_of_file, sha256_of_lines
@@ -66,7 +66,7 @@ def write_run(args, model, run, size=8, seed=0, **changes):
 def planned(args):
     """All rows files there are to be: dict from the model and the folder's name to kind to file."""
     found = {}
-    for file in evaluate.rows_files(args, evaluate.find_uaps(args)):
+    for file in planned_rows.rows_files(args, planned_rows.find_uaps(args)):
         found.setdefault((file.model.name, os.path.basename(file.folder)), {})[file.kind] = file
     return found
 

@@ -137,8 +137,8 @@ def grid(setting):
         body.append({"images the UAP is made from": printed(source)})
         for model in setting.models:
             body[-1][model] = "<br>".join(
-                "; ".join(filter(None, [run is not None and markdown.bold_percent(run.rate()), more]))
-                for run, more in found[source, model])
+                "; ".join(([] if run is None else [markdown.bold_percent(run.rate())])
+                          + [more] * bool(more)) for run, more in found[source, model])
     return ["{}. Each cell: our rate [Wilson 95 % interval]; then the published rate, or in what "
             "the run differs from the published ones.{}".format(setting.title, setting.in_common),
             ""] + markdown.table(body)
