@@ -59,7 +59,10 @@ make_uap() {
 train --model InceptionV3 --weights "$inception_weights" --image-size 128 --epochs 6 \
     --learning-rate 0.002
 train --model VGG16 --weights "$vgg_weights" --image-size 96 --epochs 3
-for name in InceptionV3 VGG16; do
+# The control: the same network, never trained on photographs.
+train --model InceptionV3 --name InceptionV3-random --weights none --image-size 128 --epochs 8 \
+    --learning-rate 0.01
+for name in InceptionV3 VGG16 InceptionV3-random; do
     model=$root/models/$name.h5
     for attack in deepfool fgsm sgd; do
         make_uap --model-file "$model" --source isic2018 --attack $attack
@@ -68,6 +71,9 @@ for name in InceptionV3 VGG16; do
     make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000
     make_uap --model-file "$model" --source ilsvrc2012 --attack fgsm
     make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000 --attack sgd
+done
+for name in InceptionV3 VGG16; do
+    model=$root/models/$name.h5
     make_uap --model-file "$model" --source none --attack gd-uap
     $python tests/step_lengths.py --model-file "$model" --num-images 100 --folder "$root/results" \
         --sources "$data/ilsvrc2012" "$data/isic2018"
@@ -75,5 +81,17 @@ done
 make_uap --backbone InceptionV3 --weights "$inception_weights" --image-size 128 --source none \
     --attack gd-uap
 make_uap --backbone VGG16 --weights "$vgg_weights" --image-size 96 --source none --attack gd-uap
-$python evaluate.py --data-dir "$data" --models-dir "$root/models" --results-dir "$root/results" \
-    --note "Real images, natural-image weights, InceptionV3 at 128 px, VGG16 at 96: a reproduction in small"
+# Are images whose logit margins are smaller worth more? Their links, and a UAP from each half.
+$python tests/step_lengths.py --model-file "$root/models/InceptionV3.h5" --num-images 4000 \
+    --sources "$data/ilsvrc2012" --halves "$root/halves"
+for half in smaller larger; do
+    $python make_uap.py --model-file "$root/models/InceptionV3.h5" --attack fgsm \
+        --source-dir "$root/halves/$half" --results-dir "$root/results-halves"
+done
+# Without --limit: all 1,819 test images.
+evaluate() {
+    $python evaluate.py --data-dir "$data" --models-dir "$root/models" --limit 300 "$@"
+}
+evaluate --results-dir "$root/results-halves"
+evaluate --results-dir "$root/results" --note "Real images, natural-image weights, InceptionV3 \
+at 128 px, VGG16 at 96: a reproduction in small"

@@ -9,13 +9,17 @@ images: here every step is kept.
 
 The loss is the logit margin; the paper's is the cross-entropy, whose gradient is the margin's times
 1 - p_label, so a sure image counts for little. Steps, batches of 16 and beta 10 were chosen without
-test images: InceptionV3, 128 x 128, 1,000 images of ILSVRC2012 shown once, one run each; fooling
-rate (%) of 400 training images of the classifier, and of 200 other natural images:
+test images, on InceptionV3; tests/sgd_steps.py measures the steps: 1,000 images of ILSVRC2012 shown
+once, one run each; fooling rate (%) of 400 training images of the classifier, and of 200 other
+natural images:
 
-    steps, in xi     0.1      0.2 to 0.05   0.4 to 0.1   0.2 to 0.01
-    rates            36, 48   38, 51        29, 43       42, 55
-    cross-entropy    29, 43
-    0.2 to 0.01 with batches of 8: 30, 46; of 32: 31, 44; with beta 2: 31, 49
+    steps, in xi             0.1      0.2 to 0.05   0.4 to 0.1   0.2 to 0.01
+    InceptionV3, 128 px      36, 48   38, 51        29, 43       42, 55
+    VGG16, 96 px             56, 52   58, 57        66, 61       56, 54
+    ResNet50, generated *    15, 17   16, 17        15, 17       15, 17
+    InceptionV3, cross-entropy, 0.2 to 0.05: 29, 43
+    InceptionV3, 0.2 to 0.01, batches of 8: 30, 46; of 32: 31, 44; beta 2: 31, 49
+    * the demo's classifier, 280 of its images
 
 From 640 ISIC2018 images the losses are alike: margin 86, cross-entropy 88 (steps 0.2 to 0.05).
 """
