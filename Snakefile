@@ -133,7 +133,7 @@ rule uap:
     resources: mem_mb=12000, runtime=4320
     shell:
         PYTHON + " make_uap.py --model-file {input[0]:q} --data-dir {DATA:q}"
-        " --results-dir {RESULTS:q} --name {wildcards.run:q} {params.options}"
+        " --results-dir {RESULTS:q} {params.options} --name {wildcards.run:q}"
         " {CONFIG[uap_options]}"
 
 

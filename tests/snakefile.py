@@ -45,7 +45,9 @@ elif words.startswith("make_uap.py"):
         each: types.get(each, str)(option("--" + each.replace("_", "-")))
         for each in DEFAULTS if "--" + each.replace("_", "-") in sys.argv}})
     model = os.path.splitext(os.path.basename(option("--model-file")))[0]
-    folder = os.path.join(option("--results-dir"), model, run)
+    assert option("--name") == run or "--target" in sys.argv
+    assert not {{"gd-uap", "--passes"}} <= set(sys.argv)
+    folder = os.path.join(option("--results-dir"), model, option("--name"))
     touch(os.path.join(folder, "uap.npy"), os.path.join(folder, "run.json"))
 elif words.startswith("evaluate.py"):
     for name in ("table.csv", "table.md", "report.md"):
@@ -157,6 +159,13 @@ def test_the_configuration_reaches_the_scripts(project):
     assert "--image-size 36" in tuned and "--learning-rate" in tuned
     assert (project / "demo" / "results" / "ResNet50" / "ilsvrc2012-l2-ratio-0.1-images-7"
             / "uap.npy").exists()
+
+
+def test_any_options_of_a_run_and_any_combination_of_choices_leave_the_files_that_are_expected(
+        project):
+    assert snakemake(project, "--cores", "2", "--config", "attack=[sgd,gd-uap]", "passes=2",
+                     "uap_options=--target NV", "models=[VGG16]", "--", "table")[0] == 0
+    assert sum(command.startswith("make_uap.py") for command in commands(project)) == 4
 
 
 def test_a_misspelt_configuration_is_an_error(project):
