@@ -1,14 +1,16 @@
 """The table, computed from rows written by hand whose numbers can be counted on fingers."""
 
+import os
 import re
 
 import numpy as np
 import pytest
 
+import checkout
 from utils.errors import UserError
 from utils.report import markdown, table
 from utils.report.settings import differences
-from utils.rows import Run
+from utils.rows import Run, find, read_run
 
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
 PUBLISHED = {("open_images_v5", "VGG16"): 82.5, ("open_images_v5", "ResNet50"): 86.7,
@@ -216,3 +218,14 @@ def test_an_expected_rate_that_is_no_number_is_an_error_that_names_it(tmp_path):
     (tmp_path / "expected.csv").write_text("source,VGG16\nisic2018,high\n")
     with pytest.raises(UserError, match="expected.csv: isic2018, VGG16: .*'high'"):
         table.read_rates(str(tmp_path / "expected.csv"))
+
+
+def test_the_reproductions_table_is_that_of_its_rows_and_holds_every_rate_of_the_readme():
+    folder = os.path.join(checkout.ROOT, "results", "reproduction")
+    with open(os.path.join(folder, "table.md"), encoding="utf-8") as file:
+        text = file.read()
+    note = re.search(r"^\*\*(.*)\*\*$", text, re.MULTILINE).group(1)
+    assert table.to_markdown([read_run(its) for its in find(folder)], note) == text
+    with open(os.path.join(checkout.ROOT, "README.md"), encoding="utf-8") as file:
+        rates = re.findall(r"\*\*[\d.]+\*\* \[[\d., ]+\]", file.read())
+    assert len(rates) > 10 and [rate for rate in rates if rate not in text] == []
