@@ -47,20 +47,27 @@ def test_every_kind_of_image_is_decoded_in_full_and_resized_as_pillow_does(
     np.testing.assert_array_equal(found, expected)
 
 
-# The beginning of a grey PNG of 20,000 x 20,000, without its pixels.
-HEADER = b"IHDR" + struct.pack(">IIBBBBB", 20000, 20000, 8, 0, 0, 0, 0)
-LARGE = b"\x89PNG\r\n\x1a\n\0\0\0\r" + HEADER + struct.pack(">I", zlib.crc32(HEADER))
+def chunk(kind, content):
+    """A part of a PNG file."""
+    return (struct.pack(">I", len(content)) + kind + content
+            + struct.pack(">I", zlib.crc32(kind + content)))
 
 
-@pytest.mark.parametrize("make", [
-    lambda path: path.write_bytes(b""), lambda path: path.write_bytes(b"text"),
-    lambda path: path.write_bytes(LARGE), lambda path: path.mkdir(),
-    lambda path: path.symlink_to(path),
-    lambda path: os.truncate(saved(path, pixels(600, 450)), 5000)],
-    ids=["empty", "text", "too large", "folder", "link to itself", "truncated"])
-def test_what_is_no_whole_image_is_broken(tmp_path, make):
+# A grey image of 20,000 x 20,000, without its pixels.
+LARGE = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 8, 0, 0, 0, 0))
+         + chunk(b"IDAT", b""))
+
+
+@pytest.mark.parametrize("make, reason", [
+    (lambda path: path.write_bytes(b""), "cannot identify"),
+    (lambda path: path.write_bytes(b"text"), "cannot identify"),
+    (lambda path: path.write_bytes(LARGE), "400000000 pixels. exceeds"),
+    (lambda path: path.mkdir(), "directory"),
+    (lambda path: path.symlink_to(path), "symbolic links"),
+    (lambda path: os.truncate(saved(path, pixels(600, 450)), 5000), "truncated")])
+def test_what_is_no_whole_image_is_broken_for_a_reason(tmp_path, make, reason):
     make(tmp_path / "a.jpg")
-    with pytest.raises(BrokenImage, match="."):
+    with pytest.raises(BrokenImage, match=reason):
         read_image(str(tmp_path / "a.jpg"), SIZE)
 
 
