@@ -595,6 +595,24 @@ def test_a_server_without_images_ends_the_download_with_one_message(
     open_images(run, tmp_path, 30)
 
 
+def test_the_readme_has_the_counts_sizes_and_addresses_that_are_checked():
+    with open(os.path.join(checkout.ROOT, "data", "README.md"), encoding="utf-8") as file:
+        text = " ".join(file.read().split())
+    counts = skin_lesions.CLASS_COUNTS
+    assert "counted: {:,} images; {}.".format(sum(counts.values()), ", ".join(
+        "{} {}".format(*item) for item in counts.items())) in text
+    assert "{:.1f} GB".format(skin_lesions.PUBLISHED[skin_lesions.INPUT][0] / 1e9) in text
+    for address in skin_lesions.ADDRESSES:
+        assert "`{}`".format(address) in text
+    assert "the {:,} test images of Open".format(natural_images.OPEN_IMAGES_COUNT) in text
+    assert os.path.basename(natural_images.OPEN_IMAGES_LIST) in text
+    (train, (_, classes, number)), (val, (_, _, images)) = natural_images.ILSVRC_ARCHIVES.items()
+    assert "{:,} of the {:,} training images of ILSVRC2012, {} of each of {:,} classes".format(
+        natural_images.NUM_IMAGES, number, natural_images.NUM_IMAGES // classes, classes) in text
+    assert "({:,} bytes)".format(train) in text
+    assert "({:,} bytes, {:,} images".format(val, images) in text
+
+
 def test_the_three_commands_of_the_readme_lead_from_nothing_to_what_the_scripts_read(
         run, tmp_path, monkeypatch, published, photographs):
     published(challenge(monkeypatch))

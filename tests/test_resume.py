@@ -72,7 +72,7 @@ def kill_over_and_over(folder, words, option, checkpoint, kills):
 @pytest.mark.parametrize("words, option, checkpoint, kills, expected", [
     (UAP + ("--attack", "fgsm", "--passes", "60", "--norm-ratio", "0.004", "--name", "run"),
      "--results-dir", "VGG16/.run.partial/checkpoint.npz", 15, "VGG16/run/uap.npy"),
-    (UAP + ("--attack", "sgd", "--passes", "100", "--batch-size", "4", "--name", "sgd"),
+    (UAP + ("--attack", "sgd", "--passes", "30", "--batch-size", "4", "--name", "sgd"),
      "--results-dir", "VGG16/.sgd.partial/checkpoint.npz", 5, "VGG16/sgd/uap.npy"),
     (TRAIN + ("--epochs", "6"), "--models-dir", "VGG16/checkpoint.npz", 10, "VGG16.h5")])
 def test_a_run_killed_at_many_moments_ends_with_the_same_files(
