@@ -4,6 +4,7 @@ The copy's `python` is the real one, but makes every job small: it appends optio
 `--epochs 1`, of which argparse takes the last. Everything else is what a user has.
 """
 
+import csv
 import functools
 import glob
 import json
@@ -64,6 +65,24 @@ def make(folder):
         file.write(pins)
     subprocess.check_call([sys.executable, "-m", "data.generate", "data", "--isic-images", "56",
                            "--natural-images", "6", "--size", "80"], cwd=folder)
+
+
+def read_bytes(path):
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def tree(folder, look=read_bytes):
+    """dict from path to look(path), its bytes, of every file below a folder; links are followed."""
+    paths = [os.path.join(where, name) for where, _, names in os.walk(str(folder))
+             for name in names]
+    return {os.path.relpath(path, str(folder)): look(path) for path in paths}
+
+
+def read_csv(*parts, header=None):
+    """The rows of a csv file as dicts. header: where it is not the first row."""
+    with open(os.path.join(*map(str, parts)), encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, header))
 
 
 def readme_commands():

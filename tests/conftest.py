@@ -1,4 +1,4 @@
-"""What several test files share: the path to the project, and a toy classifier in plain NumPy."""
+"""What several test files share: two small classifiers, and copies of the project at work."""
 
 import sys
 
@@ -89,6 +89,33 @@ class ToyClassifier:
 @pytest.fixture
 def toy():
     return ToyClassifier
+
+
+@pytest.fixture
+def model():
+    """A small classifier of images (8, 8, 3) whose batch normalisation matters, of 4 classes that
+    all occur, in a session for inference."""
+    import keras
+    from keras import layers
+    from utils.session import start_session
+
+    start_session(0, inference=True)
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(10, 3)(image)
+    x = layers.BatchNormalization()(x)
+    x = layers.Activation("relu")(x)
+    x = layers.MaxPooling2D()(x)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
+    logits = layers.Dense(4, name="logits")
+    model = keras.Model(image, layers.Activation("softmax")(logits(x)))
+    random = np.random.RandomState(0)
+    model.set_weights([w + random.uniform(0.2, 1, w.shape) if w.ndim == 1 else w
+                       for w in model.get_weights()])
+    images = np.random.RandomState(2).uniform(-1, 1, (100, 8, 8, 3))
+    kernel, bias = logits.get_weights()
+    mean = keras.Model(image, logits.output).predict(images).mean(axis=0)
+    logits.set_weights([20 * kernel, 20 * (bias - mean)])
+    return model
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """Reading image files of every kind that a download brings, and the two scalings."""
 
 import os
+import struct
 import threading
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -45,6 +47,30 @@ def test_every_kind_of_image_is_decoded_in_full_and_resized_as_pillow_does(
     np.testing.assert_array_equal(found, expected)
 
 
+def chunk(kind, content):
+    """A part of a PNG file."""
+    return (struct.pack(">I", len(content)) + kind + content
+            + struct.pack(">I", zlib.crc32(kind + content)))
+
+
+# A grey image of 20,000 x 20,000, without its pixels.
+LARGE = (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", 20000, 20000, 8, 0, 0, 0, 0))
+         + chunk(b"IDAT", b""))
+
+
+@pytest.mark.parametrize("make, reason", [
+    (lambda path: path.write_bytes(b""), "cannot identify"),
+    (lambda path: path.write_bytes(b"text"), "cannot identify"),
+    (lambda path: path.write_bytes(LARGE), "400000000 pixels. exceeds"),
+    (lambda path: path.mkdir(), "directory"),
+    (lambda path: path.symlink_to(path), "symbolic links"),
+    (lambda path: os.truncate(saved(path, pixels(600, 450)), 5000), "truncated")])
+def test_what_is_no_whole_image_is_broken_for_a_reason(tmp_path, make, reason):
+    make(tmp_path / "a.jpg")
+    with pytest.raises(BrokenImage, match=reason):
+        read_image(str(tmp_path / "a.jpg"), SIZE)
+
+
 def test_nearest_takes_the_pixel_at_each_centre(tmp_path):
     found = read_image(saved(tmp_path / "a.png", pixels(3 * SIZE, SIZE)), SIZE, "nearest")
     np.testing.assert_array_equal(found, pixels(3 * SIZE, SIZE)[1::3])
@@ -86,7 +112,7 @@ def test_reading_keeps_the_order_and_a_broken_image_has_its_place_or_is_an_error
     paths = [saved(tmp_path / "{}.png".format(i), pixels(seed=i)) for i in range(70)]
     expected = [pixels(seed=i) for i in range(70)]
     np.testing.assert_array_equal(images.read_images(paths, SIZE, "bilinear", ""), expected)
-    os.truncate(paths[7], 100)  # of what else is broken, see test_bad_input.py
+    os.truncate(paths[7], 100)
     found = list(read_ahead(iter(paths), SIZE))
     assert isinstance(found.pop(7), BrokenImage)
     np.testing.assert_array_equal(found, expected[:7] + expected[8:])

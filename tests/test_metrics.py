@@ -1,10 +1,11 @@
-"""Rates, intervals and tests against textbook formulas and published values."""
+"""Rates, intervals, tests and points on a curve against textbook formulas and published values."""
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from utils import metrics
+from utils.report.cost import images_needed
 
 
 # Newcombe: Two-sided confidence intervals for the single proportion, Statistics in Medicine 1998,
@@ -66,3 +67,15 @@ def test_a_family_is_rejected_by_holm_as_step_by_step():
         assert {i for i, c in enumerate(metrics.holm(list(p))) if c <= 0.05} == rejected
     assert metrics.holm([0.04, 0.01, 0.03, 0.005]) == pytest.approx([0.06, 0.03, 0.06, 0.02])
     assert metrics.holm([0.6, 0.9]) == [1, 1] and metrics.holm([]) == []
+
+
+@pytest.mark.parametrize("shown, rates, level, expected", [
+    ([10, 1000], [0.2, 0.6], 0.4, (100, False)),  # straight over the logarithm
+    ([10, 100, 1000], [0, 0.5, 1.0], 0.75, (10 ** 2.5, False)),
+    ([10, 100, 200, 300], [0.1, 0.5, 0.2, 0.8], 0.3, (10 ** 1.5, False)),  # it falls again
+    ([10, 20, 50], [0.1, 0.3, 0.5], 0.3, (20, False)),
+    ([10, 20], [0.5, 0.6], 0.4, (10, True)),  # fewer may do
+    ([10, 20], [0.5, 0.6], 0.7, (None, False)), ([], [], 0.7, (None, False))])
+def test_a_rate_is_reached_where_the_curve_first_meets_it(shown, rates, level, expected):
+    needed, at_most = images_needed(shown, rates, level)
+    assert (needed and pytest.approx(needed), at_most) == expected

@@ -1,6 +1,5 @@
 """Any other data set of images in classes: how it is read, and the three steps on grey images."""
 
-import csv
 import json
 import os
 
@@ -86,11 +85,6 @@ def finished(tmp_path_factory):
     return folder, output
 
 
-def rows(*parts):
-    with open(os.path.join(*parts), encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
-
-
 def test_the_three_steps_run_on_grey_images_in_class_folders(finished):
     folder, output = finished
     with open(os.path.join(folder, "models", "VGG16-chest_xray.json")) as file:
@@ -105,10 +99,10 @@ def test_the_three_steps_run_on_grey_images_in_class_folders(finished):
     assert description["mean_norms"]["2"] == pytest.approx(np.mean(norms))
 
     results = os.path.join(folder, "results", "VGG16-chest_xray")
-    shown = {row["file"] for row in rows(results, "chest_xray", "log.csv")}
+    shown = {row["file"] for row in checkout.read_csv(results, "chest_xray", "log.csv")}
     assert shown <= {row.split(",")[0] for row in train}
     for run in ("chest_xray", "ilsvrc2012-images-3"):
-        predictions = rows(results, run, "predictions.csv")
+        predictions = checkout.read_csv(results, run, "predictions.csv")
         assert {row["clean"] for row in predictions} <= {"NORMAL", "PNEUMONIA"}
         assert not {row["file"] for row in predictions} & {row.split(",")[0] for row in train}
         assert np.load(os.path.join(results, run, "uap.npy")).shape == (32, 32, 3)
@@ -119,25 +113,10 @@ def test_the_three_steps_run_on_grey_images_in_class_folders(finished):
 
 def test_the_table_shows_its_runs_and_not_as_cells_of_the_study(finished):
     folder, output = finished
-    table = rows(folder, "results", "table.csv")
+    table = checkout.read_csv(folder, "results", "table.csv")
     assert {row["model"] for row in table if row["published"]} == {
         "VGG16", "ResNet50", "InceptionV3"}
     own = [row for row in table if row["model"] == "VGG16-chest_xray"]
     assert sorted(row["run"] for row in own) == ["chest_xray", "ilsvrc2012-images-3"]
     assert all(row["rate"] and not row["published"] for row in own)
     assert "| VGG16-chest_xray | chest_xray |" in output
-
-
-@pytest.mark.parametrize("words, message", [
-    (("train_model.py", "--model", "VGG16", "--dataset", "../data"), "expected a plain name"),
-    (("train_model.py", "--model", "VGG16", "--dataset", "nowhere"), "nowhere: no such folder"),
-    (("train_model.py", "--model", "VGG16", "--dataset", "chest_xray", "--name", "VGG16"),
-     "study's own models"),
-    (("train_model.py", "--model", "VGG16", "--dataset", "chest_xray", "--split", "lesion"),
-     "lesion"),
-    (("make_uap.py", "--model-file", "models/VGG16-chest_xray.h5", "--source", "chest"),
-     "--source chest: expected chest_xray, ilsvrc2012, isic2018, open_images_v5")])
-def test_a_wrong_name_is_one_message_and_exit_code_2(finished, words, message):
-    code, _, errors = checkout.script(finished[0], *words)
-    assert code == 2 and "Traceback" not in errors
-    assert message in errors[errors.rindex("error: "):]

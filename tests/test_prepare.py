@@ -12,7 +12,6 @@ import shutil
 import signal
 import sys
 import tarfile
-import tracemalloc
 import types
 
 import numpy as np
@@ -22,9 +21,8 @@ from PIL import Image
 import checkout
 import web
 from data import archives, natural_images, prepare, skin_lesions
-from test_archives import tar_of, tree, zip_of
+from test_archives import tar_of, zip_of
 from utils import datasets
-from utils.files import publish
 from utils.images import list_images
 
 KILLED = 9
@@ -40,7 +38,7 @@ def jpeg(number):
 
 def contents(folder):
     """dict from path to bytes of all files below a folder, but for the time, and dead locks."""
-    return {name: content for name, content in tree(folder).items()
+    return {name: content for name, content in checkout.tree(folder).items()
             if os.path.basename(name) != "prepared.json" and not name.endswith(".lock")}
 
 
@@ -292,15 +290,6 @@ def test_two_processes_cannot_prepare_the_same_data_set(run, tmp_path, monkeypat
     succeeds(run, *words)
 
 
-@pytest.mark.parametrize("there", [["work"], ["work", "folder"], ["work", "work.earlier"]])
-def test_a_published_folder_replaces_the_earlier_one_also_after_a_kill(tmp_path, there):
-    for name in there:
-        (tmp_path / name).mkdir()
-        (tmp_path / name / name).write_text("")
-    publish(str(tmp_path / "work"), str(tmp_path / "folder"))
-    assert contents(tmp_path) == {"folder/work": b""}
-
-
 # --- ILSVRC2012 ---
 
 WNIDS = ["n{:08d}".format(1440764 + 13 * i) for i in range(100)]
@@ -398,20 +387,6 @@ def test_the_index_is_read_without_most_of_the_images(tmp_path, monkeypatch):
     monkeypatch.setattr(tarfile, "bltn_open", lambda path, mode: io.BufferedReader(Counting(path)))
     assert len(list(archives.members(archive))) == 100
     assert 100 * 512 < sum(reads) < os.path.getsize(archive) / 10
-
-
-def test_peak_memory_is_flat_against_the_size_of_the_images(run, tmp_path):
-    ilsvrc(run, tar_of_tars(tmp_path / "first.tar", [(WNIDS[0], 3)]), 3)  # imports
-    peaks = []
-    for size in (1000, 3000000):
-        shutil.rmtree(str(tmp_path / "data"))
-        archive = tar_of_tars(tmp_path / "a.tar", [(wnid, 4) for wnid in WNIDS[:2]],
-                              lambda name: picture(name) + bytes(size))
-        tracemalloc.start()
-        ilsvrc(run, archive, 8)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
-    assert peaks[1] < peaks[0] + 2 * archives.BLOCK + 100000
 
 
 def test_a_call_for_more_images_adds_to_those_there_and_one_for_fewer_does_nothing(
@@ -618,6 +593,24 @@ def test_a_server_without_images_ends_the_download_with_one_message(
     assert os.listdir(str(tmp_path / "data")) == [".open_images_v5.partial"]
     photographs()
     open_images(run, tmp_path, 30)
+
+
+def test_the_readme_has_the_counts_sizes_and_addresses_that_are_checked():
+    with open(os.path.join(checkout.ROOT, "data", "README.md"), encoding="utf-8") as file:
+        text = " ".join(file.read().split())
+    counts = skin_lesions.CLASS_COUNTS
+    assert "counted: {:,} images; {}.".format(sum(counts.values()), ", ".join(
+        "{} {}".format(*item) for item in counts.items())) in text
+    assert "{:.1f} GB".format(skin_lesions.PUBLISHED[skin_lesions.INPUT][0] / 1e9) in text
+    for address in skin_lesions.ADDRESSES:
+        assert "`{}`".format(address) in text
+    assert "the {:,} test images of Open".format(natural_images.OPEN_IMAGES_COUNT) in text
+    assert os.path.basename(natural_images.OPEN_IMAGES_LIST) in text
+    (train, (_, classes, number)), (val, (_, _, images)) = natural_images.ILSVRC_ARCHIVES.items()
+    assert "{:,} of the {:,} training images of ILSVRC2012, {} of each of {:,} classes".format(
+        natural_images.NUM_IMAGES, number, natural_images.NUM_IMAGES // classes, classes) in text
+    assert "({:,} bytes)".format(train) in text
+    assert "({:,} bytes, {:,} images".format(val, images) in text
 
 
 def test_the_three_commands_of_the_readme_lead_from_nothing_to_what_the_scripts_read(

@@ -1,17 +1,19 @@
 """Every command that the README shows, run from the README's own text, and what it leaves."""
 
-import csv
 import glob
-import io
 import json
 import os
 import re
+import types
 
+import h5py
 import numpy as np
 import pytest
 from PIL import Image
 
 import checkout
+import train_model
+from utils import datasets, provenance
 
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
 # The runs of the README's grid, with 3 natural images and the 14 training images.
@@ -26,10 +28,6 @@ def read_text(*parts):
 
 def read_json(*parts):
     return json.loads(read_text(*parts))
-
-
-def read_csv(*parts, header=None):
-    return list(csv.DictReader(io.StringIO(read_text(*parts)), header))
 
 
 def pixels_of(folder, description, files):
@@ -69,7 +67,7 @@ def test_step_1_leaves_weights_and_what_the_next_steps_need(study, model):
     assert description["architecture"] == model and description["image_size"] == 75
     assert description["class_names"] == list(checkout.CLASSES)
     assert description["scaling"] == {"offset": 128.0, "scale": 128.0}
-    train = read_csv(folder, *details, "train.csv", header=("file", "label"))
+    train = checkout.read_csv(folder, *details, "train.csv", header=("file", "label"))
     images = pixels_of(folder, description, [row["file"] for row in train]).astype(float)
     assert len(images) == description["split"]["train"]["images"] == 14
     for p, norms in (("2", np.sqrt((images ** 2).sum(axis=(1, 2, 3)))),
@@ -77,11 +75,30 @@ def test_step_1_leaves_weights_and_what_the_next_steps_need(study, model):
         assert description["mean_norms"][p] == pytest.approx(norms.mean())
     for picture in ("learning_curve.png", "confusion_matrix.png"):
         assert Image.open(os.path.join(folder, *details, picture)).size[0] > 400
-    assert [row["epoch"] for row in read_csv(folder, *details, "history.csv")] == ["1"]
+    assert [row["epoch"] for row in checkout.read_csv(folder, *details, "history.csv")] == ["1"]
     output = next(text for text in outputs if "wrote models/{}.h5".format(model) in text)
     assert "accuracy {:.1%} of 14 images".format(
         description["scores"]["test"]["accuracy"]) in output
     assert not os.path.exists(os.path.join(folder, *details, "checkpoint.npz"))
+    assert description["versions"]["numpy"] == np.__version__
+    assert (description["arguments"]["seed"], description["arguments"]["epochs"]) == (0, 1)
+    with h5py.File(os.path.join(folder, "models", model + ".h5"), "r") as file:
+        assert "model_weights" in file and "optimizer_weights" not in file
+
+
+def test_the_folder_of_a_model_can_be_given_to_split_again(study):
+    folder = os.path.join(study[0], "models", "VGG16")
+    split = train_model.make_split(
+        types.SimpleNamespace(split=folder, limit=None, seed=0),
+        datasets.isic2018_labels(os.path.join(study[0], "data")))
+    for side, rows in split._asdict().items():
+        assert "".join("{},{}\n".format(*row) for row in rows) == read_text(folder, side + ".csv")
+
+
+def test_what_is_written_names_the_commit_of_the_code():
+    code, commit = checkout.shell(checkout.ROOT, "git rev-parse HEAD")
+    git = provenance.environment()["git"]
+    assert git["commit"] == commit.strip() if code == 0 else git is None
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -93,21 +110,16 @@ def test_step_2_leaves_a_perturbation_within_its_bound_and_its_history(study, mo
     assert v.dtype == np.float32 and v.shape == (75, 75, 3)
     assert run["norm"]["bound"] == pytest.approx(0.04 * description["mean_norms"]["inf"] / 128)
     assert np.abs(v).max() <= run["norm"]["bound"] * (1 + 1e-6)
-    log = read_csv(folder, "log.csv")
+    log = checkout.read_csv(folder, "log.csv")
     assert [row["visit"] for row in log] == [str(i + 1) for i in range(images)]
     assert v.any() == ("yes" in {row["kept"] for row in log})
-    used = read_csv(folder, "images.csv", header=("file", "state"))
+    used = checkout.read_csv(folder, "images.csv", header=("file", "state"))
     assert sorted(row["file"] for row in log) == sorted(row["file"] for row in used)
+    assert run["versions"]["numpy"] == np.__version__ and run["arguments"]["seed"] == 0
     assert run["visits"] == run["images"]["used"] == images and not run["images"]["broken"]
     assert np.array_equal(np.load(os.path.join(folder, "snapshots", "pass_001.npy")), v)
     assert Image.open(os.path.join(folder, "uap.png")).size[0] > 400
     assert not os.path.exists(os.path.join(folder, "checkpoint.npz"))
-
-
-def test_the_source_isic2018_shows_training_images_only(study):
-    log = read_csv(study[0], "results", "VGG16", "isic2018", "log.csv")
-    train = read_text(study[0], "models", "VGG16", "train.csv")
-    assert all(row["file"] + "," in train for row in log)
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -117,7 +129,7 @@ def test_step_3_rows_hold_the_predictions_of_the_saved_model(study, model):
 
     folder = study[0]
     run = os.path.join(folder, "results", model, ILSVRC)
-    rows, curve, transfer = (read_csv(run, kind + ".csv")
+    rows, curve, transfer = (checkout.read_csv(run, kind + ".csv")
                              for kind in ("predictions", "curve", "transfer"))
     assert len(rows) == len(curve) == len(transfer) == 14
     pixels = pixels_of(folder, read_json(folder, "models", model + ".json"),
@@ -126,10 +138,7 @@ def test_step_3_rows_hold_the_predictions_of_the_saved_model(study, model):
     def attacked(*path):
         return pixels + 128 * np.load(os.path.join(folder, "results", *path))
 
-    rounded = np.rint(np.clip(attacked(model, ILSVRC, "uap.npy"), 0, 255)).astype(np.uint8)
     expected = [(rows, "clean", pixels), (rows, "uap", attacked(model, ILSVRC, "uap.npy")),
-                (rows, "uap_8bit", rounded.astype(np.float32)),
-                (rows, "jpeg75", np.stack([saved_as_jpeg(image, 75) for image in rounded])),
                 (curve, "3", attacked(model, ILSVRC, "snapshots", "pass_001.npy"))]
     others = sorted(set(MODELS) - {model})
     assert sorted(transfer[0]) == sorted(["file"] + others)
@@ -146,20 +155,14 @@ def test_step_3_rows_hold_the_predictions_of_the_saved_model(study, model):
                 assert float(row[column + "_confidence"]) == pytest.approx(p.max(), abs=2e-4)
 
 
-def saved_as_jpeg(image, quality):
-    file = io.BytesIO()
-    Image.fromarray(image).save(file, "JPEG", quality=quality)
-    return np.asarray(Image.open(file), np.float32)
-
-
 def test_the_table_holds_every_cell_and_says_in_what_it_is_not_the_published_one(study):
     folder, outputs = study
     cells = {(row["source"], row["model"]): row
-             for row in read_csv(folder, "results", "table.csv")
+             for row in checkout.read_csv(folder, "results", "table.csv")
              if row["run"] in RUNS and row["cell"] == "True"}
     assert len(cells) == 9
     for (source, model), row in cells.items():
-        rows = read_csv(folder, "results", model, row["run"], "predictions.csv")
+        rows = checkout.read_csv(folder, "results", model, row["run"], "predictions.csv")
         changed = sum(r["clean"] != r["uap"] for r in rows)
         assert float(row["rate"]) == pytest.approx(changed / len(rows))
         assert float(row["low"]) <= float(row["rate"]) <= float(row["high"])
@@ -175,14 +178,21 @@ def test_a_perturbation_made_for_another_network_is_evaluated_on_those_it_fits(s
     assert [os.path.relpath(path, results) for path in glob.glob(
         os.path.join(results, "*", "none-gd-uap-of-*", "predictions.csv"))] == [
             "VGG16/none-gd-uap-of-backbone-VGG16-75/predictions.csv"]
+    folder = os.path.join(results, "backbone-VGG16-75", "none-gd-uap")
+    run, v = read_json(folder, "run.json"), np.load(os.path.join(folder, "uap.npy"))
+    assert run["made_for"] == "backbone-VGG16-75" and run["images"]["used"] == 0
+    assert run["norm"]["bound"] == pytest.approx(0.04 * 250 / 128)
+    assert v.dtype == np.float32 and v.shape == (75, 75, 3)
+    assert np.abs(v).max() == pytest.approx(run["norm"]["bound"])
+    assert sorted(run["snapshots"]) == ["pass_001", "pass_002"]
     info = read_json(results, "VGG16-lesion", "photographs-of-VGG16", "predictions.json")
     assert (info["model"], info["made_for"]) == ("VGG16-lesion", "VGG16")
 
 
 def test_the_lesion_split_parts_no_lesion(study):
-    lesions = {row["image"] + ".jpg": row["lesion_id"] for row in read_csv(
+    lesions = {row["image"] + ".jpg": row["lesion_id"] for row in checkout.read_csv(
         study[0], "data", "isic2018", "ISIC2018_Task3_Training_LesionGroupings.csv")}
-    train, test = ({lesions[row["file"]] for row in read_csv(
+    train, test = ({lesions[row["file"]] for row in checkout.read_csv(
         study[0], "models", "VGG16-lesion", side + ".csv", header=("file", "label"))}
         for side in ("train", "test"))
     assert train and test and not train & test

@@ -18,13 +18,6 @@ TRAIN = ("train_model.py", "--model", "VGG16", "--weights", "none", "--image-siz
          "--limit", "14", "--batch-size", "7", "--epochs", "3", "--checkpoint-seconds", "0.000001")
 
 
-def files(folder):
-    """The content of all files below a folder but JSON, which has times, and pictures."""
-    paths = [os.path.join(where, name) for where, _, names in os.walk(folder) for name in names]
-    return {os.path.relpath(path, folder): open(path, "rb").read()
-            for path in paths if not path.endswith((".json", ".png"))}
-
-
 def written(path):
     """When the file was last written, or None."""
     return os.stat(path).st_mtime_ns if os.path.exists(path) else None
@@ -44,6 +37,7 @@ def kill_over_and_over(folder, words, option, checkpoint, kills):
         before = written(path)
         process = server.start(folder, words + (option, name))
         while written(path) == before:
+            os.kill(process, 0)  # an error where it has ended
             time.sleep(0.001)
         return process
 
@@ -70,12 +64,16 @@ def kill_over_and_over(folder, words, option, checkpoint, kills):
     assert code == 2 and "seed 0 then, 1 now" in errors and "--restart" in errors
     code, output, errors = checkout.script(folder, *words)
     assert code == 0, errors
-    return [files(os.path.join(folder, name)) for name in ("never-killed", "often-killed")]
+    return [{path: content for path, content in checkout.tree(os.path.join(folder, name)).items()
+             if not path.endswith((".json", ".png"))}  # which have times
+            for name in ("never-killed", "often-killed")]
 
 
 @pytest.mark.parametrize("words, option, checkpoint, kills, expected", [
     (UAP + ("--attack", "fgsm", "--passes", "60", "--norm-ratio", "0.004", "--name", "run"),
-     "--results-dir", "VGG16/.run.partial/checkpoint.npz", 50, "VGG16/run/uap.npy"),
+     "--results-dir", "VGG16/.run.partial/checkpoint.npz", 15, "VGG16/run/uap.npy"),
+    (UAP + ("--attack", "sgd", "--passes", "30", "--batch-size", "4", "--name", "sgd"),
+     "--results-dir", "VGG16/.sgd.partial/checkpoint.npz", 5, "VGG16/sgd/uap.npy"),
     (TRAIN + ("--epochs", "6"), "--models-dir", "VGG16/checkpoint.npz", 10, "VGG16.h5")])
 def test_a_run_killed_at_many_moments_ends_with_the_same_files(
         trained, words, option, checkpoint, kills, expected):
@@ -106,11 +104,12 @@ def test_a_finished_run_is_left_as_it_is_and_says_so_and_another_is_refused(
     ("--seed", "1", "seed-1"), ("--norm-ratio", "0.1", "ratio-0.1"), ("--passes", "2", "passes-2"),
     ("--target-fooling-rate", "0.5", "until-0.5"), ("--norm", "2", "l2"),
     ("--num-images", "2", "images-2"), ("--target", "NV", "target-NV"),
-    ("--attack", "fgsm", "fgsm")])
+    ("--attack", "fgsm", "fgsm"), ("--attack fgsm --step-size", "0.01", "fgsm-step-0.01"),
+    ("--attack sgd --batch-size", "4", "sgd-batch-4")])
 def test_a_run_with_another_choice_has_another_folder(option, value, folder):
     plain = ["make_uap.py", "--model-file", "m.h5", "--source", "ilsvrc2012"]
     names = []
-    for words in (plain, plain + [option, value]):
+    for words in (plain, plain + option.split() + [value]):
         with mock.patch.object(sys, "argv", words):
             names.append(make_uap.parse_arguments().name)
     assert names == ["ilsvrc2012", "ilsvrc2012-" + folder]

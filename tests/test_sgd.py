@@ -3,16 +3,10 @@
 What it shares with the loop over single images is tested in test_uap.py.
 """
 
-import os
-import signal
-import time
-
 import numpy as np
 import pytest
 
-import checkout
-from test_attack_graph import images, model  # noqa: F401, a fixture
-from test_resume import files
+from test_attack_graph import images
 from test_uap import BATCH, XI, projected, run, start
 from utils.attack.graph import BETA, AttackGraph
 from utils.attack.norms import norm
@@ -88,17 +82,6 @@ def test_unreadable_images_are_left_out_of_their_minibatch(toy):
 
 
 @pytest.mark.parametrize("p", [2, np.inf])
-@pytest.mark.parametrize("target", [None, 1])
-def test_on_two_linear_classes_v_ends_where_the_ball_reaches_farthest(toy, target, p):
-    classifier = toy(2, classes=2)
-    pictures = [x for x in classifier.images(300) if target == 1 or classifier.top(x) == 0]
-    state, _ = run(classifier, pictures, "sgd", p, target, passes=1)
-    w = classifier.gradients(pictures[0])[1] - classifier.gradients(pictures[0])[0]
-    corner = XI[p] * (np.sign(w) if p == np.inf else w / norm(w, 2))
-    np.testing.assert_allclose(state.v, corner, rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("p", [2, np.inf])
 def test_the_steepest_step_has_the_length_and_no_other_climbs_more(p):
     random = np.random.RandomState(0)
     g = random.normal(size=(3, 4, 3))
@@ -130,7 +113,7 @@ def test_clean_images_are_predicted_once_and_not_again_in_the_second_pass(toy):
 
 
 @pytest.mark.parametrize("leave", [True, False])
-def test_the_gradient_of_a_minibatch_is_the_mean_of_its_images(model, leave):  # noqa: F811
+def test_the_gradient_of_a_minibatch_is_the_mean_of_its_images(model, leave):
     graph, x = AttackGraph(model), images(40)
     f = graph.logits(x)
     label = f.argmax(axis=1)
@@ -149,22 +132,3 @@ def test_the_gradient_of_a_minibatch_is_the_mean_of_its_images(model, leave):  #
             counted += 1
     assert 0 < counted < len(x)
     np.testing.assert_allclose(g, expected / len(x), rtol=1e-4, atol=1e-5 * np.abs(expected).max())
-
-
-def test_a_script_killed_between_two_minibatches_ends_with_the_same_files(trained):
-    words = ("make_uap.py", "--model-file", "models/VGG16.h5", "--source", "ilsvrc2012",
-             "--attack", "sgd", "--batch-size", "4", "--passes", "10", "--checkpoint-seconds",
-             "0.000001")
-    assert checkout.script(trained, *words)[0] == 0
-    process = checkout.fork_server().start(trained, words + ("--results-dir", "killed"))
-    name = "ilsvrc2012-sgd-passes-10-batch-4"
-    while not os.path.exists(os.path.join(
-            trained, "killed", "VGG16", "." + name + ".partial", "checkpoint.npz")):
-        time.sleep(0.001)
-    os.kill(process, signal.SIGKILL)
-    assert checkout.fork_server().wait()[0] == -signal.SIGKILL
-    code, output, errors = checkout.script(trained, *words, "--results-dir", "killed")
-    assert code == 0 and "continuing after" in output, errors
-    whole, killed = (files(os.path.join(trained, results, "VGG16", name))
-                     for results in ("results", "killed"))
-    assert killed == whole and "snapshots/pass_010.npy" in whole

@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 import train_model
-from utils import training
+from utils import classifier, training
 from utils.errors import UserError
 from utils.images import to_model_input
 from utils.session import start_session
@@ -184,3 +184,16 @@ def test_each_step_is_nesterovs_with_a_rate_that_decays_from_the_first_step(monk
         v = 0.9 * v - rate * gradient
         w = w + 0.9 * v - rate * gradient
     np.testing.assert_allclose(model.get_weights()[0], w, atol=1e-5)
+
+
+def test_a_network_without_pretrained_weights_has_hes_kernels_and_short_averages():
+    start_session(0, inference=False)
+    network = classifier.build_classifier("ResNet50", 32, CLASSES, from_scratch=True)
+    for layer in network.layers:
+        if isinstance(layer, layers.Conv2D):
+            assert layer.get_config()["kernel_initializer"] == keras.initializers.serialize(
+                keras.initializers.he_normal())
+        elif isinstance(layer, layers.BatchNormalization):
+            assert layer.momentum == 0.9
+    kinds = {type(layer) for layer in network.layers}
+    assert {layers.Conv2D, layers.BatchNormalization} <= kinds

@@ -1,0 +1,34 @@
+"""What a run of make_uap.py records of the events of its loop."""
+
+import numpy as np
+
+from utils.attack.state import PassDone, Shown, State, Visit
+from utils.uap_run import UapRun
+
+
+def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(tmp_path):
+    names = ["{}.jpg".format(i) for i in range(16)]
+    state = State((2, 2, 3), len(names))
+    run = UapRun(str(tmp_path / "run"), {}, names, ["MEL", "NV"], state, np.inf, None)
+
+    def shown(visits, path, kept):
+        state.visits = visits[-1]
+        return Shown([Visit(i, 1, i - 1, 1, 1, path, kept) for i in visits])
+
+    run.record(shown(range(1, 8), [], False))       # v fools them
+    run.record(shown([8], [0, 0], False))
+    assert run.snapshots == {}
+    state.v[0, 0, 0] = -0.5
+    run.record(shown(range(9, 17), [0], True))      # a minibatch, the tenth image in its middle
+    run.record(PassDone(1, None))
+    assert {name: its["images"] for name, its in run.snapshots.items()} == {
+        "images_0000016": 16, "pass_001": 16}
+    for name in run.snapshots:
+        v = np.load(str(tmp_path / ".run.partial" / "snapshots" / (name + ".npy")))
+        np.testing.assert_array_equal(v, state.v)
+    log = (tmp_path / ".run.partial" / "log.csv").read_text().splitlines()
+    assert log[0] == "visit,pass,file,clean,under_v,iterations,path,kept,norm"
+    assert len(log) == 17
+    assert log[1] == "1,1,0.jpg,NV,NV,0,,,0"
+    assert log[8] == "8,1,7.jpg,NV,NV,2,MEL MEL,no,0"
+    assert log[16] == "16,1,15.jpg,NV,NV,1,MEL,yes,0.5"
