@@ -166,7 +166,8 @@ def test_the_table_holds_every_cell_and_says_in_what_it_is_not_the_published_one
         changed = sum(r["clean"] != r["uap"] for r in rows)
         assert float(row["rate"]) == pytest.approx(changed / len(rows))
         assert float(row["low"]) <= float(row["rate"]) <= float(row["high"])
-        assert row["published"] == "" and row["differs"].startswith("75 px; random weights; ")
+        assert row["published"] == "" and row["differs"].startswith(
+            "75 px; 1 epochs; random weights; ")
     text = read_text(folder, "results", "table.md")
     assert any(text in output for output in outputs)
     headings = ("FGSM, Linf", "DeepFool, L2", "DeepFool, Linf", "SGD, Linf", "## Targeted runs")
