@@ -83,7 +83,8 @@ def test_rows_say_what_they_are_computed_from(args):
     write_model(args, "VGG16")
     write_run(args, "VGG16", "ilsvrc2012")
     files = planned(args)["VGG16", "ilsvrc2012"]
-    assert {name: os.path.basename(path) for name, path in files["curve"].perturbations.items()} == {
+    curve = files["curve"].perturbations
+    assert {name: os.path.basename(path) for name, path in curve.items()} == {
         "10": "images_0000010.npy", "20": "pass_001.npy", "40": "pass_002.npy"}
     inputs = files["predictions"].inputs
     assert inputs["snapshots"] == {"10": 1.0, "20": 2.0, "40": 4.0}
@@ -139,7 +140,8 @@ def test_a_uap_of_a_public_network_meets_every_model_of_its_architecture_and_siz
 
 def test_a_uap_from_anywhere_meets_the_model_that_is_named(args, tmp_path):
     write_model(args, "VGG16")
-    args.uap, args.model_file = str(tmp_path / "mine.npy"), os.path.join(args.models_dir, "VGG16.h5")
+    args.uap = str(tmp_path / "mine.npy")
+    args.model_file = os.path.join(args.models_dir, "VGG16.h5")
     np.save(args.uap, np.ones((8, 8, 3), np.float32))
     (key, files), = planned(args).items()
     info, sha256 = files["predictions"].inputs, sha256_of_file(args.uap)

@@ -489,7 +489,8 @@ def test_what_somebody_else_put_there_is_used_or_told_and_never_touched(run, tmp
     (folder / "train" / WNIDS[0]).mkdir(parents=True)
     (folder / "train" / WNIDS[0] / "mine.JPEG").write_bytes(SMALL)
     assert "ready: 1 images" in succeeds(run, "ilsvrc2012", "--num-images", "1")
-    fails(run, "ilsvrc2012", "--archive", small_tar, "--num-images", "5", saying="did not put there")
+    fails(run, "ilsvrc2012", "--archive", small_tar, "--num-images", "5",
+          saying="did not put there")
     assert contents(folder) == {"train/{}/mine.JPEG".format(WNIDS[0]): SMALL}
 
 

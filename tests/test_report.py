@@ -444,7 +444,8 @@ def sections_of(report_text):
 
 
 SECTIONS = {"The table": table_of, "Significance": significance_of, "Images needed": curve_of,
-            "Examples": lambda results: [], "Predicted classes": classes_of, "Image files": files_of,
+            "Examples": lambda results: [], "Predicted classes": classes_of,
+            "Image files": files_of,
             "Transfer": transfer_of, "Sensitivity": sensitivity_of}
 LAST = {"What the attacker needs": needs_of, "Targeted UAPs": targeted_of,
         "Other UAPs": others_of, "Provenance": provenance_of}
