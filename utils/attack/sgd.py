@@ -41,8 +41,9 @@ def stochastic_gradient(showing, gradient, p, xi, batch_size, step_size=None):
     step_size: length of each step in the p-norm, model-input units, the same throughout. None:
         it falls in a straight line from FIRST_STEP to LAST_STEP times xi over all passes.
     """
-    state, n = showing.state, len(showing.state.clean)
+    state = showing.state
     while showing.goes_on():
+        n = len(state.clean)
         for places, indices, x in showing.blocks(showing.order(), state.position, batch_size):
             label = showing.labels(indices)
             f, g = gradient(x + state.v, label)
