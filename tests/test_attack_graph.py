@@ -1,12 +1,15 @@
-"""The logits and gradients of a Keras classifier against tf.gradients."""
+"""The logits and gradients of a Keras classifier against finite differences and tf.gradients."""
 
 import keras
 import keras.backend as K
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
+from utils.attack.deepfool import OVERSHOOT, deepfool
 from utils.attack.graph import AttackGraph, excitement
+from utils.session import start_session
 
 CLASSES = 4
 SIZE = 8
@@ -44,6 +47,17 @@ def test_logits_are_what_the_softmax_is_computed_from(model):
     exponentials = np.exp(f.astype(np.float64))
     np.testing.assert_allclose(exponentials / exponentials.sum(axis=1, keepdims=True),
                                model.predict(x), rtol=1e-4, atol=1e-7)
+
+
+def test_boundary_gradients_are_finite_differences_of_the_logits(model):
+    graph, x, h = AttackGraph(model), images(1)[0], 1e-3
+    f, w = graph.boundary_gradients_to_leave(x, int(graph.logits(x[np.newaxis])[0].argmax()))
+    steps = h * np.eye(x.size, dtype=np.float32).reshape((-1,) + x.shape)
+    slopes = (graph.logits(x + steps) - graph.logits(x - steps)) / (2 * h)    # (pixels, K)
+    expected = (slopes - slopes[:, [f.argmax()]]).T.reshape(w.shape)
+    # float32 leaves about four digits; a kink of the rectifier within h spoils a few pixels
+    close = np.abs(w - expected) < 0.01 * np.abs(expected).max()
+    assert close.mean() > 0.98
 
 
 def test_boundary_gradients_are_differences_of_the_logits_gradients_for_every_class(model):
@@ -110,3 +124,29 @@ def test_every_gradient_is_grey_for_a_model_of_grey_images(model, name):
         for grey in (False, True))
     assert np.abs(of_colours - grey).max() > 0.01 * np.abs(grey).max()
     assert_close(grey, np.repeat(of_colours.mean(axis=-1, keepdims=True), 3, -1))
+
+
+def test_grey_deepfool_takes_the_shortest_grey_step_across_a_boundary():
+    """Of a linear classifier, whose gradients in the grey subspace are means over the channels."""
+    start_session(0, inference=True)
+    image = keras.Input((SIZE, SIZE, 3))
+    x = layers.GlobalAveragePooling2D()(layers.Conv2D(CLASSES, SIZE, use_bias=False)(image))
+    model = keras.Model(image, layers.Dense(CLASSES, name="logits")(x))
+    A = np.random.RandomState(0).normal(size=(SIZE, SIZE, 3, CLASSES))
+    A[..., 2:] -= 0.9 * A[..., 2:].mean(axis=2, keepdims=True)  # two classes told by colour
+    model.set_weights([A, np.eye(CLASSES), np.zeros(CLASSES)])
+    graph, nearest_grey, nearest = AttackGraph(model, grey=True), [], []
+    for x in images(20):
+        f = graph.logits(x[np.newaxis])[0].astype(np.float64)
+        label = int(f.argmax())
+        w = np.moveaxis(A - A[..., [label]], -1, 0)
+        grey = np.repeat(w.mean(axis=-1, keepdims=True), 3, axis=-1)
+        steps = {k: (f[label] - f[k]) / (grey[k] ** 2).sum() * grey[k]
+                 for k in range(CLASSES) if k != label}
+        nearest_grey.append(min(steps, key=lambda k: np.linalg.norm(steps[k])))
+        nearest.append(min(steps, key=lambda k: (f[label] - f[k]) / np.linalg.norm(w[k])))
+        step = deepfool(x, graph.boundary_gradients_to_leave, label)
+        assert step.path == [nearest_grey[-1]] and step.reached == nearest_grey[-1]
+        np.testing.assert_array_equal(step.dv, step.dv[..., :1].repeat(3, axis=-1))
+        assert_close(step.dv, (1 + OVERSHOOT) * steps[nearest_grey[-1]])
+    assert nearest_grey != nearest

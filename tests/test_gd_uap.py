@@ -1,5 +1,6 @@
 """The attack without images: its gradient, and its climbs."""
 
+import keras
 import keras.backend as K
 import numpy as np
 import pytest
@@ -93,6 +94,18 @@ def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(p):
         state, _ = run(p, wave(1), restored())
         assert state.v.tobytes() == whole.v.tobytes()
         assert (state.steps, state.objectives) == (whole.steps, whole.objectives)
+
+
+def test_the_gradient_is_that_of_finite_differences(model):
+    gradient, v, h = excitement(model), 0.3 * images(1)[0], 3e-3
+    objective, g = gradient(v)
+    rectified = keras.Model(model.input, model.layers[3].output).predict(v[np.newaxis])
+    assert rectified.min() == 0
+    assert objective == pytest.approx(np.log((rectified.astype(np.float64) ** 2).sum() / 2))
+    for d in images(20, seed=5):
+        d = d / norm(d, 2)
+        slope = (np.float64(gradient(v + h * d)[0]) - gradient(v - h * d)[0]) / (2 * h)
+        assert slope == pytest.approx((g * d).sum(), abs=0.02 * norm(g, 2))
 
 
 @pytest.mark.parametrize("architecture, count", [("VGG16", 13), ("ResNet50", 49),

@@ -82,6 +82,17 @@ def test_unreadable_images_are_left_out_of_their_minibatch(toy):
 
 
 @pytest.mark.parametrize("p", [2, np.inf])
+@pytest.mark.parametrize("target", [None, 1])
+def test_on_two_linear_classes_v_ends_where_the_ball_reaches_farthest(toy, target, p):
+    classifier = toy(2, classes=2)
+    pictures = [x for x in classifier.images(300) if target == 1 or classifier.top(x) == 0]
+    state, _ = run(classifier, pictures, "sgd", p, target, passes=1)
+    w = classifier.gradients(pictures[0])[1] - classifier.gradients(pictures[0])[0]
+    corner = XI[p] * (np.sign(w) if p == np.inf else w / norm(w, 2))
+    np.testing.assert_allclose(state.v, corner, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [2, np.inf])
 def test_the_steepest_step_has_the_length_and_no_other_climbs_more(p):
     random = np.random.RandomState(0)
     g = random.normal(size=(3, 4, 3))
