@@ -24,17 +24,21 @@ def rate_table(path, cells, sources, models, title):
     cells: dict from (source, model) to the rate 0..1, or None where the cell was not run, and a
     list of lines of text, of which the first is the largest. sources, models: lists of titles.
     """
-    figure, axis = plt.subplots(figsize=(1.6 + 2.1 * len(models), 0.7 + 1.15 * len(sources)))
+    small = {key: [part for line in lines[1:] for part in textwrap.wrap(line, 27)]
+             for key, (_, lines) in cells.items()}
+    height = 0.55 + 0.16 * max(3, *map(len, small.values()))  # of a cell, in inches
+    figure, axis = plt.subplots(figsize=(1.6 + 2.1 * len(models), 0.7 + height * len(sources)))
     shades = 100 * np.array([[cells[source, model][0] for model in models] for source in sources],
                             float)  # None becomes nan
     picture = axis.imshow(shades, cmap="Blues", vmin=0, vmax=100, aspect="auto")
     for (row, column), shade in np.ndenumerate(shades):
-        first, *more = cells[sources[row], models[column]][1]
-        style = dict(ha="center", va="center", color="white" if shade > 70 else "black")
+        key = sources[row], models[column]
+        style = dict(ha="center", color="white" if shade > 70 else "black")
         large = dict(fontsize=9) if np.isnan(shade) else dict(fontsize=14, fontweight="bold")
-        axis.text(column, row - 0.23, first, **large, **style)
-        axis.text(column, row + 0.17, "\n".join(textwrap.fill(line, 30) for line in more),
-                  fontsize=8.5, linespacing=1.35, **style)
+        top = row - 0.5
+        axis.text(column, top + 0.25 / height, cells[key][1][0], va="center", **large, **style)
+        axis.text(column, top + 0.42 / height, "\n".join(small[key]), va="top", fontsize=8.5,
+                  linespacing=1.25, **style)
     axis.set_xticks(range(len(models)))
     axis.set_xticklabels(models, fontsize=11)
     axis.set_yticks(range(len(sources)))
