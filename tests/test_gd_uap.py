@@ -1,5 +1,7 @@
 """The attack without images: its gradient, and its climbs."""
 
+from types import SimpleNamespace
+
 import keras
 import keras.backend as K
 import numpy as np
@@ -7,7 +9,7 @@ import pytest
 
 from test_attack_graph import images
 from test_uap import by_checkpoint, projected
-from utils import backbone, classifier
+from utils import attack_choice, backbone, classifier
 from utils.attack import gd_uap
 from utils.attack.graph import excitement
 from utils.attack.norms import norm, random_of_norm
@@ -50,6 +52,14 @@ def plain_version(gradient, p):
             np.sqrt(square / (1 - 0.999 ** count)) + 1e-8)
         v = projected(v, p, XI)
     return np.array(max(looks)[1]), [objective for objective, _ in looks], count
+
+
+@pytest.mark.parametrize("p", [2, np.inf])
+def test_the_climb_does_not_begin_at_the_random_control_of_the_same_seed(p):
+    args = SimpleNamespace(attack="gd-uap", norm=p, seed=3)
+    start = attack_choice.new_state(args, (8, 8, 3), 0, XI, grey=False).v
+    control = random_of_norm(start.shape, p, XI, 3)
+    assert abs(np.corrcoef(start.ravel(), control.ravel())[0, 1]) < 0.3
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
