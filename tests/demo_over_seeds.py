@@ -23,8 +23,8 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 from utils import arguments, metrics, rows  # noqa: E402
 from utils.classifier import ARCHITECTURES  # noqa: E402
 from utils.datasets import write_csv  # noqa: E402
-
-CONTROLS = ("random", "permuted")
+from utils.errors import run_script  # noqa: E402
+from utils.report.sections import against_controls  # noqa: E402
 
 
 def run_demo(folder, seed):
@@ -58,12 +58,8 @@ def accuracies(runs):
 
 def cells_beaten(runs):
     """(UAPs that beat both controls, all UAPs) of one demo, DeepFool's nine."""
-    tests = [(run.hits(), run.hits(control)) for run in runs if run.info["attack"] == "deepfool"
-             for control in CONTROLS]
-    corrected = metrics.holm([metrics.mcnemar_p(*test) for test in tests])
-    better = [p <= 0.05 and ours.mean() > control.mean()
-              for p, (ours, control) in zip(corrected, tests)]
-    return sum(a and b for a, b in zip(better[::2], better[1::2])), len(tests) // 2
+    _, better = against_controls([run for run in runs if run.info["attack"] == "deepfool"])
+    return sum(better), len(better)
 
 
 def write_expected(path, runs):
@@ -106,4 +102,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

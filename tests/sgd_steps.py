@@ -20,6 +20,7 @@ from utils.attack.state import Showing, State  # noqa: E402
 from utils.choices import DEFAULTS  # noqa: E402
 from utils.errors import run_script  # noqa: E402
 from utils.images import PIXEL_SCALE, list_images, read_images, to_model_input  # noqa: E402
+from utils.prediction import Predictor  # noqa: E402
 
 STEPS = ((0.1, 0.1), (0.2, 0.05), (0.4, 0.1), (0.2, 0.01))
 BATCH = 16
@@ -58,11 +59,6 @@ def make_uap(graph, images, steps, xi, seed):
     return showing.state.v
 
 
-def classes(graph, images, v=np.float32(0)):
-    return np.concatenate([graph.logits(to_model_input(images[i:i + 32]) + v).argmax(axis=1)
-                           for i in range(0, len(images), 32)])
-
-
 def main():
     args = parse_arguments()
     info = classifier.read_description(args.model_file)
@@ -73,13 +69,14 @@ def main():
 
     graph, images = AttackGraph(classifier.load_classifier(args.model_file, info)), read(args, info)
     shown = images.pop("shown")
-    clean = {name: classes(graph, its) for name, its in images.items()}
+    predictors = {name: Predictor(graph.logits, its, info["class_names"], 32)
+                  for name, its in images.items()}
     for steps in STEPS:
         v = make_uap(graph, shown, steps, xi, args.seed)
         print("steps {} to {} xi: ".format(*steps) + ", ".join(
-            "{:.1%} of {} {} images".format(np.mean(classes(graph, its, v) != clean[name]),
-                                            len(its), name)
-            for name, its in images.items()), flush=True)
+            "{:.1%} of {} {} images".format(
+                np.mean(its.predict(v)[0] != its.once("clean")[0]), len(images[name]), name)
+            for name, its in predictors.items()), flush=True)
 
 
 if __name__ == "__main__":

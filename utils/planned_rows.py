@@ -74,7 +74,7 @@ def origin(run, file, model):
     model: the Model of `file`, None where it is not there.
     """
     made_for, sha256 = run["made_for"] or run["model"]["name"], run["model"]["sha256"]
-    if made_for == classifier.model_name(file) and model and (
+    if made_for == classifier.model_name(file) and model is not None and (
             model.hashes["model_sha256"] != sha256):
         return "{}-{}".format(made_for, sha256[:DIGITS])
     return made_for
@@ -121,7 +121,7 @@ def rows_files(args, uaps):
     """Every RowsFile that there is to be. All that will be read is checked: UserError."""
     found = []
     for uap in uaps:
-        check(args, uap)
+        check(uap)
         found.append(RowsFile(uap.model, uap.folder, "predictions",
                               dict(uap.model.hashes, **describe(args, uap)), {"uap": uap.path}))
         for kind, paths in (("curve", snapshots(uap)), ("transfer", elsewhere(uap, uaps))):
@@ -132,7 +132,7 @@ def rows_files(args, uaps):
     return found
 
 
-def check(args, uap):
+def check(uap):
     """Raise UserError unless a UAP and its snapshots are whole, in bounds, of the model's scaling.
     """
     info, norm, scaling = uap.model.info, uap.run["norm"], uap.run["model"]["scaling"]

@@ -41,21 +41,26 @@ def rates(setting, draw):
                     list(setting.runs.values()))
 
 
-def significance(setting, draw):
+def against_controls(runs):
+    """(The rows of a table, two for each run; for each run, whether it fools more images than
+    either control, with p at most 0.05, corrected by Holm's method for all these tests)."""
     body, corrected = _paired(
         ("UAP", "control", "only the UAP fools", "only the control"),
         [({**names(run), "against": control}, run.hits(), run.hits(control))
-         for run in setting.runs.values() for control in CONTROLS])
+         for run in runs for control in CONTROLS])
     better = [p <= 0.05 and row["only the UAP fools"] > row["only the control"]
               for row, p in zip(body, corrected)]
+    return body, list(map(all, zip(better[::2], better[1::2])))
+
+
+def significance(setting, draw):
+    body, better = against_controls(setting.runs.values())
     lines = [
         "McNemar's exact test, two-sided, paired by test image: only the images on which one fools "
         "the model and the other does not count. Each control is one draw. p (Holm) is corrected "
         "for the number of tests in its table.", "",
         "UAP against both controls: in {} of {} cells the UAP fools more images than either, with "
-        "p (Holm) at most 0.05.".format(
-            sum(map(all, zip(better[::2], better[1::2]))), len(setting.runs)), ""
-    ] + markdown.table(body)
+        "p (Holm) at most 0.05.".format(sum(better), len(better)), ""] + markdown.table(body)
     pairs = []
     for (model, source), run in setting.runs.items():
         domain = setting.runs.get((model, DOMAIN))
