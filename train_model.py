@@ -100,8 +100,9 @@ def make_split(args, labels):
 def start_model(args, class_names):
     """The model to train, and where its weights come from, for its JSON file."""
     start_session(args.seed, inference=False)
-    model = classifier.build_classifier(args.model, args.image_size, len(class_names),
-                                        from_scratch=args.weights == "none")
+    with training.quick_gradients():
+        model = classifier.build_classifier(args.model, args.image_size, len(class_names),
+                                            from_scratch=args.weights == "none")
     if args.weights == "none":
         return model, "random"
     if args.weights == "imagenet":
