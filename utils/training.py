@@ -52,14 +52,18 @@ def _quick_convolution():
     @tf.RegisterGradient("QuickConvolution")
     def gradients(op, gradient):
         x, kernel = op.inputs
-        rows, columns, _, _ = kernel.shape.as_list()
+        rows, columns, *channels = kernel.shape.as_list()
         strides, padding = op.get_attr("strides"), op.get_attr("padding").decode()
         if strides == [1, 1, 1, 1]:
             around = "VALID" if rows == columns == 1 else [[0, 0]] + [
                 [size // 2, (size - 1) // 2] if padding == "SAME" else [size - 1] * 2
                 for size in (rows, columns)] + [[0, 0]]
-            flipped = tf.transpose(kernel[::-1, ::-1], (0, 1, 3, 2))
-            to_x = tf.nn.conv2d(gradient, flipped, strides, around)
+            # kernel[::-1, ::-1], whole matrices at a time
+            matrices = tf.reshape(kernel, [rows * columns] + channels)
+            order = np.arange(rows * columns)[::-1]
+            flipped = tf.transpose(tf.gather(matrices, order), (0, 2, 1))
+            to_x = tf.nn.conv2d(gradient, tf.reshape(flipped, [rows, columns] + channels[::-1]),
+                                strides, around)
         elif rows == columns == 1:  # of the pixels that it looks at
             with quick_gradients():
                 y = tf.nn.conv2d(x[:, ::strides[1], ::strides[2]], kernel, (1, 1, 1, 1), padding)
