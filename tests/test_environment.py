@@ -1,5 +1,6 @@
 """utils/environment.sh finds or fetches a Python 3.7, makes .venv once, or says what to do."""
 
+import concurrent.futures
 import os
 import re
 import shutil
@@ -206,6 +207,17 @@ def test_the_environment_is_reused_until_the_pins_change(project):
             (project / "requirements.txt").write_text("# another pin\n")
         assert run(project)[0] == 0
         assert len((project / "installs").read_text().splitlines()) == installs
+
+
+def test_of_two_commands_at_once_one_makes_the_environment_and_the_other_waits(project):
+    for name in ("flock", "sleep"):
+        (project / "PATH" / name).symlink_to(shutil.which(name))
+    add(project, on_path(python3_7=python37(install="sleep 0.5")))
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        ended = list(pool.map(run, [project] * 3))
+    assert {(code, output) for code, output, _ in ended} == {
+        (0, "ran train_model.py, ENVIRONMENT=\n")}
+    assert len((project / "installs").read_text().splitlines()) == 1
 
 
 def test_a_real_python_makes_a_real_environment(project):

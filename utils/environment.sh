@@ -103,13 +103,21 @@ make_environment() {
 }
 
 pins=$(cat requirements.txt "$second" | cksum)
-if [ ! -x "$venv/bin/python" ] || [ "$(cat "$venv/pins" 2>/dev/null || true)" != "$pins" ]; then
+is_current() {
+    [ -x "$venv/bin/python" ] && [ "$(cat "$venv/pins" 2>/dev/null || true)" = "$pins" ]
+}
+if ! is_current; then
+    exec 9> "$venv.lock"
+    flock 9 2>/dev/null || true  # another command may be making it; not every system has flock
+fi
+if ! is_current; then
     make_environment
     sed -n 's/^\([a-z].*==\).*/^\1/p' "$second" | grep -v -f - requirements.txt > "$venv/first.txt"
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
         -r "$venv/first.txt" -r "$second" >&2
     echo "$pins" > "$venv/pins"  # last: whatever lacks it is made anew
 fi
+exec 9>&-
 PATH="$PWD/$venv/bin:$PATH"
 export PATH
 unset ENVIRONMENT

@@ -49,9 +49,14 @@ if [ ! -e "$data/isic2018" ]; then
     mv "$root/isic2018" "$data/isic2018"
 fi
 
+ln -sfn ilsvrc2012/train "$data/imagenette"
+
 python="sh utils/environment.sh python"
+train_on() {
+    $python train_model.py --data-dir "$data" --models-dir "$root/models" "$@"
+}
 train() {
-    $python train_model.py --split "$root/split" --data-dir "$data" --models-dir "$root/models" "$@"
+    train_on --split "$root/split" "$@"
 }
 make_uap() {
     $python make_uap.py --data-dir "$data" --results-dir "$root/results" "$@"
@@ -59,10 +64,15 @@ make_uap() {
 train --model InceptionV3 --weights "$inception_weights" --image-size 128 --epochs 6 \
     --learning-rate 0.002
 train --model VGG16 --weights "$vgg_weights" --image-size 96 --epochs 3
+# No weights of ResNet50 were at hand: it is first trained on Imagenette, 10 classes of ILSVRC2012.
+train_on --model ResNet50 --name ResNet50-imagenette --dataset imagenette --weights none \
+    --image-size 64 --epochs 16 --learning-rate 0.01
+train --model ResNet50 --weights "$root/models/ResNet50-imagenette.h5" --image-size 64 --epochs 6 \
+    --learning-rate 0.002
 # The control: the same network, never trained on photographs.
 train --model InceptionV3 --name InceptionV3-random --weights none --image-size 128 --epochs 8 \
     --learning-rate 0.01
-for name in InceptionV3 VGG16 InceptionV3-random; do
+for name in InceptionV3 VGG16 ResNet50 InceptionV3-random; do
     model=$root/models/$name.h5
     for attack in deepfool fgsm sgd; do
         make_uap --model-file "$model" --source isic2018 --attack $attack
@@ -72,7 +82,7 @@ for name in InceptionV3 VGG16 InceptionV3-random; do
     make_uap --model-file "$model" --source ilsvrc2012 --attack fgsm
     make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000 --attack sgd
 done
-for name in InceptionV3 VGG16; do
+for name in InceptionV3 VGG16 ResNet50; do
     model=$root/models/$name.h5
     make_uap --model-file "$model" --source none --attack gd-uap
     $python tests/step_lengths.py --model-file "$model" --num-images 100 --folder "$root/results" \
@@ -81,6 +91,8 @@ done
 make_uap --backbone InceptionV3 --weights "$inception_weights" --image-size 128 --source none \
     --attack gd-uap
 make_uap --backbone VGG16 --weights "$vgg_weights" --image-size 96 --source none --attack gd-uap
+make_uap --backbone ResNet50 --weights "$root/models/ResNet50-imagenette.h5" --image-size 64 \
+    --source none --attack gd-uap
 # Are images whose logit margins are smaller worth more? Their links, and a UAP from each half.
 $python tests/step_lengths.py --model-file "$root/models/InceptionV3.h5" --num-images 4000 \
     --sources "$data/ilsvrc2012" --halves "$root/halves"
