@@ -3,6 +3,7 @@
 import numpy as np
 
 from utils.attack.state import PassDone, Shown, State, Visit
+from utils.choices import run_name
 from utils.uap_run import UapRun
 
 
@@ -32,3 +33,8 @@ def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(
     assert log[1] == "1,1,0.jpg,NV,NV,0,,,0"
     assert log[8] == "8,1,7.jpg,NV,NV,2,MEL MEL,no,0"
     assert log[16] == "16,1,15.jpg,NV,NV,1,MEL,yes,0.5"
+
+
+def test_the_name_of_a_run_is_that_of_one_folder_whatever_the_class_is_called():
+    assert run_name("isic2018", target="basal/squamous", norm_ratio=0.1, passes=1) == (
+        "isic2018-ratio-0.1-target-basal-squamous")

@@ -14,5 +14,6 @@ def run_name(source, **choices):
 
     choices: those of CHOICES that are known; a missing one has its default.
     """
-    return "-".join([source] + [text.format(choices[option]) for option, default, text in CHOICES
+    name = "-".join([source] + [text.format(choices[option]) for option, default, text in CHOICES
                                 if choices.get(option, default) != default])
+    return name.replace("/", "-")  # of a target: a class name may be anything
