@@ -99,8 +99,10 @@ def make_split(args, labels):
 
 def start_model(args, class_names):
     """The model to train, and where its weights come from, for its JSON file."""
+    from utils.attack.quick_gradients import quick_gradients
+
     start_session(args.seed, inference=False)
-    with training.quick_gradients():
+    with quick_gradients():
         model = classifier.build_classifier(args.model, args.image_size, len(class_names),
                                             from_scratch=args.weights == "none")
     if args.weights == "none":

@@ -1,17 +1,16 @@
 """The recipes, the order and content of batches, and training that repeats bit for bit."""
 
-import contextlib
 from types import SimpleNamespace
 
 import keras
 import keras.backend as K
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 
 import train_model
 from utils import classifier, training
+from utils.attack.quick_gradients import quick_gradients
 from utils.errors import UserError
 from utils.images import to_model_input
 from utils.session import start_session
@@ -103,28 +102,10 @@ def test_augmentation_turns_by_5_degrees_and_shifts_by_5_percent_at_the_most():
     assert np.abs(rows - 20).max() > 4.5 and np.abs(columns - 20).max() > 4.5
 
 
-@pytest.mark.parametrize("padding", ("SAME", "VALID"))
-@pytest.mark.parametrize("strides", ((1, 1), (2, 2), (2, 3)))
-@pytest.mark.parametrize("size", ((1, 1), (2, 2), (3, 3), (1, 7)))
-def test_the_quick_gradients_of_a_convolution_are_tensorflows(size, strides, padding):
-    random, found = np.random.RandomState(0), []
-    image, kernel = random.normal(size=(2, 9, 10, 4)), random.normal(size=size + (4, 5))
-    for context in (contextlib.suppress, training.quick_gradients):
-        start_session(0, inference=False)
-        values = [K.variable(image), K.variable(kernel)]
-        with context():
-            y = tf.nn.conv2d(*values, (1,) + strides + (1,), padding)
-        found.append(K.get_session().run(tf.gradients(y ** 2, values)))
-        kinds = {op.type for op in tf.get_default_graph().get_operations()}
-    for quick, expected in zip(found[1], found[0]):
-        np.testing.assert_allclose(quick, expected, atol=1e-4)
-    assert ("Conv2DBackpropInput" in kinds) == (strides != (1, 1) and size != (1, 1))
-
-
 def compiled_model(seed):
     start_session(seed, inference=False)
     image = keras.Input((SIZE, SIZE, 3))
-    with training.quick_gradients():
+    with quick_gradients():
         x = layers.BatchNormalization()(layers.Conv2D(8, 3)(image))
         x = layers.Conv2D(8, 3, activation="relu")(layers.Activation("relu")(x))
     x = layers.GlobalAveragePooling2D()(x)

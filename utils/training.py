@@ -1,8 +1,6 @@
 """Fine-tuning a classifier: recipes, batches, and a gradient step that repeats exactly."""
 
 import collections
-import contextlib
-import functools
 
 import numpy as np
 
@@ -29,50 +27,6 @@ def learning_rate(recipe, base, epoch):
     """The learning rate of an epoch, counted from 0; `base` is that of the first."""
     factors = [1.0] + [factor for start, factor in recipe.decay_steps if epoch >= start]
     return base * factors[-1]
-
-
-@contextlib.contextmanager
-def quick_gradients():
-    """Let the convolutions built within have their gradients from forward convolutions.
-
-    Conv2DBackpropInput of TensorFlow 1.14 packs the kernel anew for each image where that is large
-    and the image small: with ResNet50 at 64 pixels in two thirds of the time of a training step.
-    """
-    import tensorflow as tf
-
-    with tf.get_default_graph().gradient_override_map({"Conv2D": _quick_convolution()}):
-        yield
-
-
-@functools.lru_cache()
-def _quick_convolution():
-    """Tell TensorFlow of these gradients, once; the name that it knows them by."""
-    import tensorflow as tf
-
-    @tf.RegisterGradient("QuickConvolution")
-    def gradients(op, gradient):
-        x, kernel = op.inputs
-        rows, columns, *channels = kernel.shape.as_list()
-        strides, padding = op.get_attr("strides"), op.get_attr("padding").decode()
-        if strides == [1, 1, 1, 1]:
-            around = "VALID" if rows == columns == 1 else [[0, 0]] + [
-                [size // 2, (size - 1) // 2] if padding == "SAME" else [size - 1] * 2
-                for size in (rows, columns)] + [[0, 0]]
-            # kernel[::-1, ::-1], whole matrices at a time
-            matrices = tf.reshape(kernel, [rows * columns] + channels)
-            order = np.arange(rows * columns)[::-1]
-            flipped = tf.transpose(tf.gather(matrices, order), (0, 2, 1))
-            to_x = tf.nn.conv2d(gradient, tf.reshape(flipped, [rows, columns] + channels[::-1]),
-                                strides, around)
-        elif rows == columns == 1:  # of the pixels that it looks at
-            with quick_gradients():
-                y = tf.nn.conv2d(x[:, ::strides[1], ::strides[2]], kernel, (1, 1, 1, 1), padding)
-            return tf.gradients(y, (x, kernel), gradient)
-        else:
-            to_x = tf.nn.conv2d_backprop_input(tf.shape(x), kernel, gradient, strides, padding)
-        return to_x, tf.nn.conv2d_backprop_filter(x, kernel.shape, gradient, strides, padding)
-
-    return "QuickConvolution"
 
 
 def compile_for_training(model, rate):

@@ -22,6 +22,7 @@ import tensorflow as tf
 from keras import activations
 
 from utils.attack.network_rewriting import layers_of
+from utils.attack.quick_gradients import quick_gradients
 
 BETA = 10.0  # of the clipped loss of a minibatch
 SILENT = 1e-12  # energy of a layer's activations, beside which any other is far larger
@@ -52,9 +53,10 @@ class AttackGraph:
 
         self.layers = layers_of(model, self._session)
         self.values = {self.layers[0]: self._x}
-        for layer in self.layers[1:]:
-            layer.prepare(constant)
-            self.values[layer] = layer.forward(*self._inputs(layer))
+        with quick_gradients():  # of minibatches
+            for layer in self.layers[1:]:
+                layer.prepare(constant)
+                self.values[layer] = layer.forward(*self._inputs(layer))
         # in one run: each run of a changed graph prepares all of it again
         self._session.run([variable.initializer for variable in constants],
                           {variable.initial_value: value for variable, value in constants.items()})
