@@ -162,7 +162,9 @@ rule pretrain:
     """One network, on another data set, from random weights."""
     input:
         environment=ancient(".venv/pins"),
-    output: PRETRAINED
+    output:
+        PRETRAINED,
+        PRETRAINED[:-len("h5")] + "json",
     params: size=for_model("image_size"), options=for_model("pretrain_options")
     threads: 8
     resources: mem_mb=24000, runtime=4320

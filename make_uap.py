@@ -175,7 +175,8 @@ def main():
                 if option in DEFAULTS}
     identity.update(model_sha256=info["weights"]["sha256"],
                     images_sha256=sha256_of_images(folder, files))
-    if is_finished(os.path.join(where, "run.json"), identity, checkpoint_of(where), args.restart):
+    json_path, uap_path = (os.path.join(where, name) for name in ("run.json", "uap.npy"))
+    if is_finished(json_path, uap_path, identity, checkpoint_of(where), args.restart):
         print("{}{}: finished; --restart makes it anew".format(where, os.sep))
         return
     hold_for_writing(*os.path.split(where))

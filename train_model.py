@@ -13,6 +13,7 @@ interrupted, from models/VGG16/checkpoint.npz, to the same weights.
 
 import functools
 import os
+import textwrap
 import time
 
 import numpy as np
@@ -194,6 +195,9 @@ def write_details(details, name, history, split, scores, labels, predictions, cl
 def main():
     args, started, began = parse_arguments(), now(), time.time()
     dataset = datasets.labelled_images(args.data_dir, args.dataset)
+    print("{}: {} images in {} classes: {}".format(
+        args.dataset, len(dataset.labels), len(dataset.class_names),
+        textwrap.shorten(" ".join(dataset.class_names), 300)))
     split = make_split(args, dataset.labels)
     sides = {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
              for side, rows in split._asdict().items()}
@@ -207,7 +211,7 @@ def main():
     details = os.path.join(args.models_dir, args.name)
     weights_path, json_path = details + ".h5", details + ".json"
     checkpoint_path = os.path.join(details, "checkpoint.npz")
-    if is_finished(json_path, identity, checkpoint_path, args.restart):
+    if is_finished(json_path, weights_path, identity, checkpoint_path, args.restart):
         print("{}: finished; --restart trains it anew".format(weights_path))
         return
     hold_for_writing(args.models_dir, args.name)

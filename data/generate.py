@@ -109,7 +109,8 @@ def natural_image(random, photographs, name, size):
         picture = other * mix + one * (1 - mix)
     else:
         photograph = photographs[name == "flower"]
-        side = random.randint(size // 2, min(photograph.shape[:2]))
+        shorter = min(photograph.shape[:2])
+        side = random.randint(min(size // 2, shorter - 1), shorter)
         top, left = (random.randint(length - side + 1) for length in photograph.shape[:2])
         crop = photograph[top:top + side, left:left + side]
         if random.uniform() < 0.5:
@@ -164,7 +165,7 @@ def generate_natural(data_dir, num_images, size, seed):
 def generate(data_dir, isic_images=1400, natural_images=480, size=80, seed=0):
     """Write all data sets below `data_dir`; the same arguments give the same files."""
     generate_isic2018(data_dir, isic_images, size, seed)
-    generate_natural(data_dir, natural_images, size, seed + 1)
+    generate_natural(data_dir, natural_images, size, (seed + 1) % 2 ** 32)
 
 
 def main():

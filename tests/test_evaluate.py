@@ -39,7 +39,7 @@ def write_model(args, name, size=8, architecture="VGG16", weights=None, test=TES
         "resize": "bilinear", "epochs": 10,
         "split": {side: {"images": 2, "sha256": sha256_of_lines(test)}
                   for side in ("train", "test")}, "weights_from": "random",
-        "identity": {"recipe": "study"},
+        "identity": {"recipe": "study", "learning_rate": 0.01, "batch_size": 16},
         "weights": {"sha256": sha256_of_file(path + ".h5")}})
 
 
@@ -89,7 +89,8 @@ def test_rows_say_what_they_are_computed_from(args):
     inputs = files["predictions"].inputs
     assert inputs["snapshots"] == {"10": 1.0, "20": 2.0, "40": 4.0}
     assert inputs["steps"] == {"made": 4, "kept": 1} and inputs["norm_ratio"] == 0.04
-    assert (inputs["weights_from"], inputs["recipe"], inputs["epochs"]) == ("random", "study", 10)
+    trained = ("weights_from", "recipe", "epochs", "learning_rate", "batch_size")
+    assert [inputs[key] for key in trained] == ["random", "study", 10, 0.01, 16]
 
 
 @pytest.mark.parametrize("changes, outdated", [
@@ -136,6 +137,15 @@ def test_a_uap_of_a_public_network_meets_every_model_of_its_architecture_and_siz
         assert files["predictions"].folder == os.path.join(args.results_dir, model, run)
         assert (info["model"], info["made_for"], info["backbone"], info["attack"]) == (
             model, "VGG16-public", True, "gd-uap")
+
+
+def test_a_uap_of_a_public_network_that_no_model_came_from_is_named(args, capsys):
+    write_model(args, "VGG16", 9)
+    write_run(args, "VGG16", "ilsvrc2012", 9)
+    write_run(args, "public", "none-gd-uap", source="none", attack="gd-uap", made_for="public",
+              images={"used": 0})
+    assert len(planned(args)) == 1
+    assert "public: no VGG16 of 8 px in " in capsys.readouterr().out
 
 
 def test_a_uap_from_anywhere_meets_the_model_that_is_named(args, tmp_path):

@@ -4,6 +4,11 @@ import checkout
 from data.generate import generate
 
 
+def test_the_largest_seed_and_images_larger_than_the_photographs_can_be_asked_for(tmp_path):
+    generate(str(tmp_path), 1, 4, size=900, seed=2 ** 32 - 1)
+    assert len(checkout.tree(tmp_path)) == 1 + 2 + 3 * 4
+
+
 def test_the_same_seed_gives_the_same_files_and_another_seed_others(tmp_path):
     found = []
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):

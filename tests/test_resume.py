@@ -96,8 +96,13 @@ def test_a_finished_run_is_left_as_it_is_and_says_so_and_another_is_refused(
     code, _, errors = checkout.script(trained, *words, "--seed", "1", "--name", name)
     assert code == 2 and "seed 0 then, 1 now" in errors and "--name" in errors
     assert written(path) == before
-    assert checkout.script(trained, *words, "--restart")[0] == 0
-    assert written(path) != before
+    product = path.replace("run.json", "uap.npy")
+    for again in ((), ("--restart",)):  # where the product is gone, and when asked for
+        if not again:
+            os.remove(product)
+        assert checkout.script(trained, *words, *again)[0] == 0
+        assert os.path.exists(product) and written(path) != before
+        before = written(path)
 
 
 @pytest.mark.parametrize("option, value, folder", [

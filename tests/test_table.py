@@ -9,7 +9,7 @@ import pytest
 import checkout
 from utils.errors import UserError
 from utils.report import markdown, table
-from utils.report.settings import differences
+from utils.report.settings import differences, find_settings
 from utils.rows import Run, find, read_run
 
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
@@ -44,6 +44,7 @@ def run_of(repeated=100, identity=(), **changes):
         "passes": 1, "norm_bound": 0.0791, "steps": {"made": 8, "kept": 2}, "image_size": 299,
         "class_names": ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"], "backbone": False,
         "weights_from": "ImageNet by Keras", "snapshots": {}, "recipe": "study", "epochs": 100,
+        "learning_rate": 0.001, "batch_size": 32,
         "identity": dict({"seed": 3, "step_size": 0.001}, **dict(identity))}, **changes),
         {name: np.tile(cells, repeated) for name, cells in COLUMNS.items()})
 
@@ -90,6 +91,7 @@ MARKS = [
     ({"weights_from": "random"}, ["random weights"]), ({"weights_from": None}, ["? weights"]),
     ({"weights_from": {"file": "natural.h5"}}, ["weights from a file"]),
     ({"recipe": "follow-up", "epochs": 50}, ["recipe follow-up", "50 epochs"]),
+    ({"learning_rate": 0.01, "batch_size": 16}, ["learning rate 0.01", "training batches of 16"]),
     ({"images": 9999}, ["9999 images"]), ({"source": "isic2018", "images": 500}, ["500 images"]),
     ({"source": "photographs"}, ["from photographs"]), ({"repeated": 99}, ["990 test images"]),
     ({"image_size": 96, "images": None}, ["96 px", "? images"])]
@@ -195,6 +197,23 @@ def test_a_p_value_smaller_than_floats_hold_is_not_printed_as_zero():
 
 def test_the_published_rates_are_the_papers():
     assert table.published() == PUBLISHED
+
+
+def test_what_all_runs_of_a_table_have_in_common_stands_above_and_the_rest_in_the_cell():
+    few, many = run_of(images=500, image_size=96), run_of(run="many", norm_ratio=0.1, image_size=96)
+    setting, = find_settings([few, many])
+    assert setting.in_common == " Not as published: 96 px."
+    assert [text for _, text in table.cells(setting)["ilsvrc2012", "VGG16"]] == [
+        "ratio 0.1", "500 images; ilsvrc2012"]
+
+
+@pytest.mark.parametrize("ratio, comparable", [(0.04, True), (0.1, False)])
+def test_a_run_is_compared_with_that_of_the_own_domain_only_where_the_bound_is_the_same(
+        ratio, comparable):
+    natural, domain = run_of(), run_of(source="isic2018", norm_ratio=ratio)
+    setting, = find_settings([natural, domain])
+    assert setting.domain_of(natural) is (domain if comparable else None)
+    assert setting.domain_of(domain) is None
 
 
 EXPECTED = {"as expected": ("source,VGG16\nilsvrc2012,84.9\n", 1, []),

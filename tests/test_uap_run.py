@@ -1,9 +1,12 @@
 """What a run of make_uap.py records of the events of its loop."""
 
+import os
+
 import numpy as np
 
 from utils.attack.state import PassDone, Shown, State, Visit
 from utils.choices import run_name
+from utils.datasets import read_csv, write_csv
 from utils.uap_run import UapRun
 
 
@@ -33,6 +36,15 @@ def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(
     assert log[1] == "1,1,0.jpg,NV,NV,0,,,0"
     assert log[8] == "8,1,7.jpg,NV,NV,2,MEL MEL,no,0"
     assert log[16] == "16,1,15.jpg,NV,NV,1,MEL,yes,0.5"
+
+
+def test_a_file_name_that_is_not_utf_8_is_logged_as_it_is(tmp_path):
+    name = os.fsdecode(b"b\xfcro.jpg")
+    run = UapRun(str(tmp_path / "run"), {}, [name], ["MEL"], State((2, 2, 3), 1), np.inf, None)
+    run.record(Shown([Visit(1, 1, 0, 0, 0, [], False)]))
+    write_csv(str(tmp_path / "images.csv"), None, [(name, "used")])
+    assert read_csv(str(tmp_path / "images.csv"), None) == [[name, "used"]]
+    assert b"\n1,1,b\xfcro.jpg,MEL" in (tmp_path / ".run.partial" / "log.csv").read_bytes()
 
 
 def test_the_name_of_a_run_is_that_of_one_folder_whatever_the_class_is_called():

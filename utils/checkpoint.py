@@ -42,13 +42,15 @@ def load_checkpoint(path, identity, restart):
     return header["progress"], arrays
 
 
-def is_finished(path, identity, checkpoint_path, restart):
+def is_finished(path, product, identity, checkpoint_path, restart):
     """Whether nothing is left to do, because the JSON file `path` is of a run of this identity.
 
-    Never with `restart`, nor while an interrupted run is to be continued. Raises UserError, naming
-    what differs, when `path` is of another run, which must not be overwritten.
+    Never with `restart`, nor while an interrupted run is to be continued, nor where the file
+    `product` is gone. Raises UserError, naming what differs, when `path` is of another run, which
+    must not be overwritten.
     """
-    if restart or os.path.exists(checkpoint_path) or not os.path.exists(path):
+    if (restart or os.path.exists(checkpoint_path)
+            or not (os.path.exists(path) and os.path.exists(product))):
         return False
     there = read_json(path, fields(identity=OBJECT), "--restart makes it anew")["identity"]
     _require_same(path, there, identity, "a finished run")

@@ -35,7 +35,7 @@ def read_csv(path, header, mend=HOW_TO_GET):
     Returns a list of dicts (with a header) or of lists (without). Raises UserError.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
+        with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             if header is None:
                 return [row for row in csv.reader(file) if row]
             reader = csv.DictReader(file)
@@ -53,7 +53,8 @@ def read_csv(path, header, mend=HOW_TO_GET):
 def write_csv(path, header, rows):
     """Write a csv file as UTF-8. header: the column names, or None. rows: of cells, as many."""
     with replacing(path) as temporary:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
+        with open(temporary, "w", encoding="utf-8", errors="surrogateescape",
+                  newline="") as file:
             writer = csv.writer(file, lineterminator="\n")
             writer.writerows([header] if header else [])
             writer.writerows(rows)

@@ -12,6 +12,7 @@ from utils.images import PIXEL_SCALE
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by lightness in grey print.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
+MOST_NUMBERED = 40  # classes of a confusion matrix; 1,000 would take an hour and 100 GB
 
 
 def save(figure, path):
@@ -48,20 +49,23 @@ def learning_curve(path, history, title):
 
 def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):
     """Confusion matrices side by side; each cell shows its count, shaded by its share of the row.
+    Of more than MOST_NUMBERED classes the shades alone are drawn.
 
     panels: dict from a title to counts, int (K, K), rows `ylabel`, columns `xlabel`.
     """
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    side = 2.2 + 0.36 * len(class_names)
+    numbered = len(class_names) <= MOST_NUMBERED
+    side = 2.2 + 0.36 * min(len(class_names), MOST_NUMBERED)
     figure, axes = plt.subplots(1, len(panels), figsize=(side * len(panels) + 0.9, side + 0.4),
                                 squeeze=False, constrained_layout=True)
     for axis, (panel, counts) in zip(axes[0], panels.items()):
         shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         display = ConfusionMatrixDisplay(shares, display_labels=class_names).plot(
-            cmap="Blues", ax=axis, colorbar=False, xticks_rotation=60)
+            cmap="Blues", ax=axis, colorbar=False, xticks_rotation=60, include_values=numbered)
         display.im_.set_clim(0, 100)
-        for text, count, share in zip(display.text_.flat, counts.flat, shares.flat):
+        texts = display.text_.flat if numbered else ()
+        for text, count, share in zip(texts, counts.flat, shares.flat):
             text.set(text=count or "", fontsize=8, color="white" if share > 60 else "black")
         axis.set(title=panel, xlabel=xlabel, ylabel=ylabel)
         axis.title.set_fontsize(10)

@@ -71,8 +71,8 @@ def hold_for_writing(folder, name):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            raise UserError("{}: {} is being written by another run, {}; wait for it, or give "
-                            "this one another name".format(folder, name, file.read().strip()))
+            raise UserError("{}: {} is being written by another run, {}; wait for it"
+                            .format(folder, name, file.read().strip()))
         if not (os.path.exists(path) and os.path.samefile(path, file.fileno())):
             return hold_for_writing(folder, name)  # its holder removed it between our two calls
         file.truncate(0)

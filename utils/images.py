@@ -110,10 +110,14 @@ def read_images(paths, size, resize, description):
 
 
 def find_images(folder):
-    """All image files below `folder`, by extension, as sorted paths relative to it."""
-    return sorted(os.path.relpath(os.path.join(where, name), folder)
-                  for where, _, names in os.walk(folder) for name in names
-                  if name.lower().endswith(EXTENSIONS) and not name.startswith("."))
+    """All image files below `folder`, by extension, as sorted paths relative to it; linked folders
+    too, hidden ones not."""
+    found = []
+    for where, folders, names in os.walk(folder, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [os.path.relpath(os.path.join(where, name), folder) for name in names
+                  if name.lower().endswith(EXTENSIONS) and not name.startswith(".")]
+    return sorted(found)
 
 
 def sha256_of_images(folder, files):

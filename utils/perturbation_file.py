@@ -23,7 +23,7 @@ def load_perturbation(path, image_size, expected_sha256=None, p=None, bound=None
     Returns float32, (image_size, image_size, 3), model-input units. Raises UserError.
     """
     def refuse(text, *values):
-        raise UserError("{}: {}; make it again with make_uap.py".format(
+        raise UserError("{}: {}; make it again with make_uap.py, or save it so".format(
             path, text.format(*values)))
 
     try:
@@ -34,7 +34,7 @@ def load_perturbation(path, image_size, expected_sha256=None, p=None, bound=None
         refuse("not a .npy file of numbers ({})", error)
     shape = (image_size, image_size, 3)
     if not isinstance(v, np.ndarray) or v.dtype != np.float32 or v.shape != shape:
-        refuse("{} {}, expected float32 {} for this model", getattr(v, "dtype", type(v).__name__),
+        refuse("{} {}, expected float32 {}, 1 unit 128 grey levels", getattr(v, "dtype", type(v).__name__),
                getattr(v, "shape", ""), shape)
     if not np.isfinite(v).all():
         refuse("contains NaN or infinity")

@@ -56,6 +56,9 @@ def model_files(run, models_dir):
             if (info["weights"]["sha256"] != its["sha256"]
                     and all(info[key] == its[key] for key in ("architecture", "image_size"))):
                 found.append(str(path.with_suffix(".h5")))
+    if not found:
+        print("{name}: no {architecture} of {image_size} px in {} to try it on".format(
+            models_dir, **its))
     return found
 
 
@@ -152,11 +155,12 @@ def describe(args, uap):
     return dict(
         {key: run[key] for key in ("source", "attack", "target", "passes", "steps", "identity")},
         model=uap.model.name, made_for=uap.made_for, backbone=bool(run["made_for"]),
-        run=os.path.basename(uap.folder), recipe=info["identity"].get("recipe"),
+        run=os.path.basename(uap.folder),
         uap_sha256=sha256_of_file(uap.path), images=run["images"]["used"], norm=norm["p"],
         norm_ratio=norm["ratio"], norm_bound=norm["bound"], seed=args.seed,
         snapshots={str(its["images"]): its["seconds"] for its in run["snapshots"].values()},
-        **{key: info[key] for key in TRAINED})
+        **{key: info[key] for key in TRAINED},
+        **{key: info["identity"].get(key) for key in ("recipe", "learning_rate", "batch_size")})
 
 
 def snapshots(uap):

@@ -24,7 +24,8 @@ COLUMNS = {"predictions": ("file", "label", "clean", "uap", "uap_8bit", "jpeg95"
 INFO = fields(identity=OBJECT, snapshots=OBJECT, norm={"enum": ["2", "inf"]}, **dict.fromkeys((
     "model", "made_for", "backbone", "source", "attack", "norm_ratio", "norm_bound", "target",
     "run", "images", "passes", "steps", "seed", "uap_sha256", "model_sha256", "test_sha256",
-    "class_names", "image_size", "resize", "image_folder", "weights_from", "recipe", "epochs"), {}))
+    "class_names", "image_size", "resize", "image_folder", "weights_from", "recipe", "epochs",
+    "learning_rate", "batch_size"), {}))
 MEND = "run evaluate.py --again"
 
 

@@ -53,7 +53,8 @@ class UapRun:
             self.snapshots = progress["snapshots"]
             os.truncate(self._log_path, progress["log_bytes"])
         self._began = time.time()
-        self._log = open(self._log_path, "a", buffering=1, encoding="utf-8", newline="")
+        self._log = open(self._log_path, "a", buffering=1, encoding="utf-8",
+                         errors="surrogateescape", newline="")
 
     def seconds(self):
         """Time spent so far, over all starts."""

@@ -63,10 +63,9 @@ def images(setting, draw):
                if any(rate.value >= level for run in runs for rate in run.curve.values())]
     factors, body = [], []
     for run, name in runs.items():
-        domain = setting.runs.get((run.info["model"], DOMAIN))
         row = {"model": run.info["model"], "UAP from": name, "steps kept": steps_kept(run)}
         for level in reached:
-            cell, factor = _needed_cell(run, None if domain is run else domain, level)
+            cell, factor = _needed_cell(run, setting.domain_of(run), level)
             row["images for {:.0f} %".format(100 * level)] = cell
             factors += [factor] * (factor is not None and run not in setting.others)
         body.append(row)

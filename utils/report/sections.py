@@ -9,10 +9,11 @@ from utils import figures, metrics
 from utils.files import sha256_of_file
 from utils.report import markdown, pictures, table
 from utils.report.markdown import percent
-from utils.report.settings import DOMAIN, printed
+from utils.report.settings import printed
 
 FILES = {"uap": "x + v", "uap_8bit": "8 bits, PNG", "jpeg95": "JPEG 95", "jpeg75": "JPEG 75",
          "clean_jpeg75": "no UAP, JPEG 75"}
+MOST_EXAMPLES = 20  # in a row
 CONTROLS = ("random", "permuted")  # a random vector of the norm; the UAP's values at random places
 
 
@@ -63,8 +64,8 @@ def significance(setting, draw):
         "p (Holm) at most 0.05.".format(sum(better), len(better)), ""] + markdown.table(body)
     pairs = []
     for (model, source), run in setting.runs.items():
-        domain = setting.runs.get((model, DOMAIN))
-        if domain not in (None, run) and domain.info["test_sha256"] == run.info["test_sha256"]:
+        domain = setting.domain_of(run)
+        if domain and domain.info["test_sha256"] == run.info["test_sha256"]:
             pairs.append(({"model": model, "natural images": printed(source)}, run.hits(),
                           domain.hits()))
     if pairs:
@@ -110,6 +111,7 @@ def examples_of(runs, what, suffix, read_images, draw):
     first = next(iter(runs.values()))
     labels = list(first.predictions["label"])
     places = [labels.index(label) for label in first.info["class_names"] if label in labels]
+    places = places[:MOST_EXAMPLES]
     images = read_images(first.info, first.predictions["file"][places])
     if images is None:
         return ["The test images are not at hand.", ""]

@@ -15,7 +15,7 @@ FIRST = ("deepfool", "inf")  # attack and norm of the first table, this project'
 PUBLISHED_ATTACKS = ("deepfool", "fgsm")
 # It does not state the epochs either; training.RECIPES says how 100 are inferred.
 PUBLISHED = {"norm": "inf", "norm_ratio": 0.04, "passes": 1, "image_size": 299, "recipe": "study",
-             "epochs": 100}
+             "epochs": 100, "learning_rate": 0.001, "batch_size": 32}
 MIN_NATURAL_IMAGES = 10000  # fewer are marked; the follow-up took 100,000
 MIN_ISIC_IMAGES = 6000      # its training set holds 7,000
 MIN_TEST_IMAGES = 1000
@@ -30,7 +30,7 @@ class Setting:
     """The runs of one attack and norm, which stand in one table.
 
     runs: dict from (model, source) to the rows.Run that stands for this cell. others: further runs
-    of the same cells. models, sources: of the table, in order. common: in what all of `runs` differ
+    of the same cells. models, sources: of the table, in order. common: in what all of them differ
     from the published table; in_common: this as a sentence, or nothing. suffix: for the names of
     pictures. published: whether the published table may have been made in this way.
     """
@@ -49,10 +49,17 @@ class Setting:
         self.runs = {(model, source): best[model, source] for model in self.models
                      for source in self.sources if (model, source) in best}
         self.others = [run for run in runs if run not in best.values()]
-        marks = [differences(run) for run in self.runs.values()] or [[]]
+        marks = [differences(run) for run in runs] or [[]]
         self.common = [mark for mark in marks[0] if all(mark in its for its in marks)]
         self.in_common = " Not as published: {}.".format(
             "; ".join(self.common)) if self.common else ""
+
+    def domain_of(self, run):
+        """The run from the classifier's own domain with the same bound; None: it, or not run."""
+        domain = self.runs.get((run.info["model"], DOMAIN))
+        if domain not in (None, run) and domain.info["norm_ratio"] == run.info["norm_ratio"]:
+            return domain
+        return None
 
     def by_model(self):
         """Dict from a model to a dict from the title of a source to its Run."""
@@ -85,6 +92,10 @@ def differences(run):
         (info["image_size"] != PUBLISHED["image_size"], "{} px".format(info["image_size"])),
         (info["recipe"] != PUBLISHED["recipe"], "recipe {}".format(info["recipe"])),
         (info["epochs"] != PUBLISHED["epochs"], "{} epochs".format(info["epochs"])),
+        (info["learning_rate"] != PUBLISHED["learning_rate"],
+         "learning rate {}".format(info["learning_rate"])),
+        (info["batch_size"] != PUBLISHED["batch_size"],
+         "training batches of {}".format(info["batch_size"])),
         (weights != "ImageNet by Keras", "weights from a file" if isinstance(weights, dict)
          else "{} weights".format(weights)),
         (info["source"] not in SOURCES, "from {}".format(printed(info["source"]))),
