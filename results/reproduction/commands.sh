@@ -66,8 +66,10 @@ train --model InceptionV3 --weights "$inception_weights" --image-size 128 --epoc
 train --model VGG16 --weights "$vgg_weights" --image-size 96 --epochs 3
 # No weights of ResNet50 were at hand: it is first trained on Imagenette, 10 classes of ILSVRC2012.
 train_on --model ResNet50 --name ResNet50-imagenette --dataset imagenette --weights none \
-    --image-size 64 --epochs 16 --learning-rate 0.01
-train --model ResNet50 --weights "$root/models/ResNet50-imagenette.h5" --image-size 64 --epochs 6 \
+    --image-size 64 --epochs 9 --learning-rate 0.01
+train_on --model ResNet50 --name ResNet50-natural --dataset imagenette --image-size 64 --epochs 4 \
+    --weights "$root/models/ResNet50-imagenette.h5"
+train --model ResNet50 --weights "$root/models/ResNet50-natural.h5" --image-size 64 --epochs 5 \
     --learning-rate 0.002
 # The control: the same network, never trained on photographs.
 train --model InceptionV3 --name InceptionV3-random --weights none --image-size 128 --epochs 8 \
@@ -91,7 +93,7 @@ done
 make_uap --backbone InceptionV3 --weights "$inception_weights" --image-size 128 --source none \
     --attack gd-uap
 make_uap --backbone VGG16 --weights "$vgg_weights" --image-size 96 --source none --attack gd-uap
-make_uap --backbone ResNet50 --weights "$root/models/ResNet50-imagenette.h5" --image-size 64 \
+make_uap --backbone ResNet50 --weights "$root/models/ResNet50-natural.h5" --image-size 64 \
     --source none --attack gd-uap
 # Are images whose logit margins are smaller worth more? Their links, and a UAP from each half.
 $python tests/step_lengths.py --model-file "$root/models/InceptionV3.h5" --num-images 4000 \
