@@ -34,8 +34,8 @@ def load_perturbation(path, image_size, expected_sha256=None, p=None, bound=None
         refuse("not a .npy file of numbers ({})", error)
     shape = (image_size, image_size, 3)
     if not isinstance(v, np.ndarray) or v.dtype != np.float32 or v.shape != shape:
-        refuse("{} {}, expected float32 {}, 1 unit 128 grey levels", getattr(v, "dtype", type(v).__name__),
-               getattr(v, "shape", ""), shape)
+        refuse("{} {}, expected float32 {}, 1 unit 128 grey levels",
+               getattr(v, "dtype", type(v).__name__), getattr(v, "shape", ""), shape)
     if not np.isfinite(v).all():
         refuse("contains NaN or infinity")
     if expected_sha256 not in (None, sha256_of_file(path)):
