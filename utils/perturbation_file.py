@@ -22,9 +22,8 @@ def load_perturbation(path, image_size, expected_sha256=None, p=None, bound=None
     p, bound: the norm it must keep, model-input units; None when unknown.
     Returns float32, (image_size, image_size, 3), model-input units. Raises UserError.
     """
-    def refuse(text, *values):
-        raise UserError("{}: {}; make it again with make_uap.py, or save it so".format(
-            path, text.format(*values)))
+    def refuse(text, *values, mend="make it again with make_uap.py"):
+        raise UserError("{}: {}; {}".format(path, text.format(*values), mend))
 
     try:
         v = np.load(path, allow_pickle=False)
@@ -35,7 +34,8 @@ def load_perturbation(path, image_size, expected_sha256=None, p=None, bound=None
     shape = (image_size, image_size, 3)
     if not isinstance(v, np.ndarray) or v.dtype != np.float32 or v.shape != shape:
         refuse("{} {}, expected float32 {}, 1 unit 128 grey levels",
-               getattr(v, "dtype", type(v).__name__), getattr(v, "shape", ""), shape)
+               getattr(v, "dtype", type(v).__name__), getattr(v, "shape", ""), shape,
+               mend="save it so, or make it again with make_uap.py")
     if not np.isfinite(v).all():
         refuse("contains NaN or infinity")
     if expected_sha256 not in (None, sha256_of_file(path)):

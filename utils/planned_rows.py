@@ -19,6 +19,7 @@ RowsFile = collections.namedtuple("RowsFile", "model folder kind inputs perturba
 
 # What predictions.json repeats of the model's JSON file.
 TRAINED = ("class_names", "image_size", "resize", "image_folder", "weights_from", "epochs")
+CHOSEN = ("recipe", "learning_rate", "batch_size")  # of its identity
 DIGITS = 8  # of a SHA-256, where it tells names apart
 
 # run.json of a UAP that has none.
@@ -155,12 +156,12 @@ def describe(args, uap):
     return dict(
         {key: run[key] for key in ("source", "attack", "target", "passes", "steps", "identity")},
         model=uap.model.name, made_for=uap.made_for, backbone=bool(run["made_for"]),
-        run=os.path.basename(uap.folder),
-        uap_sha256=sha256_of_file(uap.path), images=run["images"]["used"], norm=norm["p"],
+        run=os.path.basename(uap.folder), uap_sha256=sha256_of_file(uap.path),
+        images=run["images"]["used"], norm=norm["p"],
         norm_ratio=norm["ratio"], norm_bound=norm["bound"], seed=args.seed,
         snapshots={str(its["images"]): its["seconds"] for its in run["snapshots"].values()},
         **{key: info[key] for key in TRAINED},
-        **{key: info["identity"].get(key) for key in ("recipe", "learning_rate", "batch_size")})
+        **{key: info["identity"].get(key) for key in CHOSEN})
 
 
 def snapshots(uap):

@@ -110,8 +110,8 @@ def examples_of(runs, what, suffix, read_images, draw):
     """
     first = next(iter(runs.values()))
     labels = list(first.predictions["label"])
-    places = [labels.index(label) for label in first.info["class_names"] if label in labels]
-    places = places[:MOST_EXAMPLES]
+    shown = [label for label in first.info["class_names"] if label in labels][:MOST_EXAMPLES]
+    places = [labels.index(label) for label in shown]
     images = read_images(first.info, first.predictions["file"][places])
     if images is None:
         return ["The test images are not at hand.", ""]
