@@ -94,3 +94,5 @@ def test_each_perturbation_and_the_clean_images_are_predicted_once(classifier):
     prediction.attack_columns(predictor, "other", 2 * v, 2, seed=0)
     assert len(batches) == 2 * prediction.PASSES - 2  # the clean ones are known
     assert counts == [len(images)] * (2 * prediction.PASSES + 1)
+    prediction.attack_columns(predictor, "of the same norm", -v, 2, seed=0)
+    assert len(batches) == 3 * prediction.PASSES - 5  # nor the random control, which is v's

@@ -67,7 +67,8 @@ def attack_columns(predictor, sha256, v, p, seed):
         "uap_8bit": predictor.predict(v, lambda pixels: pixels),
         "jpeg95": predictor.predict(v, _jpeg(95)), "jpeg75": predictor.predict(v, _jpeg(75)),
         "clean_jpeg75": predictor.once("clean, JPEG 75", np.float32(0), _jpeg(75)),
-        "random": predictor.predict(random), "permuted": predictor.predict(permuted(v, seed))}
+        "random": predictor.once(random.tobytes(), random),
+        "permuted": predictor.predict(permuted(v, seed))}
     columns = {name: classes for name, (classes, _) in found.items()}
     for name in ("clean", "uap"):
         columns[name + "_confidence"] = ["{:.4f}".format(c) for c in found[name][1]]
