@@ -540,6 +540,19 @@ def test_the_confusion_pictures_count_every_test_image(results, written):
         for clean in CLASSES]
 
 
+def test_a_confusion_picture_of_very_many_classes_has_no_numbers_and_the_same_size(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
+    for count in (figures.MOST_NUMBERED, 500):
+        figures.confusion_matrices("", {"UAP": 7 * np.eye(count, dtype=int)},
+                                   list(map(str, range(count))), "title", "clean", "attacked")
+    numbers = [[text.get_text() for text in figure.axes[0].texts] for figure in drawn]
+    assert numbers[0].count("7") == figures.MOST_NUMBERED and numbers[1] == []
+    assert tuple(drawn[0].get_size_inches()) == tuple(drawn[1].get_size_inches())
+    for figure in drawn:
+        figures.plt.close(figure)
+
+
 def test_the_examples_are_the_first_test_image_of_each_class(results, written):
     def captions(run, column):
         return ["{} {:.2f}".format(row[column], float(row[column + "_confidence"]))
