@@ -3,14 +3,14 @@
     python tests/step_lengths.py --model-file models/VGG16.h5 \\
         --sources data/ilsvrc2012/train data/isic2018
     python tests/step_lengths.py --model-file models/VGG16.h5 \\
-        --sources data/ilsvrc2012/train --num-images 6000 --halves FOLDER
+        --sources data/ilsvrc2012/train --num-images 6000 --links FOLDER
 
 For clean images of each folder: the logit margin (the largest logit less the second), the length of
 DeepFool's step in the L-infinity norm as a share of the bound xi (ratio 0.04), and whether a step
 of FGSM changes the label, which is the study's condition for keeping it. Writes steps-<model>.csv
-and a picture of it to --folder. With --halves: instead, links to the images with the smaller and
-with the larger margins, in FOLDER/smaller and FOLDER/larger, for make_uap.py --source-dir. Not part
-of the test suite.
+and a picture of it to --folder. With --links: instead, links to the images with the smaller and
+with the larger margins, in FOLDER/smaller and FOLDER/larger, and to those of each predicted class,
+in FOLDER/NV ..., for make_uap.py --source-dir. Not part of the test suite.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def parse_arguments():
     parser.add_argument("--num-images", type=arguments.count, default=200,
                         help="of each folder, drawn with the seed (default: %(default)s)")
     parser.add_argument("--folder", default=".", help="to write to (default: %(default)s)")
-    parser.add_argument("--halves", metavar="FOLDER")
+    parser.add_argument("--links", metavar="FOLDER")
     return parser.parse_args()
 
 
@@ -94,14 +94,22 @@ def draw(path, rows, title):
     save(figure, path)
 
 
-def link_halves(folder, source, files, margin):
-    order = np.argsort(margin)
-    for name, indices in zip(("smaller", "larger"), np.array_split(order, 2)):
-        print("{} margins: median {:.3g}".format(name, np.median(margin[indices])))
-        for i in indices:
-            target = os.path.join(folder, name, files[i])
-            os.makedirs(os.path.dirname(target), exist_ok=True)
-            os.symlink(os.path.abspath(os.path.join(source, files[i])), target)
+def link(folder, source, files):
+    for file in files:
+        target = os.path.join(folder, file)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        os.symlink(os.path.abspath(os.path.join(source, file)), target)
+
+
+def link_parts(folder, source, files, f, class_names):
+    """f: the logits of the files, (n, K)."""
+    files, margin, classes = np.array(files), margins(f), f.argmax(axis=1)
+    parts = dict(zip(("smaller", "larger"), np.array_split(np.argsort(margin), 2)))
+    parts.update((class_names[k], np.flatnonzero(classes == k)) for k in np.unique(classes))
+    for name, indices in parts.items():
+        link(os.path.join(folder, name), source, files[indices])
+        print("{}: {} images, median margin {:.3g}".format(
+            name, len(indices), np.median(margin[indices])))
 
 
 def main():
@@ -117,8 +125,8 @@ def main():
         files, images = read(args, info, source)
         f = np.concatenate([graph.logits(to_model_input(images[i:i + 32]))
                             for i in range(0, len(images), 32)])
-        if args.halves:
-            link_halves(args.halves, source, files, margins(f))
+        if args.links:
+            link_parts(args.links, source, files, f, info["class_names"])
         else:
             rows += [(os.path.basename(source), file, margin) + steps(
                          graph, to_model_input(image), int(logits.argmax()), xi)

@@ -100,16 +100,24 @@ make_uap --backbone VGG16 --weights "$vgg_weights" --image-size 96 --source none
 make_uap --backbone ResNet50 --weights "$root/models/ResNet50-natural.h5" --image-size 64 \
     --source none --attack gd-uap
 # Are images whose logit margins are smaller worth more? Their links, and a UAP from each half.
-$python tests/step_lengths.py --model-file "$root/models/InceptionV3.h5" --num-images 4000 \
-    --sources "$data/ilsvrc2012" --halves "$root/halves"
+links() {  # NUMBER FOLDER: of images of ILSVRC2012, by their logit margin and predicted class
+    $python tests/step_lengths.py --model-file "$root/models/InceptionV3.h5" --num-images "$1" \
+        --sources "$data/ilsvrc2012" --links "$2"
+}
+links 4000 "$root/halves"
 for half in smaller larger; do
     $python make_uap.py --model-file "$root/models/InceptionV3.h5" --attack fgsm \
         --source-dir "$root/halves/$half" --results-dir "$root/results-halves"
 done
+# Do steps out of one class undo those out of another? Those out of the lesions' main class alone.
+links 10000 "$root/classes"
+$python make_uap.py --model-file "$root/models/InceptionV3.h5" --source-dir "$root/classes/NV" \
+    --results-dir "$root/results-classes"
 evaluate() {
     $python evaluate.py --data-dir "$data" --models-dir "$root/models" "$@"
 }
 evaluate --results-dir "$root/results-halves" --limit 300
 # On all 1,819 test images; with --limit 300 a sixth of the time.
+evaluate --results-dir "$root/results-classes"
 evaluate --results-dir "$root/results" --note "Real images, natural-image weights, InceptionV3 \
 at 128 px, VGG16 at 96, ResNet50 at 64: a reproduction in small"
