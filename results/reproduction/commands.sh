@@ -112,7 +112,7 @@ done
 # Do steps out of one class undo those out of another? Those out of the lesions' main class alone.
 links 10000 "$root/classes"
 $python make_uap.py --model-file "$root/models/InceptionV3.h5" --source-dir "$root/classes/NV" \
-    --results-dir "$root/results-classes"
+    --num-images 1000 --results-dir "$root/results-classes"
 evaluate() {
     $python evaluate.py --data-dir "$data" --models-dir "$root/models" "$@"
 }
