@@ -1,5 +1,6 @@
 """Every number of report.md, computed a second time from the csv files in plain NumPy."""
 
+import bisect
 import contextlib
 import json
 import os
@@ -68,6 +69,7 @@ def write_run(folder, seed, labels, clean, transfers=(), **info):
         columns[name] = changed(random, base, share)
     for name in ("clean", "uap"):
         columns[name + "_confidence"] = ["{:.4f}".format(c) for c in random.uniform(0.2, 1, N)]
+        columns[name + "_confidence"][:3] = "1.0000", "0.6000", "0.9900"
     rows.write(folder, "predictions", columns, info, MADE)
     if info["made_for"] == info["model"]:
         shown = {str(n): changed(random, clean, share * (1 + seed % 3) / 2)
@@ -363,19 +365,24 @@ def transfer_of(results):
 
 
 def sensitivity_of(results):
-    body, per_class = [], {}
+    body, per_confidence, per_class = [], [], {}
     for run in cells_of(results):
         right = run.rows["clean"] == run.rows["label"]
         body.append({**run.names, "accuracy, clean": text(right),
                      "accuracy, attacked": run.of_label("uap"),
                      "fooling rate where the model was right": text(run.hits()[right]),
                      "where it was wrong": text(run.hits()[~right])})
+        parts = [bisect.bisect([0.6, 0.8, 0.95, 0.99], float(cell))
+                 for cell in run.rows["clean_confidence"]]
+        per_confidence.append({**run.names, **{
+            "{}% to {}%".format(*between): text(run.hits()[np.equal(parts, i)])
+            for i, between in enumerate([(0, 60), (60, 80), (80, 95), (95, 99), (99, 100)])}})
         for c in CLASSES:
             part = run.hits()[run.rows["label"] == c]
             per_class.setdefault((run.model, c), {
                 "model": run.model, "true class": c, "images": str(len(part)),
                 **dict.fromkeys(SOURCES.values(), "-")})[run.title] = text(part)
-    return [body, list(per_class.values())]
+    return [body, per_confidence, list(per_class.values())]
 
 
 def needs_of(results):
@@ -633,7 +640,7 @@ def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
     assert run["VGG16"].startswith("**") and "published" not in run["VGG16"]
     assert {cell.split(";")[0] for row in others for cell in list(row.values())[1:]} == {"not run"}
     assert [(row["true class"], row["images"]) for row in tables_of(
-        sections["Sensitivity"])[1]] == [("healthy", str(N // 2)), ("ill", str(N // 2))]
+        sections["Sensitivity"])[2]] == [("healthy", str(N // 2)), ("ill", str(N // 2))]
     assert drawn["confusion-VGG16.png"][1] == ["healthy", "ill"]
     assert sections["Provenance"].count("| ? |") > 0
 

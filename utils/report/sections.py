@@ -14,6 +14,7 @@ from utils.report.settings import printed
 FILES = {"uap": "x + v", "uap_8bit": "8 bits, PNG", "jpeg95": "JPEG 95", "jpeg75": "JPEG 75",
          "clean_jpeg75": "no UAP, JPEG 75"}
 MOST_EXAMPLES = 20  # in a row
+CONFIDENCES = (0, 0.6, 0.8, 0.95, 0.99, 1)  # in the clean prediction, softmax
 CONTROLS = ("random", "permuted")  # a random vector of the norm; the UAP's values at random places
 
 
@@ -206,7 +207,8 @@ def _transfer_cell(run, its):
 
 
 def sensitivity(setting, draw):
-    body, per_class, titles = [], [], [printed(source) for source in setting.sources]
+    body, confidence, per_class = [], [], []
+    titles = [printed(source) for source in setting.sources]
     for model, runs in setting.by_model().items():
         for run in runs.values():
             hits, label = run.hits(), run.predictions["label"]
@@ -215,6 +217,11 @@ def sensitivity(setting, draw):
                          "accuracy, attacked": metrics.accuracy(label, run.predictions["uap"]),
                          "fooling rate where the model was right": metrics.rate(hits[right]),
                          "where it was wrong": metrics.rate(hits[~right])})
+            sure = run.predictions["clean_confidence"].astype(float)
+            confidence.append({**names(run), **{
+                "{:.0%} to {:.0%}".format(low, high): metrics.rate(
+                    hits[(low <= sure) & ((sure < high) | (high == 1))])
+                for low, high in zip(CONFIDENCES, CONFIDENCES[1:])}})
         first = next(iter(runs.values()))
         for name in first.info["class_names"]:
             per_class.append({
@@ -223,5 +230,8 @@ def sensitivity(setting, draw):
                 **dict.fromkeys(titles, "-")})
             for title, its in runs.items():
                 per_class[-1][title] = metrics.rate(its.hits()[its.predictions["label"] == name])
-    return markdown.table(body) + ["Fooling rate of each true class:", ""] + markdown.table(
-        per_class)
+    lines = markdown.table(body)
+    for title, rows in (("of the images predicted clean with a probability of", confidence),
+                        ("of each true class", per_class)):
+        lines += ["Fooling rate {}:".format(title), ""] + markdown.table(rows)
+    return lines
