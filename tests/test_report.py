@@ -610,8 +610,13 @@ def test_a_uap_that_was_made_again_since_is_neither_shown_nor_transferred(result
     (run,) = [run for run in found if (run.info["model"], run.info["run"]) == (
         "VGG16", "ilsvrc2012")]
     run.info["uap_sha256"] = "made again"
+    for run in found:
+        if run.info["model"] == "ResNet50":  # all of its UAPs
+            run.info["uap_sha256"] = "made again"
     with undrawn() as drawn:
         sections = sections_of(write(results, found))
+    assert "examples-ResNet50.png" not in drawn
+    assert "The UAPs are not at hand." in sections["Examples" + OURS]
     assert tables_of(sections["Transfer" + OURS])[1][0]["on ResNet50"] == "not run"
     assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5", "ISIC2018"]
     seconds = {row["UAP"]: row["seconds"] for row in tables_of(sections["Provenance"])[1]}

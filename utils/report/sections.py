@@ -130,6 +130,8 @@ def examples_of(runs, what, suffix, read_images, draw):
             changed = run.predictions["uap"] != run.predictions["clean"]
             panels.append((uap_title, np.load(path, allow_pickle=False), captions(run, "uap"),
                            changed[places]))
+    if not panels:
+        return ["The UAPs are not at hand.", ""]
     heads = ["true {}\n{}".format(labels[i], clean)
              for i, clean in zip(places, captions(first, "clean"))]
     title = what + ": the first test image of each class"
