@@ -219,11 +219,10 @@ def sensitivity(setting, draw):
                          "accuracy, attacked": metrics.accuracy(label, run.predictions["uap"]),
                          "fooling rate where the model was right": metrics.rate(hits[right]),
                          "where it was wrong": metrics.rate(hits[~right])})
-            sure = run.predictions["clean_confidence"].astype(float)
+            part = np.digitize(run.predictions["clean_confidence"].astype(float), CONFIDENCES[1:-1])
             confidence.append({**names(run), **{
-                "{:.0%} to {:.0%}".format(low, high): metrics.rate(
-                    hits[(low <= sure) & ((sure < high) | (high == 1))])
-                for low, high in zip(CONFIDENCES, CONFIDENCES[1:])}})
+                "{:.0%} to {:.0%}".format(*between): metrics.rate(hits[part == i])
+                for i, between in enumerate(zip(CONFIDENCES, CONFIDENCES[1:]))}})
         first = next(iter(runs.values()))
         for name in first.info["class_names"]:
             per_class.append({
