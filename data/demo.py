@@ -5,10 +5,12 @@
 Pretrains each classifier on generated natural images, fine-tunes it on generated lesions, makes
 UAPs by DeepFool from three sources and one by SGD, evaluates them and prints the table, by the
 commands of README.md with the settings of data/demo.yaml. Its numbers are not those of the study.
-Everything is below demo/.
+The three classifiers are trained and attacked side by side, which uses two cores better than one
+after the other does. Everything is below demo/.
 """
 
 import functools
+import multiprocessing
 import os
 import shlex
 import sys
@@ -27,27 +29,51 @@ RESULT = {"train_model.py": "test ", "make_uap.py": "shown", "evaluate.py": ""} 
 
 
 def run(script, *words):
-    """Print and run one of the scripts, and print the lines of its output that tell the result.
+    """Run one of the scripts; print its command, and the lines of its output that tell the result.
 
     In a fork of this process, which has imported TensorFlow: the scripts start seconds earlier.
     Raises UserError.
     """
     words = [script] + [str(word) for word in words]
-    print("$ python " + " ".join(map(shlex.quote, words)), flush=True)
     with tempfile.TemporaryFile("w+") as output:
         process = os.fork()
         if process == 0:
             sys.argv, sys.stdout = words, output
             run_script(__import__(script[:-len(".py")]).main)
-            sys.exit()
+            sys.exit(0)
         status = os.waitpid(process, 0)[1]
         output.seek(0)
         lines = [line for line in output if status or RESULT[script] in line]
-    print("".join(lines), end="", flush=True)
+    sys.stdout.write("$ python {}\n{}".format(" ".join(map(shlex.quote, words)), "".join(lines)))
+    sys.stdout.flush()
     if status:
-        raise UserError("the demo stopped: {} ended with {}".format(
+        raise UserError("{} ended with {}".format(
             script, "exit code {}".format(os.WEXITSTATUS(status)) if os.WIFEXITED(status) else
             "signal {}".format(os.WTERMSIG(status))))
+
+
+def train_and_attack(model, args, settings):
+    """Pretrain one classifier, fine-tune it, and make its four UAPs. Raises UserError."""
+    data, models, results = folders(args)
+    tiny = ["--epochs", 1, "--limit", 14] if args.tiny else []
+    train = ["train_model.py", "--model", model, "--image-size", settings["image_size"][model],
+             "--seed", args.seed, "--data-dir", data, "--models-dir", models]
+    dataset = settings["pretrain_dataset"]
+    run(*train, "--dataset", dataset, "--weights", "none",
+        *shlex.split(settings["pretrain_options"][model]), *tiny)
+    run(*train, "--weights", os.path.join(models, "{}-{}.h5".format(model, dataset)),
+        *shlex.split(settings["train_options"][model]), *tiny)
+    natural, own = settings["natural_images"], settings["isic_images"]
+    for attack, source, images in (
+            ("deepfool", "open_images_v5", natural), ("deepfool", "ilsvrc2012", natural),
+            ("deepfool", "isic2018", own), ("sgd", "ilsvrc2012", settings["sgd_images"])):
+        run("make_uap.py", "--model-file", os.path.join(models, model + ".h5"), "--attack", attack,
+            "--source", source, "--num-images", 4 if args.tiny else images, "--seed", args.seed,
+            "--data-dir", data, "--results-dir", results, "--norm-ratio", settings["norm_ratio"])
+
+
+def folders(args):
+    return [os.path.join(args.folder, name) for name in ("data", "models", "results")]
 
 
 def main():
@@ -58,32 +84,29 @@ def main():
     args = parser.parse_args()
     with open(os.path.join(os.path.dirname(__file__), "demo.yaml"), encoding="utf-8") as file:
         settings = yaml.safe_load(file)
-    data, models, results = (os.path.join(args.folder, name)
-                             for name in ("data", "models", "results"))
-    tiny = ["--epochs", 1, "--limit", 14] if args.tiny else []
-    architectures = ARCHITECTURES[:1] if args.tiny else ARCHITECTURES
+    data, models, results = folders(args)
     generate(data, *((28, 48) if args.tiny else ()), seed=args.seed)
     import_quietly()  # for the forks
-    tqdm.__init__ = functools.partialmethod(tqdm.__init__, leave=False)  # results stay, bars go
-    dataset = settings["pretrain_dataset"]
-    for model in architectures:
-        train = ["train_model.py", "--model", model, "--image-size", settings["image_size"][model],
-                 "--seed", args.seed, "--data-dir", data, "--models-dir", models]
-        run(*train, "--dataset", dataset, "--weights", "none",
-            *shlex.split(settings["pretrain_options"][model]), *tiny)
-        run(*train, "--weights", os.path.join(models, "{}-{}.h5".format(model, dataset)),
-            *shlex.split(settings["train_options"][model]), *tiny)
-    natural, own = settings["natural_images"], settings["isic_images"]
-    for model in architectures:
-        for attack, source, images in (
-                ("deepfool", "open_images_v5", natural), ("deepfool", "ilsvrc2012", natural),
-                ("deepfool", "isic2018", own), ("sgd", "ilsvrc2012", settings["sgd_images"])):
-            run("make_uap.py", "--model-file", os.path.join(models, model + ".h5"), "--attack",
-                attack, "--source", source, "--num-images", 4 if args.tiny else images, "--seed",
-                args.seed, "--data-dir", data, "--results-dir", results,
-                "--norm-ratio", settings["norm_ratio"])
+    print("Each command is printed with its result when it has ended.", flush=True)
+    side_by_side(functools.partial(train_and_attack, args=args, settings=settings),
+                 ARCHITECTURES[:1] if args.tiny else ARCHITECTURES)
     run("evaluate.py", "--data-dir", data, "--models-dir", models, "--results-dir", results,
         *shlex.split(settings["evaluate_options"]))
+
+
+def side_by_side(job, models):
+    """Call job(model) for all models at once, in forks without progress bars. Raises UserError."""
+    def quietly(model):
+        tqdm.__init__ = functools.partialmethod(tqdm.__init__, disable=True)
+        run_script(functools.partial(job, model))
+
+    processes = [multiprocessing.Process(target=quietly, args=(model,)) for model in models]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    if any(process.exitcode for process in processes):
+        raise UserError("the demo stopped, as said above")
 
 
 if __name__ == "__main__":
