@@ -10,7 +10,6 @@ after the other does. Everything is below demo/.
 """
 
 import functools
-import multiprocessing
 import os
 import shlex
 import sys
@@ -28,6 +27,15 @@ from utils.session import import_quietly
 RESULT = {"train_model.py": "test ", "make_uap.py": "shown", "evaluate.py": ""}  # lines to print
 
 
+def fork(function):
+    """Call a function in a fork of this process, to its normal end; returns the fork's id."""
+    process = os.fork()
+    if process == 0:
+        run_script(function)
+        sys.exit()
+    return process
+
+
 def run(script, *words):
     """Run one of the scripts; print its command, and the lines of its output that tell the result.
 
@@ -36,16 +44,15 @@ def run(script, *words):
     """
     words = [script] + [str(word) for word in words]
     with tempfile.TemporaryFile("w+") as output:
-        process = os.fork()
-        if process == 0:
+        def call():
             sys.argv, sys.stdout = words, output
-            run_script(__import__(script[:-len(".py")]).main)
-            sys.exit(0)
-        status = os.waitpid(process, 0)[1]
+            __import__(script[:-len(".py")]).main()
+
+        status = os.waitpid(fork(call), 0)[1]
         output.seek(0)
         lines = [line for line in output if status or RESULT[script] in line]
-    sys.stdout.write("$ python {}\n{}".format(" ".join(map(shlex.quote, words)), "".join(lines)))
-    sys.stdout.flush()
+    print("$ python {}\n{}".format(" ".join(map(shlex.quote, words)), "".join(lines)), end="",
+          flush=True)
     if status:
         raise UserError("{} ended with {}".format(
             script, "exit code {}".format(os.WEXITSTATUS(status)) if os.WIFEXITED(status) else
@@ -73,6 +80,7 @@ def train_and_attack(model, args, settings):
 
 
 def folders(args):
+    """The folders of data, models and results."""
     return [os.path.join(args.folder, name) for name in ("data", "models", "results")]
 
 
@@ -98,14 +106,10 @@ def side_by_side(job, models):
     """Call job(model) for all models at once, in forks without progress bars. Raises UserError."""
     def quietly(model):
         tqdm.__init__ = functools.partialmethod(tqdm.__init__, disable=True)
-        run_script(functools.partial(job, model))
+        job(model)
 
-    processes = [multiprocessing.Process(target=quietly, args=(model,)) for model in models]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    if any(process.exitcode for process in processes):
+    forks = [fork(functools.partial(quietly, model)) for model in models]
+    if any([os.waitpid(its, 0)[1] for its in forks]):  # a list: all are waited for
         raise UserError("the demo stopped, as said above")
 
 

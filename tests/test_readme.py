@@ -58,6 +58,8 @@ def test_the_demo_prints_the_table_and_says_that_it_is_a_demo(study):
     assert "not a reproduction" in output
     assert "| ILSVRC2012 | **" in output
     assert sorted(os.listdir(os.path.join(folder, "demo"))) == ["data", "models", "results"]
+    assert [name for _, _, files in os.walk(os.path.join(folder, "demo")) for name in files
+            if name.endswith(".lock")] == []  # each script came to its normal end
 
 
 @pytest.mark.parametrize("model", MODELS)
