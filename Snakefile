@@ -29,7 +29,7 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 
-from utils.choices import DEFAULTS, run_name
+from utils.attack.run_name import DEFAULTS, run_name
 
 CONFIG = {
     "data_dir": "data", "models_dir": "models", "results_dir": "results",

@@ -24,12 +24,14 @@ import sys
 
 import numpy as np
 
-from utils import arguments, classifier, device, json_files, rows
-from utils.datasets import write_csv
-from utils.errors import UserError, run_script
-from utils.files import hold_for_writing, write_text
-from utils.planned_rows import find_uaps, rows_files
-from utils.session import start_session
+from utils.classifier import device, saved_classifier
+from utils.classifier.session import start_session
+from utils.common import arguments, json_files
+from utils.common.csv_files import write_csv
+from utils.common.errors import UserError, run_script
+from utils.common.files import hold_for_writing, write_text
+from utils.evaluation import rows
+from utils.evaluation.planned_rows import find_uaps, rows_files
 
 
 def parse_arguments():
@@ -97,14 +99,14 @@ def predict(args, files):
     device.choose(args.device)  # before Keras is imported, whose banner it keeps away
     from tqdm import tqdm
 
-    from utils import prediction
-    from utils.attack.graph import AttackGraph
-    from utils.images import read_images
-    from utils.provenance import environment, now
+    from utils.attack.gradients.graph import AttackGraph
+    from utils.common.provenance import environment, now
+    from utils.evaluation import prediction
+    from utils.images.decoding import read_images
 
     model = files[0].model
     start_session(args.seed, inference=True)
-    graph = AttackGraph(classifier.load_classifier(model.file, model.info))
+    graph = AttackGraph(saved_classifier.load_classifier(model.file, model.info))
     names, labels = zip(*model.rows)
     image_folder = os.path.join(args.data_dir, model.info["image_folder"])
     images = read_images([os.path.join(image_folder, name) for name in names],
@@ -129,7 +131,7 @@ def predict(args, files):
 
 def read_examples(data_dir, info, files):
     """Test images for the report: uint8, (n, h, w, 3), or None when they are not at hand."""
-    from utils.images import BrokenImage, read_image
+    from utils.images.decoding import BrokenImage, read_image
 
     try:
         return np.stack([read_image(os.path.join(data_dir, info["image_folder"], file),

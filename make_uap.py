@@ -18,22 +18,25 @@ import os
 
 from tqdm import tqdm
 
-from utils import arguments, backbone, classifier, datasets, device
-from utils.attack.norms import norm
-from utils.attack_choice import ATTACKS, chosen_loop, new_state
-from utils.checkpoint import is_finished, load_checkpoint, with_checkpoints
-from utils.choices import DEFAULTS, run_name
-from utils.datasets import write_csv
-from utils.errors import UserError, run_script
-from utils.estimate import print_estimate
-from utils.files import hold_for_writing, sha256_of_file
-from utils.images import PIXEL_SCALE, sha256_of_images
-from utils.json_files import write_json
-from utils.perturbation_file import save_perturbation
-from utils.provenance import environment, now
-from utils.session import start_session
-from utils.uap_images import draw_images, image_reader
-from utils.uap_run import UapRun, checkpoint_of
+from utils.attack.attack_choice import ATTACKS, chosen_loop, new_state
+from utils.attack.estimate import print_estimate
+from utils.attack.perturbation_file import save_perturbation
+from utils.attack.run_name import DEFAULTS, run_name
+from utils.attack.source_images import draw_images, image_reader
+from utils.attack.uap_run import UapRun, checkpoint_of
+from utils.classifier import architectures, backbone, device, saved_classifier
+from utils.classifier.session import start_session
+from utils.common import arguments
+from utils.common.checkpoint import is_finished, load_checkpoint, with_checkpoints
+from utils.common.csv_files import write_csv
+from utils.common.errors import UserError, run_script
+from utils.common.files import hold_for_writing, sha256_of_file
+from utils.common.json_files import write_json
+from utils.common.provenance import environment, now
+from utils.images import datasets
+from utils.images.folders import sha256_of_images
+from utils.images.norms import norm
+from utils.images.pixels import PIXEL_SCALE
 
 # The options that an attack has no use for.
 UNUSED = {"deepfool": {"step_size", "batch_size"}, "fgsm": {"batch_size"}, "sgd": set(),
@@ -43,7 +46,7 @@ UNUSED = {"deepfool": {"step_size", "batch_size"}, "fgsm": {"batch_size"}, "sgd"
 def add_options(parser):
     attacked, source = (parser.add_mutually_exclusive_group(required=True) for _ in range(2))
     attacked.add_argument("--model-file", metavar="FILE", help="a model that train_model.py wrote")
-    attacked.add_argument("--backbone", choices=classifier.ARCHITECTURES,
+    attacked.add_argument("--backbone", choices=architectures.ARCHITECTURES,
         help="for gd-uap: a pretrained network, with --weights and --image-size")
     add = parser.add_argument
     add("--weights", metavar="imagenet|FILE", help="of --backbone: Keras' own, or an h5 file")
@@ -106,8 +109,8 @@ def source_name(args):
 def attacked_network(args):
     """What the JSON file of --model-file says, or as much of --backbone; its name and file."""
     if args.backbone is None:
-        return dict(classifier.read_description(args.model_file), file=args.model_file,
-                    name=classifier.model_name(args.model_file))
+        return dict(saved_classifier.read_description(args.model_file), file=args.model_file,
+                    name=saved_classifier.model_name(args.model_file))
     file, info = backbone.describe(args.backbone, args.weights, args.image_size)
     return dict(info, file=file, name="backbone-{}-{}".format(args.backbone, args.image_size))
 
@@ -116,7 +119,7 @@ def load_loop(args, info, folder, files, xi):
     """Load the network; the function (run) -> events of the attack's loop from run.state on."""
     device.choose(args.device)
     start_session(args.seed, inference=True)
-    network = classifier.load_classifier(info["file"], info)
+    network = saved_classifier.load_classifier(info["file"], info)
     target = info["class_names"].index(args.target) if args.target else None
 
     def loop(run):
@@ -127,7 +130,7 @@ def load_loop(args, info, folder, files, xi):
 
 def finish(args, info, run, files, xi, started):
     """Write images.csv, uap.npy, uap.png and run.json, publish the run, and say what was done."""
-    from utils import figures
+    from utils.attack import pictures
 
     state, source = run.state, source_name(args)
     used, size = len(files) - len(run.broken), norm(state.v, args.norm)
@@ -135,7 +138,7 @@ def finish(args, info, run, files, xi, started):
               [(file, run.broken.get(file, "used")) for file in files])
     uap_path = os.path.join(run.work, "uap.npy")
     save_perturbation(uap_path, state.v)
-    figures.uap_picture(os.path.join(run.work, "uap.png"), state.v,
+    pictures.uap_picture(os.path.join(run.work, "uap.png"), state.v,
                         "UAP for {} from {} images of {}".format(info["name"], used, source))
     write_json(os.path.join(run.work, "run.json"), dict(
         environment(),

@@ -19,16 +19,20 @@ import time
 import numpy as np
 from tqdm import tqdm
 
-from utils import arguments, classifier, datasets, device, splits, training
-from utils.attack.norms import is_grey, mean_norm
-from utils.checkpoint import is_finished, load_checkpoint, save_checkpoint, with_checkpoints
-from utils.errors import UserError, run_script
-from utils.files import hold_for_writing, sha256_of_file, sha256_of_lines
-from utils.images import RESIZE, read_images, sha256_of_images
-from utils.metrics import accuracy
-from utils.provenance import environment, now
-from utils.session import start_session
-from utils.weights import imagenet_weights, load_weights
+from utils.classifier import architectures, device, saved_classifier
+from utils.classifier.session import start_session
+from utils.classifier.weights import imagenet_weights, load_weights
+from utils.common import arguments, csv_files
+from utils.common.checkpoint import is_finished, load_checkpoint, save_checkpoint, with_checkpoints
+from utils.common.errors import UserError, run_script
+from utils.common.files import hold_for_writing, sha256_of_file, sha256_of_lines
+from utils.common.provenance import environment, now
+from utils.evaluation.metrics import accuracy
+from utils.images import datasets, splits
+from utils.images.decoding import RESIZE, read_images
+from utils.images.folders import sha256_of_images
+from utils.images.norms import is_grey, mean_norm
+from utils.training import fine_tuning
 
 # The choices that make a training another training; the split and the weights count by their hash.
 CHOICES = ("model", "dataset", "weights", "recipe", "epochs", "learning_rate", "batch_size",
@@ -37,7 +41,7 @@ HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accu
 
 
 def add_options(add):
-    add("--model", required=True, choices=classifier.ARCHITECTURES, help="architecture")
+    add("--model", required=True, choices=architectures.ARCHITECTURES, help="architecture")
     add("--name", type=arguments.folder_name,
         help="of the model's files (default: the architecture, and any other --dataset)")
     add("--dataset", default="isic2018", metavar="NAME", type=arguments.folder_name,
@@ -49,7 +53,7 @@ def add_options(add):
     add("--weights", default="imagenet", metavar="imagenet|none|FILE",
         help="to start from: Keras', random ones, or an h5 file of this architecture, without "
              "top or with any (default: %(default)s)")
-    add("--recipe", default="study", choices=sorted(training.RECIPES),
+    add("--recipe", default="study", choices=sorted(fine_tuning.RECIPES),
         help="study: 100 epochs; follow-up: 50 epochs, classes balanced by oversampling, images "
              "rotated and shifted (default: %(default)s)")
     add("--epochs", type=arguments.count, help="(default: the recipe's)")
@@ -68,11 +72,11 @@ def parse_arguments():
                                      "device", "checkpoint-seconds", "restart")
     add_options(parser.add_argument)
     args = parser.parse_args()
-    if args.image_size < classifier.MIN_IMAGE_SIZE[args.model]:
+    if args.image_size < architectures.MIN_IMAGE_SIZE[args.model]:
         parser.error("--image-size {}: {} needs at least {}".format(
-            args.image_size, args.model, classifier.MIN_IMAGE_SIZE[args.model]))
+            args.image_size, args.model, architectures.MIN_IMAGE_SIZE[args.model]))
     own = args.dataset == "isic2018"
-    if args.name in classifier.ARCHITECTURES and not (own and args.name == args.model):
+    if args.name in architectures.ARCHITECTURES and not (own and args.name == args.model):
         parser.error("--name {}: the names of the study's own models are theirs".format(args.name))
     if args.split == "lesion" and not own:
         parser.error("--split lesion is for isic2018")
@@ -80,7 +84,7 @@ def parse_arguments():
         parser.error("--weights {}: no such file; expected imagenet, none, or an h5 file that "
                      "Keras or train_model.py wrote".format(args.weights))
     args.name = args.name or (args.model if own else "{}-{}".format(args.model, args.dataset))
-    args.epochs = args.epochs or training.RECIPES[args.recipe].epochs
+    args.epochs = args.epochs or fine_tuning.RECIPES[args.recipe].epochs
     return args
 
 
@@ -100,11 +104,11 @@ def make_split(args, labels):
 
 def start_model(args, class_names):
     """The model to train, and where its weights come from, for its JSON file."""
-    from utils.attack.quick_gradients import quick_gradients
+    from utils.classifier.convolution_gradients import quick_gradients
 
     start_session(args.seed, inference=False)
     with quick_gradients():
-        model = classifier.build_classifier(args.model, args.image_size, len(class_names),
+        model = architectures.build_classifier(args.model, args.image_size, len(class_names),
                                             from_scratch=args.weights == "none")
     if args.weights == "none":
         return model, "random"
@@ -134,8 +138,8 @@ def train(args, model, images, labels, num_classes, checkpoint, save):
     """
     import keras.backend as K
 
-    recipe, progress = training.RECIPES[args.recipe], training.new_progress()
-    variables = training.compile_for_training(model, args.learning_rate)
+    recipe, progress = fine_tuning.RECIPES[args.recipe], fine_tuning.new_progress()
+    variables = fine_tuning.compile_for_training(model, args.learning_rate)
     if checkpoint is not None:
         progress, arrays = checkpoint
         K.batch_set_value(list(zip(variables, arrays)))
@@ -146,9 +150,9 @@ def train(args, model, images, labels, num_classes, checkpoint, save):
         if begun > args.epochs:
             raise UserError("--epochs {}: epoch {} has begun; ask for {} or more, or give "
                             "--restart".format(args.epochs, begun, begun))
-    shown = len(training.epoch_order(labels["train"], recipe.oversample, args.seed, 0))
+    shown = len(fine_tuning.epoch_order(labels["train"], recipe.oversample, args.seed, 0))
     per_epoch = -(-shown // args.batch_size)
-    steps = training.fit(model, images, labels, num_classes, recipe, args.learning_rate,
+    steps = fine_tuning.fit(model, images, labels, num_classes, recipe, args.learning_rate,
                          args.epochs, args.batch_size, args.seed, progress)
     with tqdm(total=args.epochs * per_epoch, unit="batch", desc="training " + args.name,
               initial=len(progress["history"]) * per_epoch + progress["batches"]) as bar:
@@ -167,7 +171,7 @@ def score(model, images, labels, num_classes):
     scores = {}
     for side in images:
         predictions = np.concatenate([model.predict_on_batch(x).argmax(axis=1) for x, _ in (
-            training.batches(images[side], labels[side], num_classes))])
+            fine_tuning.batches(images[side], labels[side], num_classes))])
         overall = accuracy(labels[side], predictions)
         scores[side] = {"images": overall.total, "accuracy": overall.value}
         print("{:5s} accuracy {:.1%} of {} images".format(side, overall.value, overall.total))
@@ -178,13 +182,14 @@ def write_details(details, name, history, split, scores, labels, predictions, cl
     """The folder of a model: history, split, and the two pictures."""
     from sklearn.metrics import confusion_matrix
 
-    from utils import figures
+    from utils.common import figures
+    from utils.training import pictures
 
-    datasets.write_csv(os.path.join(details, "history.csv"), HISTORY,
+    csv_files.write_csv(os.path.join(details, "history.csv"), HISTORY,
                        [[epoch[column] for column in HISTORY] for epoch in history])
     for side, rows in split._asdict().items():
-        datasets.write_csv(os.path.join(details, side + ".csv"), None, rows)
-    figures.learning_curve(os.path.join(details, "learning_curve.png"), history, name)
+        csv_files.write_csv(os.path.join(details, side + ".csv"), None, rows)
+    pictures.learning_curve(os.path.join(details, "learning_curve.png"), history, name)
     title = "{}, {} test images, accuracy {:.1%}".format(
         name, scores["test"]["images"], scores["test"]["accuracy"])
     counts = confusion_matrix(labels, predictions, labels=range(len(class_names)))
@@ -226,11 +231,11 @@ def main():
     scores, predictions = score(model, images, labels, len(dataset.class_names))
     write_details(details, args.name, history, split, scores, labels["test"], predictions,
                   dataset.class_names)
-    classifier.save_classifier(model.get_weights(), weights_path, dict(
+    saved_classifier.save_classifier(model.get_weights(), weights_path, dict(
         environment(),
         name=args.name, architecture=args.model, class_names=dataset.class_names,
         image_folder=dataset.image_folder, image_size=args.image_size, resize=args.resize,
-        scaling=classifier.SCALING, grey=is_grey(images["train"]),
+        scaling=architectures.SCALING, grey=is_grey(images["train"]),
         mean_norms={"2": mean_norm(images["train"], 2), "inf": mean_norm(images["train"], np.inf)},
         split=sides, weights_from=weights_from, identity=identity, arguments=vars(args),
         scores=scores, epochs=len(history), seconds=round(time.time() - began, 1),

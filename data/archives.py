@@ -8,9 +8,9 @@ import tarfile
 import zipfile
 import zlib
 
-from utils.errors import UserError
-from utils.files import replacing
-from utils.images import list_images
+from utils.common.errors import UserError
+from utils.common.files import replacing
+from utils.images.folders import list_images
 
 BLOCK = 1 << 20  # bytes at a time
 

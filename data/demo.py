@@ -19,10 +19,10 @@ import yaml
 from tqdm import tqdm
 
 from data.generate import generate
-from utils import arguments
-from utils.classifier import ARCHITECTURES
-from utils.errors import UserError, run_script
-from utils.session import import_quietly
+from utils.classifier.architectures import ARCHITECTURES
+from utils.classifier.session import import_quietly
+from utils.common import arguments
+from utils.common.errors import UserError, run_script
 
 RESULT = {"train_model.py": "test ", "make_uap.py": "shown", "evaluate.py": ""}  # lines to print
 

@@ -9,8 +9,8 @@ from requests.adapters import HTTPAdapter
 from tqdm import tqdm
 from urllib3.util.retry import Retry
 
-from utils.errors import UserError
-from utils.files import md5_of_file, require_space, unfinished, write_text, writing
+from utils.common.errors import UserError
+from utils.common.files import md5_of_file, require_space, unfinished, write_text, writing
 
 TIMEOUT = 30  # seconds without a byte
 BLOCK = 1 << 16  # bytes

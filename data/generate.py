@@ -14,10 +14,16 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from utils import arguments
-from utils.datasets import (ISIC2018_CLASSES, ISIC2018_GROUND_TRUTH, ISIC2018_IMAGES,
-                            ISIC2018_LESIONS, SOURCES, write_csv)
-from utils.errors import run_script
+from utils.common import arguments
+from utils.common.csv_files import write_csv
+from utils.common.errors import run_script
+from utils.images.datasets import (
+    ISIC2018_CLASSES,
+    ISIC2018_GROUND_TRUTH,
+    ISIC2018_IMAGES,
+    ISIC2018_LESIONS,
+    SOURCES,
+)
 
 # For each class: colour of the lesion, how ragged its border is, how strong its texture is.
 APPEARANCE = {

@@ -10,10 +10,12 @@ from tqdm import tqdm
 
 from data.archives import extract, members
 from data.download import CONNECTIONS, Absent, download, require_rest
-from utils.datasets import read_csv
-from utils.errors import UserError
-from utils.files import md5_of_file, require_space
-from utils.images import find_images, in_background
+from utils.common.background import in_background
+from utils.common.csv_files import read_csv
+from utils.common.errors import UserError
+from utils.common.files import md5_of_file, require_space
+from utils.images.datasets import HOW_TO_GET
+from utils.images.folders import find_images
 
 NUM_IMAGES = 100000  # of each source: the follow-up's number
 
@@ -164,7 +166,7 @@ def _download(args, tree):
 def _open_images_names(path):
     """Ids of the test images, from the publisher's list, downloaded to `path`. Raises UserError."""
     download(OPEN_IMAGES_LIST, path)
-    names = {row["ImageID"] for row in read_csv(path, ("ImageID",))}
+    names = {row["ImageID"] for row in read_csv(path, ("ImageID",), HOW_TO_GET)}
     if len(names) != OPEN_IMAGES_COUNT or not all(re.fullmatch("[0-9a-f]{16}", n) for n in names):
         os.remove(path)
         raise UserError("{}: {} ids of images, expected {} of 16 hexadecimal digits; try again "

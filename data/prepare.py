@@ -14,11 +14,11 @@ import shutil
 
 from data import natural_images, skin_lesions
 from data.archives import link
-from utils import arguments
-from utils.errors import UserError, run_script
-from utils.files import hold_for_writing, publish
-from utils.json_files import NATURAL, TEXT, fields, or_null, read_json, write_json
-from utils.provenance import now
+from utils.common import arguments
+from utils.common.errors import UserError, run_script
+from utils.common.files import hold_for_writing, publish
+from utils.common.json_files import NATURAL, TEXT, fields, or_null, read_json, write_json
+from utils.common.provenance import now
 
 RECORD = "prepared.json"
 PREPARED = fields(images=NATURAL, seed=or_null(NATURAL), entries={"type": "array", "items": TEXT})

@@ -9,11 +9,13 @@ from tqdm import tqdm
 
 from data.archives import BadArchive, checked, link
 from data.download import download, require_rest
-from utils import datasets
-from utils.attack.norms import norm
-from utils.errors import UserError
-from utils.files import md5_of_file, replacing, require_space
-from utils.images import BrokenImage, list_images, read_ahead
+from utils.common.csv_files import read_csv
+from utils.common.errors import UserError
+from utils.common.files import md5_of_file, replacing, require_space
+from utils.images import datasets
+from utils.images.decoding import BrokenImage, read_ahead
+from utils.images.folders import list_images
+from utils.images.norms import norm
 
 # The files of the challenge: (bytes, MD5). The zip of images has a checksum for each.
 INPUT = "ISIC2018_Task3_Training_Input.zip"
@@ -56,7 +58,7 @@ def make(args, work):
     folder = os.path.join(work, "isic2018", datasets.ISIC2018_GROUND_TRUTH)
     truth = datasets.ISIC2018_GROUND_TRUTH + ".csv"
     extract(paths[TRUTH], [truth], folder)
-    rows = datasets.read_csv(os.path.join(folder, truth), ("image",))
+    rows = read_csv(os.path.join(folder, truth), ("image",), datasets.HOW_TO_GET)
     try:
         extract(paths[INPUT], [row["image"] + ".jpg" for row in rows],
                 os.path.join(work, datasets.ISIC2018_IMAGES))

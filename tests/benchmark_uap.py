@@ -31,14 +31,17 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 
-from utils import arguments, classifier, session
 from utils.attack.deepfool import MAX_ITERATIONS, OVERSHOOT, deepfool
-from utils.attack.norms import mean_norm
 from utils.attack.state import Showing, Shown, State
 from utils.attack.uap import universal_perturbation
-from utils.errors import run_script
-from utils.images import PIXEL_SCALE, list_images, read_ahead, to_model_input
-from utils.prediction import Predictor
+from utils.classifier import architectures, saved_classifier, session
+from utils.common import arguments
+from utils.common.errors import run_script
+from utils.evaluation.prediction import Predictor
+from utils.images.decoding import read_ahead
+from utils.images.folders import list_images
+from utils.images.norms import mean_norm
+from utils.images.pixels import PIXEL_SCALE, to_model_input
 
 NORM_RATIO = 0.04  # as make_uap.py
 BATCH = 16
@@ -49,7 +52,7 @@ def parse_arguments():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
     add("--models-dir", default="demo/models", help="of train_model.py (default: %(default)s)")
-    add("--models", nargs="+", default=classifier.ARCHITECTURES,
+    add("--models", nargs="+", default=architectures.ARCHITECTURES,
         help="names (default: %(default)s)")
     add("--images", default="demo/data/ilsvrc2012", help="a folder (default: %(default)s)")
     add("--sizes", nargs="+", type=arguments.count, default=(299, 128),
@@ -136,7 +139,7 @@ class Theirs:
         self._session = tf.Session(graph=tf.Graph())
         with self.usual_settings():
             K.set_learning_phase(0)
-            model = classifier.load_classifier(weights, description)
+            model = saved_classifier.load_classifier(weights, description)
             model = keras.Model(model.input, model.get_layer("logits").output)
             model.compile("sgd", "categorical_crossentropy")  # ART asks for it, and never uses it
             self.art = KerasClassifier(model, use_logits=True)
@@ -158,12 +161,12 @@ def benchmark_model(args, name, size):
     session.import_quietly()
     import keras
 
-    from utils.attack.graph import AttackGraph
+    from utils.attack.gradients.graph import AttackGraph
 
     weights = os.path.join(args.models_dir, name + ".h5")
-    description = dict(classifier.read_description(weights), image_size=size)
+    description = dict(saved_classifier.read_description(weights), image_size=size)
     session.start_session(0, inference=True)
-    model = classifier.load_classifier(weights, description)
+    model = saved_classifier.load_classifier(weights, description)
     graph, plain = AttackGraph(model), keras.Model(model.input, model.get_layer("logits").output)
     theirs = Theirs(weights, description)
     paths = [os.path.join(args.images, file) for file in list_images(args.images)]

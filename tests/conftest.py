@@ -97,7 +97,8 @@ def model():
     all occur, in a session for inference."""
     import keras
     from keras import layers
-    from utils.session import start_session
+
+    from utils.classifier.session import start_session
 
     start_session(0, inference=True)
     image = keras.Input((8, 8, 3))

@@ -20,10 +20,11 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from utils import arguments, metrics, rows  # noqa: E402
-from utils.classifier import ARCHITECTURES  # noqa: E402
-from utils.datasets import write_csv  # noqa: E402
-from utils.errors import run_script  # noqa: E402
+from utils.classifier.architectures import ARCHITECTURES  # noqa: E402
+from utils.common import arguments  # noqa: E402
+from utils.common.csv_files import write_csv  # noqa: E402
+from utils.common.errors import run_script  # noqa: E402
+from utils.evaluation import metrics, rows  # noqa: E402
 from utils.report.sections import against_controls  # noqa: E402
 
 

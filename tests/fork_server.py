@@ -13,14 +13,14 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import keras.applications  # noqa: F401  (what takes the scripts longest to import)
-import matplotlib.pyplot   # noqa: F401
-import sklearn.metrics     # noqa: F401
-import tensorflow          # noqa: F401
+import matplotlib.pyplot  # noqa: F401
+import sklearn.metrics  # noqa: F401
+import tensorflow  # noqa: F401
 
 
 def run(folder, output, errors, words):
     """Become the script."""
-    from utils.errors import run_script
+    from utils.common.errors import run_script
 
     for number, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)

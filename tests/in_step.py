@@ -12,8 +12,8 @@ import collections
 import keras.backend as K
 import numpy as np
 import tensorflow as tf
-
 from test_uap import plain_algorithm
+
 from utils.attack.deepfool import OVERSHOOT, deepfool
 from utils.attack.state import Showing, Shown, State, Visit
 from utils.attack.uap import universal_perturbation

@@ -14,13 +14,16 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from utils import arguments, classifier, device, session  # noqa: E402
 from utils.attack import sgd  # noqa: E402
+from utils.attack.run_name import DEFAULTS  # noqa: E402
 from utils.attack.state import Showing, State  # noqa: E402
-from utils.choices import DEFAULTS  # noqa: E402
-from utils.errors import run_script  # noqa: E402
-from utils.images import PIXEL_SCALE, list_images, read_images, to_model_input  # noqa: E402
-from utils.prediction import Predictor  # noqa: E402
+from utils.classifier import device, saved_classifier, session  # noqa: E402
+from utils.common import arguments  # noqa: E402
+from utils.common.errors import run_script  # noqa: E402
+from utils.evaluation.prediction import Predictor  # noqa: E402
+from utils.images.decoding import read_images  # noqa: E402
+from utils.images.folders import list_images  # noqa: E402
+from utils.images.pixels import PIXEL_SCALE, to_model_input  # noqa: E402
 
 STEPS = ((0.1, 0.1), (0.2, 0.05), (0.4, 0.1), (0.2, 0.01))
 BATCH = 16
@@ -41,7 +44,7 @@ def read(args, info):
     own = os.path.join(args.data_dir, info["image_folder"])
     natural = random.permutation(list_images(args.source))[:args.num_images + 200]
     training = random.permutation([
-        file for file, _ in classifier.read_split_side(args.model_file, info, "train")])[:400]
+        file for file, _ in saved_classifier.read_split_side(args.model_file, info, "train")])[:400]
     drawn = {"shown": (args.source, natural[:-200]), "training": (own, training),
              "natural": (args.source, natural[-200:])}
     return {name: read_images([os.path.join(folder, file) for file in files], info["image_size"],
@@ -61,13 +64,13 @@ def make_uap(graph, images, steps, xi, seed):
 
 def main():
     args = parse_arguments()
-    info = classifier.read_description(args.model_file)
+    info = saved_classifier.read_description(args.model_file)
     xi = DEFAULTS["norm_ratio"] * info["mean_norms"]["inf"] / PIXEL_SCALE
     device.choose(args.device)
     session.start_session(args.seed, inference=True)
-    from utils.attack.graph import AttackGraph
+    from utils.attack.gradients.graph import AttackGraph
 
-    graph, images = AttackGraph(classifier.load_classifier(args.model_file, info)), read(args, info)
+    graph, images = AttackGraph(saved_classifier.load_classifier(args.model_file, info)), read(args, info)
     shown = images.pop("shown")
     predictors = {name: Predictor(graph.logits, its, info["class_names"], 32)
                   for name, its in images.items()}

@@ -19,7 +19,7 @@ RUNS = ("open_images_v5-images-100000", "ilsvrc2012-images-100000", "isic2018")
 FAKE_PYTHON = """#!{python}
 import os, sys
 sys.path.insert(0, os.getcwd())
-from utils.choices import DEFAULTS, run_name
+from utils.attack.run_name import DEFAULTS, run_name
 
 def option(name):
     return sys.argv[sys.argv.index(name) + 1]
@@ -58,7 +58,8 @@ elif words.startswith("evaluate.py"):
 @pytest.fixture
 def project(tmp_path):
     for name in ("Snakefile", "requirements.txt", "tests/requirements.txt", "data/demo.yaml",
-                 "utils/environment.sh", "utils/__init__.py", "utils/choices.py"):
+                 "utils/environment.sh", "utils/__init__.py", "utils/attack/__init__.py",
+                 "utils/attack/run_name.py"):
         os.makedirs(str(tmp_path / os.path.dirname(name)), exist_ok=True)
         shutil.copy(os.path.join(ROOT, name), str(tmp_path / name))
     python = tmp_path / ".venv" / "bin" / "python"

@@ -21,12 +21,14 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from utils import arguments, classifier, device, session  # noqa: E402
-from utils.choices import DEFAULTS  # noqa: E402
-from utils.datasets import write_csv  # noqa: E402
-from utils.errors import run_script  # noqa: E402
-from utils.images import PIXEL_SCALE, read_images, to_model_input  # noqa: E402
-from utils.uap_images import draw_images  # noqa: E402
+from utils.attack.run_name import DEFAULTS  # noqa: E402
+from utils.attack.source_images import draw_images  # noqa: E402
+from utils.classifier import device, saved_classifier, session  # noqa: E402
+from utils.common import arguments  # noqa: E402
+from utils.common.csv_files import write_csv  # noqa: E402
+from utils.common.errors import run_script  # noqa: E402
+from utils.images.decoding import read_images  # noqa: E402
+from utils.images.pixels import PIXEL_SCALE, to_model_input  # noqa: E402
 
 COLUMNS = ("source", "file", "logit_margin", "deepfool_step", "fgsm_changes")
 
@@ -71,7 +73,7 @@ def draw(path, rows, title):
     """rows: as in the csv file."""
     import matplotlib.pyplot as plt
 
-    from utils.figures import BLUE, GREEN, ORANGE, save
+    from utils.common.figures import BLUE, GREEN, ORANGE, save
 
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
     for source, color in zip(dict.fromkeys(row[0] for row in rows), (BLUE, ORANGE, GREEN)):
@@ -114,13 +116,13 @@ def link_parts(folder, source, files, f, class_names):
 
 def main():
     args = parse_arguments()
-    info, name = (f(args.model_file) for f in (classifier.read_description, classifier.model_name))
+    info, name = (f(args.model_file) for f in (saved_classifier.read_description, saved_classifier.model_name))
     xi = DEFAULTS["norm_ratio"] * info["mean_norms"]["inf"] / PIXEL_SCALE
     device.choose(args.device)
     session.start_session(args.seed, inference=True)
-    from utils.attack.graph import AttackGraph
+    from utils.attack.gradients.graph import AttackGraph
 
-    graph, rows = AttackGraph(classifier.load_classifier(args.model_file, info)), []
+    graph, rows = AttackGraph(saved_classifier.load_classifier(args.model_file, info)), []
     for source in args.sources:
         files, images = read(args, info, source)
         f = np.concatenate([graph.logits(to_model_input(images[i:i + 32]))

@@ -14,8 +14,8 @@ objective chooses, and there are ten climbs (VGG16, 96 x 96: 161 at random, 172.
 
 import numpy as np
 
-from utils.attack.norms import project
 from utils.attack.state import Climbed, PassDone, State
+from utils.images.norms import project
 
 RATE = 0.01  # of Adam, as a share of xi: 0.1 of 10 grey levels
 MEAN_DECAY, SQUARE_DECAY, EPSILON = 0.9, 0.999, 1e-8  # of Adam: Kingma, Ba, ICLR 2015

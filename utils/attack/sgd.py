@@ -26,7 +26,7 @@ From 640 ISIC2018 images the losses are alike: margin 86, cross-entropy 88 (step
 
 import numpy as np
 
-from utils.attack.norms import norm, project
+from utils.images.norms import norm, project
 
 FIRST_STEP, LAST_STEP = 0.2, 0.01  # as shares of xi
 

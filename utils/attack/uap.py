@@ -10,8 +10,8 @@ here any that changes the label), and the study's code keeps its step only when 
 before the projection, is another (universal_perturbation.py of its copy of ART).
 """
 
-from utils.attack.norms import project
 from utils.attack.state import Shown
+from utils.images.norms import project
 
 
 def universal_perturbation(showing, step, p, xi):

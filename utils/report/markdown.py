@@ -1,6 +1,6 @@
 """Tables and numbers as Markdown text."""
 
-from utils.metrics import Rate
+from utils.evaluation.metrics import Rate
 
 
 def top(title, note):

@@ -3,7 +3,7 @@
 import os
 import shlex
 
-from utils.json_files import OBJECT, read_json
+from utils.common.json_files import OBJECT, read_json
 from utils.report import markdown
 
 DIGITS = 16  # of a hash; the JSON files hold all 64

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from utils.figures import BLUE, GREEN, GREY, ORANGE, magnified, plt, save
-from utils.images import to_model_input, to_pixels
+from utils.attack.pictures import magnified
+from utils.common.figures import BLUE, GREEN, GREY, ORANGE, plt, save
+from utils.images.pixels import to_model_input, to_pixels
 
 # Colour and marker of what every picture shows alike. The three sources of the study differ in
 # lightness, too: black, dark, light.

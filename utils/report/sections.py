@@ -5,8 +5,9 @@ import os
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
-from utils import figures, metrics
-from utils.files import sha256_of_file
+from utils.common import figures
+from utils.common.files import sha256_of_file
+from utils.evaluation import metrics
 from utils.report import markdown, pictures, table
 from utils.report.markdown import percent
 from utils.report.settings import printed

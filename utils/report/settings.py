@@ -1,8 +1,8 @@
 """Which runs stand in one table, and in what a run differs from the published one."""
 
 from utils.attack.fgsm import STEP_SIZE
-from utils.classifier import ARCHITECTURES
-from utils.datasets import ISIC2018_CLASSES, SOURCES
+from utils.classifier.architectures import ARCHITECTURES
+from utils.images.datasets import ISIC2018_CLASSES, SOURCES
 
 DOMAIN = "isic2018"  # the source of the classifier's own domain; the others are natural images
 TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012", DOMAIN: "ISIC2018",

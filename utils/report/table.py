@@ -5,10 +5,11 @@ import pathlib
 
 import numpy as np
 
-from utils import metrics
-from utils.classifier import ARCHITECTURES
-from utils.datasets import ISIC2018_CLASSES, SOURCES, read_csv
-from utils.errors import UserError
+from utils.classifier.architectures import ARCHITECTURES
+from utils.common.csv_files import read_csv
+from utils.common.errors import UserError
+from utils.evaluation import metrics
+from utils.images.datasets import ISIC2018_CLASSES, SOURCES
 from utils.report import markdown
 from utils.report.settings import differences, find_settings, printed
 

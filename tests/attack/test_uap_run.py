@@ -1,0 +1,52 @@
+"""What a run of make_uap.py records of the events of its loop."""
+
+import os
+
+import numpy as np
+
+from utils.attack.run_name import run_name
+from utils.attack.state import PassDone, Shown, State, Visit
+from utils.attack.uap_run import UapRun
+from utils.common.csv_files import read_csv, write_csv
+
+
+def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(tmp_path):
+    names = ["{}.jpg".format(i) for i in range(16)]
+    state = State((2, 2, 3), len(names))
+    run = UapRun(str(tmp_path / "run"), {}, names, ["MEL", "NV"], state, np.inf, None)
+
+    def shown(visits, path, kept):
+        state.visits = visits[-1]
+        return Shown([Visit(i, 1, i - 1, 1, 1, path, kept) for i in visits])
+
+    run.record(shown(range(1, 8), [], False))       # v fools them
+    run.record(shown([8], [0, 0], False))
+    assert run.snapshots == {}
+    state.v[0, 0, 0] = -0.5
+    run.record(shown(range(9, 17), [0], True))      # a minibatch, the tenth image in its middle
+    run.record(PassDone(1, None))
+    assert {name: its["images"] for name, its in run.snapshots.items()} == {
+        "images_0000016": 16, "pass_001": 16}
+    for name in run.snapshots:
+        v = np.load(str(tmp_path / ".run.partial" / "snapshots" / (name + ".npy")))
+        np.testing.assert_array_equal(v, state.v)
+    log = (tmp_path / ".run.partial" / "log.csv").read_text().splitlines()
+    assert log[0] == "visit,pass,file,clean,under_v,iterations,path,kept,norm"
+    assert len(log) == 17
+    assert log[1] == "1,1,0.jpg,NV,NV,0,,,0"
+    assert log[8] == "8,1,7.jpg,NV,NV,2,MEL MEL,no,0"
+    assert log[16] == "16,1,15.jpg,NV,NV,1,MEL,yes,0.5"
+
+
+def test_a_file_name_that_is_not_utf_8_is_logged_as_it_is(tmp_path):
+    name = os.fsdecode(b"b\xfcro.jpg")
+    run = UapRun(str(tmp_path / "run"), {}, [name], ["MEL"], State((2, 2, 3), 1), np.inf, None)
+    run.record(Shown([Visit(1, 1, 0, 0, 0, [], False)]))
+    write_csv(str(tmp_path / "images.csv"), None, [(name, "used")])
+    assert read_csv(str(tmp_path / "images.csv"), None) == [[name, "used"]]
+    assert b"\n1,1,b\xfcro.jpg,MEL" in (tmp_path / ".run.partial" / "log.csv").read_bytes()
+
+
+def test_the_name_of_a_run_is_that_of_one_folder_whatever_the_class_is_called():
+    assert run_name("isic2018", target="basal/squamous", norm_ratio=0.1, passes=1) == (
+        "isic2018-ratio-0.1-target-basal-squamous")

@@ -1,0 +1,661 @@
+"""Every number of report.md, computed a second time from the csv files in plain NumPy."""
+
+import bisect
+import contextlib
+import json
+import os
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy import stats
+
+import checkout
+from utils.common import figures
+from utils.common.files import sha256_of_file
+from utils.evaluation import rows
+from utils.report import pictures, report
+
+N = 120
+CLASSES = list(checkout.CLASSES)
+MODELS = ("VGG16", "ResNet50", "InceptionV3")
+SOURCES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012", "isic2018": "ISIC2018"}
+SIZE = {"VGG16": 8, "ResNet50": 8, "InceptionV3": 12}
+NOT_RUN = ("InceptionV3", "isic2018")
+PUBLISHED = {"open_images_v5": (82.5, 86.7, 76.3), "ilsvrc2012": (83.2, 87.0, 72.5),
+             "isic2018": (86.4, 94.3, 81.2)}  # of the study's slides
+SNAPSHOTS = {10: 0.1, 20: 0.25, 50: 0.2, 100: 0.45, 200: 0.75}  # share changed
+FILES = {"x + v": "uap", "8 bits, PNG": "uap_8bit", "JPEG 95": "jpeg95", "JPEG 75": "jpeg75",
+         "no UAP, JPEG 75": "clean_jpeg75"}
+MADE = {"command": ["python", "/somewhere/evaluate.py", "--note", "two words"],
+        "finished": "2020-01-03T00:00:00Z", "versions": {"numpy": "1.16.6"}, "git": None,
+        "machine": {"system": "Linux", "cores": 2}}
+
+
+def changed(random, classes, share):
+    """Classes of which about this share is drawn anew."""
+    return np.where(random.uniform(size=N) < share, random.choice(CLASSES, N), classes)
+
+
+def write_json(path, **values):
+    with open(path, "w") as file:
+        json.dump(values, file)
+
+
+def write_run(folder, seed, labels, clean, transfers=(), **info):
+    """One evaluated run with random rows: files as make_uap.py and evaluate.py leave them."""
+    random = np.random.RandomState(seed)
+    size, path = SIZE[info["model"]], os.path.join(folder, "uap.npy")
+    os.makedirs(folder)
+    np.save(path, random.uniform(-0.1, 0.1, (size, size, 3)).astype(np.float32))
+    sha256 = sha256_of_file(path)
+    same = {"model_sha256": "ab" * 32, "test_sha256": "cd" * 32}
+    info = dict({
+        "made_for": info["model"], "attack": "deepfool", "norm": "inf", "target": None,
+        "run": os.path.basename(folder), "images": 100, "passes": 2, "norm_bound": 0.1,
+        "norm_ratio": 0.04, "class_names": CLASSES, "image_size": size, "seed": 5,
+        "image_folder": "pictures", "resize": "bilinear", "weights_from": {"file": "natural.h5"},
+        "backbone": False, "source": None, "recipe": "study", "epochs": 100,
+        "learning_rate": 0.001, "batch_size": 32,
+        "steps": {"made": 40, "kept": 10 + seed},
+        "identity": {"seed": seed, "step_size": 0.001}, "uap_sha256": sha256,
+        "snapshots": {str(n): 3.0 * n for n in SNAPSHOTS}}, **dict(same, **info))
+    files = ["{:03d}.png".format(i) for i in range(N)]
+    uap = changed(random, clean, 0.3 + 0.1 * (seed % 6))
+    columns = {"file": files, "label": labels, "clean": clean, "uap": uap}
+    for name, base, share in (("uap_8bit", uap, 0.05), ("jpeg95", uap, 0.1), ("jpeg75", clean, 0.2),
+                              ("clean_jpeg75", clean, 0.05), ("random", clean, 0.1),
+                              ("permuted", clean, 0.2)):
+        columns[name] = changed(random, base, share)
+    for name in ("clean", "uap"):
+        columns[name + "_confidence"] = ["{:.4f}".format(c) for c in random.uniform(0.2, 1, N)]
+        columns[name + "_confidence"][:3] = "1.0000", "0.6000", "0.9900"
+    rows.write(folder, "predictions", columns, info, MADE)
+    if info["made_for"] == info["model"]:
+        shown = {str(n): changed(random, clean, share * (1 + seed % 3) / 2)
+                 for n, share in SNAPSHOTS.items()}
+        rows.write(folder, "curve", {"file": files, **shown},
+                   dict(same, columns=dict.fromkeys(shown, "ef" * 32)), MADE)
+        write_json(os.path.join(folder, "run.json"), **dict(
+            MADE, command=["python", "make_uap.py", "--source", info["source"]],
+            arguments={"seed": seed}, uap={"sha256": sha256}, images={"sha256": "12" * 32},
+            started="2020-01-01T00:00:00Z", finished="2020-01-02T00:00:00Z", seconds=12.5,
+            git={"commit": "34" * 20, "modified": True}))
+    if transfers:
+        hashes = {m: sha256_of_file(os.path.join(folder, "..", "..", m, info["run"], "uap.npy"))
+                  for m in transfers}
+        rows.write(folder, "transfer", {
+            "file": files, **{m: changed(random, clean, 0.5) for m in transfers}},
+            dict(same, columns=hashes), MADE)
+
+
+OTHERS = {"ilsvrc2012-fgsm": {"attack": "fgsm"}, "few": {"images": 10},
+          "ilsvrc2012-target-NV": {"target": "NV"}, "ilsvrc2012-target-MEL": {"target": "MEL"},
+          "mine": dict({"made_for": None, "source": "mine", "attack": "unknown"}, **dict.fromkeys(
+              ("images", "passes", "norm_bound", "norm_ratio", "steps"))),
+          "none-of-public": {"made_for": "public", "backbone": True, "images": 0, "source": "none",
+                             "attack": "gd-uap"}}
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """A results folder: eight of the nine cells, and one run of every other kind."""
+    folder = str(tmp_path_factory.mktemp("report"))
+    random = np.random.RandomState(0)
+    labels = np.resize(CLASSES[:6], N)  # no image of the last class
+    for name in ("models", "pictures"):
+        os.makedirs(os.path.join(folder, name))
+    for i in range(6):
+        Image.fromarray(random.randint(0, 256, (8, 8, 3)).astype(np.uint8)).save(
+            os.path.join(folder, "pictures", "{:03d}.png".format(i)))
+    for seed, model in enumerate(MODELS):
+        clean = changed(random, labels, 0.3)
+        write_json(
+            os.path.join(folder, "models", model + ".json"), weights={"sha256": "ab" * 32},
+            split={"test": {"sha256": "cd" * 32}}, arguments={"seed": 7}, epochs=3, git=None,
+            scores={"test": {"accuracy": 0.75}}, command=["python", "train_model.py", model],
+            started="2019-01-01T00:00:00Z", finished="2019-01-02T00:00:00Z")
+        for source in SOURCES:
+            if (model, source) != NOT_RUN:
+                write_run(os.path.join(folder, "results", model, source), seed + len(source),
+                          labels, clean, ["VGG16"] * (model == "ResNet50"), model=model,
+                          source=source)
+        for k, (name, info) in enumerate(OTHERS.items() if model == "VGG16" else ()):
+            write_run(os.path.join(folder, "results", model, name), 20 + k, labels, clean,
+                      **dict({"model": model, "source": "ilsvrc2012"}, **info))
+    return folder
+
+
+@contextlib.contextmanager
+def undrawn():
+    """Within this context, what a picture would be drawn from is kept in a dict by its name."""
+    drawn = {}
+    with pytest.MonkeyPatch.context() as patch:
+        for room, name in ((pictures, "rate_table"), (pictures, "curves"),
+                           (pictures, "example_grid"), (figures, "confusion_matrices")):
+            patch.setattr(room, name, lambda path, *arguments: drawn.update(
+                {os.path.basename(path): arguments}))
+        yield drawn
+
+
+def evaluated(results):
+    return [rows.read_run(folder) for folder in rows.find(os.path.join(results, "results"))]
+
+
+def write(results, chosen=None, at_hand=True):
+    """Write the report of the chosen runs, or of all; its text."""
+    def read(info, files):
+        return np.stack([np.asarray(Image.open(os.path.join(
+            results, info["image_folder"], file)).resize((info["image_size"],) * 2))
+            for file in files]) if at_hand else None
+    path = report.write_report(
+        os.path.join(results, "results"), os.path.join(results, "models"),
+        evaluated(results) if chosen is None else chosen, "A sentence above.", read)
+    with open(path, encoding="utf-8") as file:
+        return file.read()
+
+
+@pytest.fixture(scope="module")
+def written(results):
+    """report.md as text, and what each picture is drawn from, by its name."""
+    with undrawn() as drawn:
+        return write(results), drawn
+
+
+# The second way: arrays from csv, counting, closed formulas.
+
+def table_from(*path):
+    return np.genfromtxt(os.path.join(*path), None, delimiter=",", names=True, encoding="utf-8")
+
+
+class Second:
+    """A run, read without the project's code."""
+
+    def __init__(self, results, model, run):
+        self.folder = os.path.join(results, "results", model, run)
+        self.model, self.run, self.rows = model, run, table_from(self.folder, "predictions.csv")
+        with open(os.path.join(self.folder, "predictions.json")) as file:
+            self.info = json.load(file)
+        self.title = SOURCES.get(self.info["source"])
+        self.names = {"model": model, "UAP from": self.title}
+
+    def hits(self, column="uap"):
+        clean, target = self.rows["clean"], self.info["target"]
+        if target is None:
+            return self.rows[column] != clean
+        return self.rows[column][clean != target] == target
+
+    def rate(self, column="uap"):
+        return text(self.hits(column))
+
+    def files(self):
+        return {title: self.rate(name) for title, name in FILES.items()}
+
+    def of_label(self, column):
+        return text(self.rows[column] == self.rows["label"])
+
+    def curve(self):
+        """For each snapshot, how many images it fools."""
+        found = table_from(self.folder, "curve.csv")
+        return [int(np.sum(found[str(n)] != self.rows["clean"])) for n in SNAPSHOTS]
+
+    def steps_kept(self):
+        steps = self.info["steps"]
+        return "{:.1f} %".format(100 * steps["kept"] / 40) if steps else "-"
+
+
+def wilson(count, total):
+    z, p = stats.norm.ppf(0.975), count / total
+    middle = (p + z ** 2 / (2 * total)) / (1 + z ** 2 / total)
+    half = z / (1 + z ** 2 / total) * (p * (1 - p) / total + z ** 2 / (4 * total ** 2)) ** 0.5
+    return p, middle - half, middle + half
+
+
+def text(hits):
+    """Hits as the report prints their rate."""
+    if not len(hits):
+        return "-"
+    return "{:.1f} [{:.1f}, {:.1f}]".format(*(
+        100 * abs(x) for x in wilson(np.sum(hits), len(hits))))
+
+
+def most_frequent(part):
+    return sorted(set(part), key=lambda c: (-np.sum(part == c), c))[0]
+
+
+def with_bold_rate(cell):
+    return re.sub(r"^(\S+)", r"**\1**", cell)
+
+
+def compared(pairs, titles):
+    """The cells of a table of paired tests, with Holm's correction from its definition."""
+    tests, found = [], []
+    for one, other in pairs:
+        b, c = np.sum(one & ~other), np.sum(other & ~one)
+        tests.append((b, c, min(1.0, 2 * stats.binom.cdf(min(b, c), b + c, 0.5))))
+    ordered = sorted(p for _, _, p in tests)
+    for pair, (b, c, p) in zip(pairs, tests):
+        corrected = max(min(1, (len(tests) - k) * q) for k, q in enumerate(ordered) if q <= p)
+        found.append(dict(zip(titles + ("p", "p (Holm)"), (
+            text(pair[0]), text(pair[1]), str(b), str(c), "{:.1g}".format(p),
+            "{:.1g}".format(corrected)))))
+    return found
+
+
+def cells_of(results):
+    """The cells of DeepFool's table that have a run, in order."""
+    return [Second(results, m, s) for m in MODELS for s in SOURCES if (m, s) != NOT_RUN]
+
+
+def in_full(run):
+    """The row of a run in a table of all its numbers; in what it differs, test_table.py tests."""
+    info, top = run.info, most_frequent(run.rows["uap"])
+    row = {
+        "model": run.model, "run": run.run, "UAP": with_bold_rate(run.rate()), "published": "-",
+        "8 bits": run.rate("uap_8bit"), "random": run.rate("random"),
+        "permuted": run.rate("permuted"),
+        "p": compared([(run.hits(), run.hits("permuted"))], ("",) * 4)[0]["p"],
+        "dominant": "{} {:.1f}".format(top, 100 * np.mean(run.rows["uap"] == top)),
+        "accuracy, clean": run.of_label("clean"), "under the UAP": run.of_label("uap"),
+        "images": "?" if info["images"] is None else str(info["images"]),
+        "passes": str(info["passes"] or "?"), "bound": "0.1 (Linf)" if info["norm_bound"] else "?",
+        "steps kept": run.steps_kept(), "test images": str(N)}
+    if info["target"]:
+        row["predicted as target"] = text(run.rows["uap"] == info["target"])
+    return row
+
+
+def table_of(results):
+    runs = {(run.model, run.info["source"]): run for run in cells_of(results)}
+    grid = []
+    for s, title in SOURCES.items():
+        cells = ["{}; {} px; 100 images".format(with_bold_rate(runs[m, s].rate()), SIZE[m])
+                 if (m, s) in runs else "not run; published 81.2" for m in MODELS]
+        grid.append({"images the UAP is made from": title, **dict(zip(MODELS, cells))})
+    grid[1]["VGG16"] += "<br>{}; 8 px; 10 images; few".format(
+        with_bold_rate(Second(results, "VGG16", "few").rate()))
+    return [grid, list(map(in_full, runs.values()))]
+
+
+def significance_of(results):
+    runs = cells_of(results)
+    tests = [(run, control) for run in runs for control in ("random", "permuted")]
+    against = compared([(run.hits(), run.hits(control)) for run, control in tests], (
+        "UAP", "control", "only the UAP fools", "only the control"))
+    domain = {run.model: run.hits() for run in runs if run.title == "ISIC2018"}
+    natural = [run for run in runs if run.title != "ISIC2018" and run.model in domain]
+    rest = compared([(run.hits(), domain[run.model]) for run in natural], (
+        "natural", "ISIC2018", "only natural fools", "only ISIC2018"))
+    return [[{**run.names, "against": control, **row}
+             for (run, control), row in zip(tests, against)],
+            [{"model": run.model, "natural images": run.title, **row}
+             for run, row in zip(natural, rest)]]
+
+
+def crossing(ys, rate):
+    """Where the curve first reaches the rate: (text, number or None, whether an upper bound)."""
+    ns = list(SNAPSHOTS)
+    k = next((k for k, y in enumerate(ys) if y >= rate), None)
+    if k is None:
+        return "> {:,}".format(ns[-1]), None, False
+    if k == 0:
+        return "≤ {}".format(ns[0]), ns[0], True
+    n = np.exp(np.interp(rate, ys[k - 1:k + 1], np.log(ns[k - 1:k + 1])))
+    return "{:,.0f}".format(n), n, False
+
+
+def curve_of(results, factors=None):
+    runs = [(run.title, run) for run in cells_of(results)]
+    runs.append(("few", Second(results, "VGG16", "few")))
+    ends = {(run.model, title): np.transpose([wilson(count, N) for count in run.curve()])
+            for title, run in runs}
+    body = []
+    for title, run in runs:
+        body.append({"model": run.model, "UAP from": title, "steps kept": run.steps_kept()})
+        for rate in np.arange(1, 10) / 10:
+            if not any((values >= rate).any() for values, _, _ in ends.values()):
+                continue
+            value, low, high = (crossing(ys, rate) for ys in ends[run.model, title])
+            cell = "not reached" if value[1] is None else "{} [{}, {}]".format(
+                value[0], high[0], low[0])
+            domain = (crossing(ends[run.model, "ISIC2018"][0], rate)
+                      if (run.model, "ISIC2018") in ends else (None, None, None))
+            bounds = value[2], domain[2]
+            if value[1] and domain[1] and title != "ISIC2018" and bounds != (True, True):
+                cell += "; x {}{:.1f}".format({(True, False): "≤ ", (False, True): "≥ "}.get(
+                    bounds, ""), value[1] / domain[1])
+                if factors is not None and bounds == (False, False) and title != "few":
+                    factors.append(value[1] / domain[1])
+            body[-1]["images for {:.0f} %".format(100 * rate)] = cell
+    return [body]
+
+
+def classes_of(results):
+    body = []
+    for run in cells_of(results):
+        body.append(dict(run.names))
+        for title, part in (("clean images", run.rows["clean"]),
+                            ("attacked images", run.rows["uap"]),
+                            ("attacked images that are fooled", run.rows["uap"][run.hits()])):
+            top = most_frequent(part)
+            body[-1][title] = "{} {}".format(top, text(part == top))
+    return [body]
+
+
+def files_of(results):
+    return [[{**run.names, **run.files()} for run in cells_of(results)]]
+
+
+def transfer_of(results):
+    tables = []
+    for title in SOURCES.values():
+        runs = {run.model: run for run in cells_of(results) if run.title == title}
+        body = []
+        for made_for in runs:
+            cells = {on: "other input size" if SIZE[on] != SIZE[made_for] and on in runs
+                     else "not run" for on in MODELS}
+            cells[made_for] = "**{}**".format(runs[made_for].rate())
+            if made_for == "VGG16":
+                cells["ResNet50"] = text(table_from(runs["ResNet50"].folder, "transfer.csv")[
+                    made_for] != runs["ResNet50"].rows["clean"])
+            body.append({"made for": made_for, **{"on " + on: cells[on] for on in MODELS}})
+        tables.append(body + [{"made for": "permuted", **{
+            "on " + m: runs[m].rate("permuted") if m in runs else "-" for m in MODELS}}])
+    return tables
+
+
+def sensitivity_of(results):
+    body, per_confidence, per_class = [], [], {}
+    for run in cells_of(results):
+        right = run.rows["clean"] == run.rows["label"]
+        body.append({**run.names, "accuracy, clean": text(right),
+                     "accuracy, attacked": run.of_label("uap"),
+                     "fooling rate where the model was right": text(run.hits()[right]),
+                     "where it was wrong": text(run.hits()[~right])})
+        parts = [bisect.bisect([0.6, 0.8, 0.95, 0.99], float(cell))
+                 for cell in run.rows["clean_confidence"]]
+        per_confidence.append({**run.names, **{
+            "{}% to {}%".format(*between): text(run.hits()[np.equal(parts, i)])
+            for i, between in enumerate([(0, 60), (60, 80), (80, 95), (95, 99), (99, 100)])}})
+        for c in CLASSES:
+            part = run.hits()[run.rows["label"] == c]
+            per_class.setdefault((run.model, c), {
+                "model": run.model, "true class": c, "images": str(len(part)),
+                **dict.fromkeys(SOURCES.values(), "-")})[run.title] = text(part)
+    return [body, per_confidence, list(per_class.values())]
+
+
+def needs_of(results):
+    """The strongest of the runs of a line."""
+    def cell(runs):
+        if not runs:
+            return "not run"
+        best = max(runs, key=lambda run: np.sum(run.hits()))
+        name = {"deepfool": "DeepFool", "fgsm": "FGSM", "gd-uap": "GD-UAP"}[best.info["attack"]]
+        return "{}{}: **{}** ({}, {})".format(
+            name, ", {} {}".format(best.info["images"], best.title) * bool(best.title),
+            *map(best.rate, ("uap", "random", "permuted")))
+
+    cells = cells_of(results) + [
+        Second(results, "VGG16", name) for name in ("ilsvrc2012-fgsm", "few", "none-of-public")]
+    kinds = {"ISIC2018 images": ("isic2018",), "natural images": ("open_images_v5", "ilsvrc2012"),
+             "no image": (), "no image and no classifier": ("none",)}
+    return [[{"the attacker has": kind, **{m: cell([
+        run for run in cells if run.model == m and run.info["source"] in sources])
+        for m in MODELS}} for kind, sources in kinds.items()]]
+
+
+def targeted_of(results):
+    runs = [Second(results, "VGG16", "ilsvrc2012-target-" + target) for target in ("MEL", "NV")]
+    return [list(map(in_full, runs)),
+            [{"model": "VGG16", "UAP": run.run, **run.files()} for run in runs]]
+
+
+def others_of(results):
+    return [[in_full(Second(results, "VGG16", run)) for run in ("few", "mine", "none-of-public")]]
+
+
+def provenance_of(results):
+    models = [{"model": m, "weights": "`" + "ab" * 8 + "`", "test images": "`" + "cd" * 8 + "`",
+               "seed": "7", "epochs": "3", "accuracy, test": "75.0", "commit": "?",
+               "started": "2019-01-01T00:00:00Z", "finished": "2019-01-02T00:00:00Z"}
+              for m in sorted(MODELS)]
+    runs = []
+    for run in evaluated(results):
+        made = {"its images": "`" + "12" * 8 + "`", "started": "2020-01-01T00:00:00Z",
+                "finished": "2020-01-02T00:00:00Z", "seconds": "12.5",
+                "seed": str(run.info["identity"]["seed"]), "commit": "3434343434 + changes"}
+        if not run.curve:  # and so no run.json
+            made = dict.fromkeys(made, "?")
+        runs.append({"UAP": os.path.relpath(run.folder, os.path.join(results, "results")), **made,
+                     "predicted": MADE["finished"], "seed of the controls": "5", **{
+                         name: "`{}`".format(sha256_of_file(os.path.join(run.folder, name))[:16])
+                         for name in ("uap.npy", "predictions.csv")}})
+    return [models, runs]
+
+
+def tables_of(section):
+    """The tables in a part of the report: lists of dicts from column to cell."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", section, re.MULTILINE):
+        header, _, *body = [line.strip("| ").split(" | ") for line in block.splitlines()]
+        found.append([dict(zip(header, line)) for line in body])
+        for row in found[-1]:
+            row.pop("differs", None)
+    return found
+
+
+def sections_of(report_text):
+    """Dict from the heading to the text below it, settings in sections of their own."""
+    parts = re.split(r"^##+ (.*)\n", report_text, flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2]))
+
+
+SECTIONS = {"The table": table_of, "Significance": significance_of, "Images needed": curve_of,
+            "Examples": lambda results: [], "Predicted classes": classes_of,
+            "Image files": files_of,
+            "Transfer": transfer_of, "Sensitivity": sensitivity_of}
+LAST = {"What the attacker needs": needs_of, "Targeted UAPs": targeted_of,
+        "Other UAPs": others_of, "Provenance": provenance_of}
+OURS = ": UAPs by DeepFool, Linf norm"
+
+
+def test_every_number_in_every_table_is_that_of_the_second_way(results, written):
+    sections, expected = sections_of(written[0]), {}
+    fgsm = OURS.replace("DeepFool", "FGSM")
+    for title, second_way in SECTIONS.items():
+        expected.update({title: [], title + OURS: second_way(results),
+                         title + fgsm: tables_of(sections[title + fgsm])})
+    expected.update((title, second_way(results)) for title, second_way in LAST.items())
+    assert list(sections) == list(expected)
+    for title, tables in expected.items():
+        assert tables_of(sections[title]) == tables, title
+    run = Second(results, "VGG16", "ilsvrc2012-fgsm")
+    assert expected["Image files" + fgsm] == [[{**run.names, **run.files()}]]
+
+
+def test_the_computed_sentences_say_what_the_second_way_finds(results, written):
+    sections, factors = sections_of(written[0]), []
+    table = significance_of(results)[0]
+    real = [float(row["p (Holm)"]) <= 0.05
+            and int(row["only the UAP fools"]) > int(row["only the control"]) for row in table]
+    both = sum(real[i] and real[i + 1] for i in range(0, 16, 2))
+    assert "in {} of 8 cells the UAP fools more".format(both) in sections["Significance" + OURS]
+    curve_of(results, factors)
+    assert len(factors) > 3
+    assert "takes {:.1f} to {:.1f} times as many images, {:.1f} in the median of {} c".format(
+        min(factors), max(factors), np.median(factors), len(factors)) in sections[
+            "Images needed" + OURS]
+
+
+def test_note_and_pictures_are_shown_and_commands_are_printed_as_a_shell_takes_them(written):
+    report_text, drawn = written
+    assert report_text.index("**A sentence above.**") < report_text.index("## The table")
+    assert set(re.findall(r"\]\(report/(.*?)\)", report_text)) == set(drawn)
+    lines = sections_of(report_text)["Provenance"].split("```")[1].splitlines()
+    assert {"python train_model.py ResNet50", "python make_uap.py --source isic2018"} < set(lines)
+    assert lines.count("python evaluate.py --note 'two words'") == 1
+
+
+def test_the_picture_of_the_table_holds_the_numbers_of_the_table(results, written):
+    cells, _, _, title = written[1]["table.png"]
+    assert len(cells) == 9
+    assert cells["ISIC2018", "InceptionV3"] == (None, ["not run", "published 81.2"])
+    run = Second(results, "VGG16", "ilsvrc2012")
+    value, low, high = wilson(np.sum(run.hits()), N)
+    rate, lines = cells["ILSVRC2012", "VGG16"]
+    assert rate == pytest.approx(value)
+    assert lines == ["{:.1f}".format(100 * value),
+                     "95 %: {:.1f} to {:.1f}".format(100 * low, 100 * high),
+                     "8 px; 100 images",
+                     "controls {:.1f}, {:.1f}".format(*(
+                         100 * run.hits(name).mean() for name in ("random", "permuted")))]
+    assert "Not as published: 2 passes; weights from a file; 120 test" in title
+
+
+def test_the_curve_is_drawn_through_the_rates_of_the_snapshots(results, written):
+    panels = written[1]["curve.png"][0]
+    assert {model: list(panel) for model, panel in panels.items()} == {
+        "VGG16": list(SOURCES.values()) + ["few"], "ResNet50": list(SOURCES.values()),
+        "InceptionV3": ["Open Images V5", "ILSVRC2012"]}
+    for title, run in (("ISIC2018", Second(results, "VGG16", "isic2018")),
+                       ("few", Second(results, "VGG16", "few"))):
+        shown, rates, repeated, control = panels["VGG16"][title]
+        assert list(shown) == list(SNAPSHOTS)
+        assert list(repeated) == [n > run.info["images"] for n in SNAPSHOTS]
+        for rate, count in zip(rates, run.curve()):
+            assert rate[:3] == pytest.approx(wilson(count, N))
+        assert control.value == run.hits("permuted").mean()
+
+
+def test_two_attacks_on_the_same_images_are_drawn_against_the_seconds_they_took(results, written):
+    (name,) = [name for name in written[1] if name.startswith("time")]
+    panels, title, label = written[1][name]
+    assert "ILSVRC2012" in title and label == "seconds of computing"
+    assert {m: list(panel) for m, panel in panels.items()} == {"VGG16": ["DeepFool", "FGSM"]}
+    seconds, rates, *_ = panels["VGG16"]["FGSM"]
+    assert list(seconds) == [3.0 * n for n in SNAPSHOTS]
+    assert [rate.count for rate in rates] == Second(results, "VGG16", "ilsvrc2012-fgsm").curve()
+
+
+def test_the_confusion_pictures_count_every_test_image(results, written):
+    panels, names, *_ = written[1]["confusion-VGG16.png"]
+    assert list(panels) == ["UAP from " + title for title in SOURCES.values()] and names == CLASSES
+    found = Second(results, "VGG16", "ilsvrc2012").rows
+    assert panels["UAP from ILSVRC2012"].tolist() == [
+        [np.sum((found["clean"] == clean) & (found["uap"] == attacked)) for attacked in CLASSES]
+        for clean in CLASSES]
+
+
+def test_a_confusion_picture_of_very_many_classes_has_no_numbers_and_the_same_size(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
+    for count in (figures.MOST_NUMBERED, 500):
+        figures.confusion_matrices("", {"UAP": 7 * np.eye(count, dtype=int)},
+                                   list(map(str, range(count))), "title", "clean", "attacked")
+    numbers = [[text.get_text() for text in figure.axes[0].texts] for figure in drawn]
+    assert numbers[0].count("7") == figures.MOST_NUMBERED and numbers[1] == []
+    assert tuple(drawn[0].get_size_inches()) == tuple(drawn[1].get_size_inches())
+    for figure in drawn:
+        figures.plt.close(figure)
+
+
+def test_the_examples_are_the_first_test_image_of_each_class(results, written):
+    def captions(run, column):
+        return ["{} {:.2f}".format(row[column], float(row[column + "_confidence"]))
+                for row in run.rows[:6]]
+
+    images, heads, panels, _ = written[1]["examples-VGG16.png"]
+    run = Second(results, "VGG16", "ilsvrc2012")
+    first = Second(results, "VGG16", "open_images_v5")
+    assert heads == ["true {}\n{}".format(name, caption)
+                     for name, caption in zip(CLASSES, captions(first, "clean"))]
+    np.testing.assert_array_equal(images[3], np.asarray(Image.open(
+        os.path.join(results, "pictures", "003.png"))))
+    title, v, found, changes = panels[1]
+    assert title == "ILSVRC2012" and found == captions(run, "uap")
+    np.testing.assert_array_equal(v, np.load(os.path.join(run.folder, "uap.npy")))
+    assert list(changes) == list(run.hits()[:6])
+    assert [panel[0] for panel in written[1]["examples-VGG16-targeted.png"][2]] == [
+        "ilsvrc2012-target-MEL", "ilsvrc2012-target-NV"]
+
+
+def test_pictures_are_files_and_those_of_an_earlier_report_go(results):
+    folder = os.path.join(results, "results", "report")
+    os.makedirs(folder)
+    for name in ("old.png", "notes.txt"):
+        open(os.path.join(folder, name), "w").close()
+    shown = re.findall(r"\]\(report/(.*?)\)", write(results, [
+        run for run in evaluated(results) if run.info["model"] == "VGG16"
+        and run.info["run"] in ("ilsvrc2012", "ilsvrc2012-target-NV")]))
+    assert sorted(shown) == ["confusion-VGG16.png", "curve.png",
+                             "examples-VGG16-targeted.png", "examples-VGG16.png", "table.png"]
+    assert set(os.listdir(folder)) == set(shown) | {"notes.txt"}
+    for name in shown:
+        picture = np.asarray(Image.open(os.path.join(folder, name)).convert("L"))
+        assert min(picture.shape) > 200 and picture.std() > 5
+
+
+def test_without_the_test_images_everything_but_the_examples_is_there(results, written):
+    with undrawn() as drawn:
+        found = write(results, at_hand=False)
+    assert "The test images are not at hand." in found
+    assert tables_of(found) == tables_of(written[0])
+    assert set(written[1]) - set(drawn) == {
+        "examples-{}.png".format(m) for m in MODELS + ("VGG16-fgsm-linf", "VGG16-targeted")}
+
+
+def test_a_uap_that_was_made_again_since_is_neither_shown_nor_transferred(results):
+    found = evaluated(results)
+    (run,) = [run for run in found if (run.info["model"], run.info["run"]) == (
+        "VGG16", "ilsvrc2012")]
+    run.info["uap_sha256"] = "made again"
+    for run in found:
+        if run.info["model"] == "ResNet50":  # all of its UAPs
+            run.info["uap_sha256"] = "made again"
+    with undrawn() as drawn:
+        sections = sections_of(write(results, found))
+    assert "examples-ResNet50.png" not in drawn
+    assert "The UAPs are not at hand." in sections["Examples" + OURS]
+    assert tables_of(sections["Transfer" + OURS])[1][0]["on ResNet50"] == "not run"
+    assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5", "ISIC2018"]
+    seconds = {row["UAP"]: row["seconds"] for row in tables_of(sections["Provenance"])[1]}
+    assert (seconds["VGG16/ilsvrc2012"], seconds["VGG16/isic2018"]) == ("?", "12.5")
+
+
+def test_a_run_on_other_test_images_has_no_part_in_the_examples(results):
+    found = evaluated(results)
+    (run,) = [run for run in found if (run.info["model"], run.info["run"]) == (
+        "VGG16", "isic2018")]
+    run.info["test_sha256"] = "others"
+    run.predictions = {name: cells[-3:] for name, cells in run.predictions.items()}
+    with undrawn() as drawn:
+        write(results, found)
+    assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5",
+                                                                     "ILSVRC2012"]
+
+
+def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
+    folder = str(tmp_path / "results" / "xray" / "photographs")
+    write_run(folder, 0, np.resize(["healthy", "ill"], N), np.resize(["healthy"], N),
+              model="VGG16", source="photographs", class_names=["healthy", "ill"])
+    with undrawn() as drawn:
+        sections = sections_of(write(str(tmp_path), at_hand=False))
+    *others, run = tables_of(sections["The table"])[0]
+    assert run["VGG16"].startswith("**") and "published" not in run["VGG16"]
+    assert {cell.split(";")[0] for row in others for cell in list(row.values())[1:]} == {"not run"}
+    assert [(row["true class"], row["images"]) for row in tables_of(
+        sections["Sensitivity"])[2]] == [("healthy", str(N // 2)), ("ill", str(N // 2))]
+    assert drawn["confusion-VGG16.png"][1] == ["healthy", "ill"]
+    assert sections["Provenance"].count("| ? |") > 0
+
+
+def test_without_any_run_every_cell_says_so(tmp_path):
+    os.makedirs(str(tmp_path / "results"))
+    with undrawn():
+        sections = sections_of(write(str(tmp_path), []))
+    (table,) = tables_of(sections["The table"])
+    assert [list(row.values())[1:] for row in table] == [
+        ["not run; published {}".format(rate) for rate in PUBLISHED[source]] for source in SOURCES]
+    assert "Not run." in sections["Transfer"]

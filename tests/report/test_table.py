@@ -1,0 +1,250 @@
+"""The table, computed from rows written by hand whose numbers can be counted on fingers."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+
+import checkout
+from utils.common.errors import UserError
+from utils.evaluation.rows import Run, find, read_run
+from utils.report import markdown, table
+from utils.report.settings import differences, find_settings
+
+MODELS = ("VGG16", "ResNet50", "InceptionV3")
+PUBLISHED = {("open_images_v5", "VGG16"): 82.5, ("open_images_v5", "ResNet50"): 86.7,
+             ("open_images_v5", "InceptionV3"): 76.3, ("ilsvrc2012", "VGG16"): 83.2,
+             ("ilsvrc2012", "ResNet50"): 87.0, ("ilsvrc2012", "InceptionV3"): 72.5,
+             ("isic2018", "VGG16"): 86.4, ("isic2018", "ResNet50"): 94.3,
+             ("isic2018", "InceptionV3"): 81.2}  # of the study's slides
+Z = 1.959963984540054
+FIRST = "images the UAP is made from"
+ROWS = """
+    NV    NV    MEL   MEL   NV    NV
+    NV    NV    MEL   NV    NV    NV
+    NV    NV    DF    DF    NV    NV
+    MEL   NV    MEL   MEL   MEL   NV
+    MEL   MEL   NV    NV    MEL   MEL
+    MEL   MEL   MEL   MEL   MEL   MEL
+    DF    DF    MEL   MEL   DF    DF
+    DF    MEL   DF    DF    MEL   DF
+    AKIEC AKIEC AKIEC AKIEC AKIEC NV
+    AKIEC NV    AKIEC NV    NV    NV
+"""
+COLUMNS = dict(zip(("label", "clean", "uap", "uap_8bit", "random", "permuted"),
+                   np.array([line.split() for line in ROWS.strip().splitlines()]).T))
+
+
+def run_of(repeated=100, identity=(), **changes):
+    """A Run with the published table's settings, its rows repeated; changes: to its info."""
+    return Run("", dict({
+        "model": "VGG16", "made_for": "VGG16", "source": "ilsvrc2012", "attack": "deepfool",
+        "norm": "inf", "norm_ratio": 0.04, "target": None, "run": "ilsvrc2012", "images": 10000,
+        "passes": 1, "norm_bound": 0.0791, "steps": {"made": 8, "kept": 2}, "image_size": 299,
+        "class_names": ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"], "backbone": False,
+        "weights_from": "ImageNet by Keras", "snapshots": {}, "recipe": "study", "epochs": 100,
+        "learning_rate": 0.001, "batch_size": 32,
+        "identity": dict({"seed": 3, "step_size": 0.001}, **dict(identity))}, **changes),
+        {name: np.tile(cells, repeated) for name, cells in COLUMNS.items()})
+
+
+RATES = {"rate": "uap", "rate_8bit": "uap_8bit", "random": "random", "permuted": "permuted"}
+
+
+def test_an_untargeted_run_is_summarised_by_the_share_of_changed_predictions():
+    found = table.summarise(run_of(1))
+    assert [found[key].value for key in RATES] == pytest.approx([0.8, 0.6, 0.1, 0.2])
+    assert (found["accuracy_clean"].value, found["accuracy_uap"].value) == (0.7, 0.5)
+    # fooled by the UAP alone: 7, by the permuted one alone: 1
+    assert found["mcnemar_p"] == pytest.approx(2 * (1 + 8) / 2 ** 8)
+    assert (found["dominant"], found["dominant_share"]) == ("MEL", 0.5)
+    assert found["target_share"] is None and found["test_images"] == 10
+    assert (found["steps_made"], found["steps_kept"], found["seed"]) == (8, 2, 3)
+    for key in ("model", "made_for", "source", "attack", "run", "images", "passes", "norm_bound"):
+        assert found[key] == run_of().info[key]
+    for bound in (found["low"], found["high"]):  # the equation that Wilson's interval solves
+        assert (0.8 - bound) ** 2 == pytest.approx(Z ** 2 * bound * (1 - bound) / 10)
+
+
+# AKIEC is the first class by name, MEL the first of ISIC2018; no prediction names VASC
+@pytest.mark.parametrize("target", ["AKIEC", "MEL", "NV", "VASC"])
+def test_a_targeted_run_is_summarised_by_the_images_that_were_not_the_target(target):
+    found = table.summarise(run_of(1, target=target))
+    others = COLUMNS["clean"] != target
+    for key, column in RATES.items():
+        assert found[key].value == pytest.approx(np.mean(COLUMNS[column][others] == target))
+    assert found["target_share"].value == pytest.approx(np.mean(COLUMNS["uap"] == target))
+    assert found["target"] == target
+
+
+MARKS = [
+    ({}, []), ({"attack": "fgsm"}, []), ({"model": "InceptionV3", "made_for": "InceptionV3"}, []),
+    ({"source": "isic2018", "images": 7000}, []), ({"identity": {"seed": 9}}, []),
+    ({"attack": "fgsm", "identity": {"step_size": 0.01}}, ["step 0.01"]),
+    ({"attack": "sgd"}, ["SGD"]), ({"attack": "a new one"}, ["a new one"]),
+    ({"norm": "2"}, ["L2 norm"]), ({"norm_ratio": 0.1}, ["ratio 0.1"]),
+    ({"passes": 5}, ["5 passes"]), ({"target": "MEL"}, ["target MEL"]),
+    ({"identity": {"target_fooling_rate": 0.8}}, ["until 0.8 fooled"]),
+    ({"made_for": "ResNet50"}, ["made for ResNet50"]),
+    ({"class_names": ["healthy", "ill"]}, ["other classes"]), ({"image_size": 96}, ["96 px"]),
+    ({"weights_from": "random"}, ["random weights"]), ({"weights_from": None}, ["? weights"]),
+    ({"weights_from": {"file": "natural.h5"}}, ["weights from a file"]),
+    ({"recipe": "follow-up", "epochs": 50}, ["recipe follow-up", "50 epochs"]),
+    ({"learning_rate": 0.01, "batch_size": 16}, ["learning rate 0.01", "training batches of 16"]),
+    ({"images": 9999}, ["9999 images"]), ({"source": "isic2018", "images": 500}, ["500 images"]),
+    ({"source": "photographs"}, ["from photographs"]), ({"repeated": 99}, ["990 test images"]),
+    ({"image_size": 96, "images": None}, ["96 px", "? images"])]
+
+
+@pytest.mark.parametrize("changes, marks", MARKS)
+def test_a_published_rate_stands_only_beside_a_run_with_the_settings_of_the_table(changes, marks):
+    run = run_of(**changes)
+    assert differences(run) == marks
+    found = table.summarise(run)
+    assert found["differs"] == "; ".join(marks)
+    assert found["published"] == (
+        None if marks else PUBLISHED[run.info["source"], run.info["model"]])
+
+
+def tables_of(text):
+    """Every table in the text: a list of dicts from column to cell."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        header, _, *body = [line.strip("| ").split(" | ") for line in block.splitlines()]
+        found.append([dict(zip(header, line)) for line in body])
+    return found
+
+
+def cells_of(runs):
+    """For each table of the study's form: its cells by source and model; and the whole text."""
+    text = table.to_markdown(runs)
+    return [{(row[FIRST], model): row[model] for row in rows for model in MODELS}
+            for rows in tables_of(text) if FIRST in rows[0]], text
+
+
+def test_a_cell_shows_our_rate_its_interval_and_the_published_rate_or_that_it_was_not_run():
+    found = table.summarise(run_of())
+    (cells,), _ = cells_of([run_of()])
+    assert len(cells) == 9
+    assert cells.pop(("ILSVRC2012", "VGG16")) == "**80.0** [{:.1f}, {:.1f}]; published 83.2".format(
+        100 * found["low"], 100 * found["high"])
+    assert cells["ISIC2018", "InceptionV3"] == "not run; published 81.2"
+    assert all(cell.startswith("not run; published ") for cell in cells.values())
+
+
+def test_a_run_that_differs_says_so_in_its_cell_and_what_all_differ_in_stands_above():
+    (cells,), text = cells_of([run_of(image_size=96, images=500),
+                               run_of(image_size=96, model="ResNet50", made_for="ResNet50")])
+    assert "Not as published: 96 px." in text
+    assert cells["ILSVRC2012", "VGG16"].endswith("]; 500 images")
+    assert cells["ILSVRC2012", "ResNet50"].endswith("]")
+
+
+def test_runs_of_one_cell_stand_in_it_side_by_side_the_published_settings_first():
+    runs = [run_of(norm_ratio=0.1, run="ilsvrc2012-ratio-0.1"),
+            run_of(run="ilsvrc2012-seed-1", identity={"seed": 1}), run_of()]
+    (cells,), _ = cells_of(runs)
+    first, *others = cells["ILSVRC2012", "VGG16"].split("<br>")
+    assert first.endswith("; published 83.2")
+    assert [cell.split("]; ")[1] for cell in others] == [
+        "ratio 0.1; ilsvrc2012-ratio-0.1", "published 83.2; ilsvrc2012-seed-1"]
+
+
+def test_each_attack_and_norm_has_a_table_of_its_own():
+    (_, sgd, fgsm, l2), text = cells_of([
+        run_of(attack="sgd"), run_of(attack="fgsm"), run_of(norm="2"), run_of()])
+    assert re.findall("UAPs by (.*?) norm[.]", text) == [
+        "DeepFool, Linf", "SGD, Linf", "FGSM, Linf", "DeepFool, L2"]  # this project's own first
+    assert sgd["ISIC2018", "VGG16"] == l2["ISIC2018", "VGG16"] == "not run"
+    assert fgsm["ISIC2018", "VGG16"] == "not run; published 86.4"
+    (cells,), _ = cells_of([run_of(attack="gd-uap", source="none", images=0)])
+    assert {source for source, _ in cells} == {"no image"}  # it takes none
+
+
+def test_runs_that_are_no_cell_of_the_table_follow_it():
+    (cells,), text = cells_of([
+        run_of(target="MEL", run="to-MEL"), run_of(made_for="ResNet50", run="of-ResNet50"),
+        run_of(attack="unknown", made_for=None, source="isic2018", run="isic2018")])
+    assert all(cell.startswith("not run") for cell in cells.values())
+    assert [[row["run"] for row in rows] for rows in tables_of(text)[1:]] == [
+        ["of-ResNet50", "isic2018"], ["to-MEL"]]
+    assert [rows[0]["differs"] for rows in tables_of(text)[1:]] == [
+        "made for ResNet50", "target MEL"]
+    assert text.index("## Every run") < text.index("of-ResNet50") < text.index("## Targeted runs")
+
+
+def test_a_note_is_printed_above_the_table_when_there_is_one():
+    note = "Ten images, for practice."
+    with_note = table.to_markdown([run_of()], note)
+    assert with_note.index(note) < with_note.index("| VGG16 ")
+    assert with_note.replace("**{}**\n\n".format(note), "") == table.to_markdown([run_of()])
+
+
+def test_the_csv_holds_every_cell_and_every_run_in_full_precision():
+    *found, run = [dict(zip(table.COLUMNS, row)) for row in table.csv_rows([run_of(7)])]
+    cells = {(row["source"], row["model"]): row["published"] for row in found + [run]}
+    assert cells == {**PUBLISHED, ("ilsvrc2012", "VGG16"): None}  # 70 test images
+    assert len(found) == 8 and not any(row["rate"] for row in found)
+    for name, value in table.summarise(run_of(7)).items():
+        assert run[name] == getattr(value, "value", value)
+    assert len(table.csv_rows([])) == 9
+
+
+def test_a_p_value_smaller_than_floats_hold_is_not_printed_as_zero():
+    assert [markdown.p_value(p) for p in (0.0, 7e-5, 0.31)] == ["< 1e-300", "7e-05", "0.3"]
+
+
+def test_the_published_rates_are_the_papers():
+    assert table.published() == PUBLISHED
+
+
+def test_what_all_runs_of_a_table_have_in_common_stands_above_and_the_rest_in_the_cell():
+    few, many = run_of(images=500, image_size=96), run_of(run="many", norm_ratio=0.1, image_size=96)
+    setting, = find_settings([few, many])
+    assert setting.in_common == " Not as published: 96 px."
+    assert [text for _, text in table.cells(setting)["ilsvrc2012", "VGG16"]] == [
+        "ratio 0.1", "500 images; ilsvrc2012"]
+
+
+@pytest.mark.parametrize("ratio, comparable", [(0.04, True), (0.1, False)])
+def test_a_run_is_compared_with_that_of_the_own_domain_only_where_the_bound_is_the_same(
+        ratio, comparable):
+    natural, domain = run_of(), run_of(source="isic2018", norm_ratio=ratio)
+    setting, = find_settings([natural, domain])
+    assert setting.domain_of(natural) is (domain if comparable else None)
+    assert setting.domain_of(domain) is None
+
+
+EXPECTED = {"as expected": ("source,VGG16\nilsvrc2012,84.9\n", 1, []),
+            "further off": ("source,VGG16\nilsvrc2012,85.1\n", 1, ["ilsvrc2012: 80.0 %, expected 8"
+                                                                   "5.1 (settings as published)"]),
+            "not run": ("source,VGG16,ResNet50\nisic2018,10,20\nilsvrc2012,,20\n", 0, []),
+            "of a named attack": ("source,attack,VGG16\nilsvrc2012,fgsm,1\nilsvrc2012,sgd,1\n", 1,
+                                  ["with-sgd: 80.0 %, expected 1.0 (SGD)"])}
+
+
+@pytest.mark.parametrize("text, compared, off", EXPECTED.values(), ids=EXPECTED)
+def test_rates_further_off_than_the_tolerance_are_listed(tmp_path, text, compared, off):
+    (tmp_path / "expected.csv").write_text(text)
+    runs = [run_of(), run_of(attack="sgd", run="with-sgd"), run_of(norm="2", run="l2"),
+            run_of(norm_ratio=0.1, run="another ratio")]
+    assert table.compare(runs, table.read_rates(str(tmp_path / "expected.csv")), 5) == (
+        compared, ["VGG16/" + line for line in off])
+
+
+def test_an_expected_rate_that_is_no_number_is_an_error_that_names_it(tmp_path):
+    (tmp_path / "expected.csv").write_text("source,VGG16\nisic2018,high\n")
+    with pytest.raises(UserError, match="expected.csv: isic2018, VGG16: .*'high'"):
+        table.read_rates(str(tmp_path / "expected.csv"))
+
+
+def test_the_reproductions_table_is_that_of_its_rows_and_holds_every_rate_of_the_readme():
+    folder = os.path.join(checkout.ROOT, "results", "reproduction")
+    with open(os.path.join(folder, "table.md"), encoding="utf-8") as file:
+        text = file.read()
+    note = re.search(r"^\*\*(.*)\*\*$", text, re.MULTILINE).group(1)
+    assert table.to_markdown([read_run(its) for its in find(folder)], note) == text
+    with open(os.path.join(checkout.ROOT, "README.md"), encoding="utf-8") as file:
+        rates = re.findall(r"\*\*[\d.]+\*\* \[[\d., ]+\]", file.read())
+    assert len(rates) > 10 and [rate for rate in rates if rate not in text] == []

@@ -1,0 +1,231 @@
+"""Every command that the README shows, run from the README's own text, and what it leaves."""
+
+import glob
+import json
+import os
+import re
+import types
+
+import h5py
+import numpy as np
+import pytest
+from PIL import Image
+
+import checkout
+import train_model
+from utils.common import provenance
+from utils.images import datasets
+
+MODELS = ("VGG16", "ResNet50", "InceptionV3")
+# The runs of the README's grid, with 3 natural images and the 14 training images.
+RUNS = {"open_images_v5-images-3": 3, "ilsvrc2012-images-3": 3, "isic2018": 14}
+ILSVRC = "ilsvrc2012-images-3"
+
+
+def read_text(*parts):
+    with open(os.path.join(*parts), encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def read_json(*parts):
+    return json.loads(read_text(*parts))
+
+
+def pixels_of(folder, description, files):
+    """The images as Keras' users read them: float32, (n, 75, 75, 3), 0..255."""
+    return np.stack([np.asarray(Image.open(os.path.join(
+        folder, "data", description["image_folder"], file)).resize(
+            (75, 75), Image.BILINEAR), np.float32) for file in files])
+
+
+def test_make_targets_are_the_commands_that_the_readme_prints():
+    commands = "".join(checkout.readme_commands())
+    for target in ("demo", "test"):
+        code, output = checkout.shell(checkout.ROOT,
+                                      "make --no-print-directory --dry-run " + target)
+        assert code == 0 and output.strip() in commands
+
+
+def test_readme_links_to_files_that_exist():
+    links = re.findall(r"\]\(([^)]+)\)", read_text(checkout.ROOT, "README.md"))
+    assert links
+    assert [link for link in links
+            if "://" not in link and not os.path.exists(os.path.join(checkout.ROOT, link))] == []
+
+
+def test_the_demo_prints_the_table_and_says_that_it_is_a_demo(study):
+    folder, outputs = study
+    output = next(text for text in outputs if "data.demo" not in text and "DEMO" in text)
+    assert "not a reproduction" in output
+    assert "| ILSVRC2012 | **" in output
+    assert sorted(os.listdir(os.path.join(folder, "demo"))) == ["data", "models", "results"]
+    assert [name for _, _, files in os.walk(os.path.join(folder, "demo")) for name in files
+            if name.endswith(".lock")] == []  # each script came to its normal end
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_step_1_leaves_weights_and_what_the_next_steps_need(study, model):
+    folder, outputs = study
+    description, details = read_json(folder, "models", model + ".json"), ("models", model)
+    assert description["architecture"] == model and description["image_size"] == 75
+    assert description["class_names"] == list(checkout.CLASSES)
+    assert description["scaling"] == {"offset": 128.0, "scale": 128.0}
+    train = checkout.read_csv(folder, *details, "train.csv", header=("file", "label"))
+    images = pixels_of(folder, description, [row["file"] for row in train]).astype(float)
+    assert len(images) == description["split"]["train"]["images"] == 14
+    for p, norms in (("2", np.sqrt((images ** 2).sum(axis=(1, 2, 3)))),
+                     ("inf", images.max(axis=(1, 2, 3)))):
+        assert description["mean_norms"][p] == pytest.approx(norms.mean())
+    for picture in ("learning_curve.png", "confusion_matrix.png"):
+        assert Image.open(os.path.join(folder, *details, picture)).size[0] > 400
+    assert [row["epoch"] for row in checkout.read_csv(folder, *details, "history.csv")] == ["1"]
+    output = next(text for text in outputs if "wrote models/{}.h5".format(model) in text)
+    assert "accuracy {:.1%} of 14 images".format(
+        description["scores"]["test"]["accuracy"]) in output
+    assert not os.path.exists(os.path.join(folder, *details, "checkpoint.npz"))
+    assert description["versions"]["numpy"] == np.__version__
+    assert (description["arguments"]["seed"], description["arguments"]["epochs"]) == (0, 1)
+    with h5py.File(os.path.join(folder, "models", model + ".h5"), "r") as file:
+        assert "model_weights" in file and "optimizer_weights" not in file
+
+
+def test_the_folder_of_a_model_can_be_given_to_split_again(study):
+    folder = os.path.join(study[0], "models", "VGG16")
+    split = train_model.make_split(
+        types.SimpleNamespace(split=folder, limit=None, seed=0),
+        datasets.isic2018_labels(os.path.join(study[0], "data")))
+    for side, rows in split._asdict().items():
+        assert "".join("{},{}\n".format(*row) for row in rows) == read_text(folder, side + ".csv")
+
+
+def test_what_is_written_names_the_commit_of_the_code():
+    code, commit = checkout.shell(checkout.ROOT, "git rev-parse HEAD")
+    git = provenance.environment()["git"]
+    assert git["commit"] == commit.strip() if code == 0 else git is None
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("model", MODELS)
+def test_step_2_leaves_a_perturbation_within_its_bound_and_its_history(study, model, name):
+    folder, images = os.path.join(study[0], "results", model, name), RUNS[name]
+    v, run = np.load(os.path.join(folder, "uap.npy")), read_json(folder, "run.json")
+    description = read_json(study[0], "models", model + ".json")
+    assert v.dtype == np.float32 and v.shape == (75, 75, 3)
+    assert run["norm"]["bound"] == pytest.approx(0.04 * description["mean_norms"]["inf"] / 128)
+    assert np.abs(v).max() <= run["norm"]["bound"] * (1 + 1e-6)
+    log = checkout.read_csv(folder, "log.csv")
+    assert [row["visit"] for row in log] == [str(i + 1) for i in range(images)]
+    assert v.any() == ("yes" in {row["kept"] for row in log})
+    used = checkout.read_csv(folder, "images.csv", header=("file", "state"))
+    assert sorted(row["file"] for row in log) == sorted(row["file"] for row in used)
+    assert run["versions"]["numpy"] == np.__version__ and run["arguments"]["seed"] == 0
+    assert run["visits"] == run["images"]["used"] == images and not run["images"]["broken"]
+    assert np.array_equal(np.load(os.path.join(folder, "snapshots", "pass_001.npy")), v)
+    assert Image.open(os.path.join(folder, "uap.png")).size[0] > 400
+    assert not os.path.exists(os.path.join(folder, "checkpoint.npz"))
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_step_3_rows_hold_the_predictions_of_the_saved_model(study, model):
+    """A second way: Keras' own loading and predicting, on images that Pillow reads."""
+    import keras
+
+    folder = study[0]
+    run = os.path.join(folder, "results", model, ILSVRC)
+    rows, curve, transfer = (checkout.read_csv(run, kind + ".csv")
+                             for kind in ("predictions", "curve", "transfer"))
+    assert len(rows) == len(curve) == len(transfer) == 14
+    pixels = pixels_of(folder, read_json(folder, "models", model + ".json"),
+                       [row["file"] for row in rows])
+
+    def attacked(*path):
+        return pixels + 128 * np.load(os.path.join(folder, "results", *path))
+
+    expected = [(rows, "clean", pixels), (rows, "uap", attacked(model, ILSVRC, "uap.npy")),
+                (curve, "3", attacked(model, ILSVRC, "snapshots", "pass_001.npy"))]
+    others = sorted(set(MODELS) - {model})
+    assert sorted(transfer[0]) == sorted(["file"] + others)
+    expected += [(transfer, other, attacked(other, ILSVRC, "uap.npy")) for other in others]
+
+    keras.backend.clear_session()
+    keras.backend.set_learning_phase(0)
+    loaded = keras.models.load_model(os.path.join(folder, "models", model + ".h5"), compile=False)
+    for found, column, inputs in expected:
+        for row, p in zip(found, loaded.predict((inputs - 128) / 128)):
+            # Equal up to a tie within float32 rounding.
+            assert p[checkout.CLASSES.index(row[column])] == pytest.approx(p.max(), abs=1e-5)
+            if column in ("clean", "uap"):
+                assert float(row[column + "_confidence"]) == pytest.approx(p.max(), abs=2e-4)
+
+
+def test_the_table_holds_every_cell_and_says_in_what_it_is_not_the_published_one(study):
+    folder, outputs = study
+    cells = {(row["source"], row["model"]): row
+             for row in checkout.read_csv(folder, "results", "table.csv")
+             if row["run"] in RUNS and row["cell"] == "True"}
+    assert len(cells) == 9
+    for (source, model), row in cells.items():
+        rows = checkout.read_csv(folder, "results", model, row["run"], "predictions.csv")
+        changed = sum(r["clean"] != r["uap"] for r in rows)
+        assert float(row["rate"]) == pytest.approx(changed / len(rows))
+        assert float(row["low"]) <= float(row["rate"]) <= float(row["high"])
+        assert row["published"] == "" and row["differs"].startswith(
+            "75 px; 1 epochs; random weights; ")
+    text = read_text(folder, "results", "table.md")
+    assert any(text in output for output in outputs)
+    headings = ("FGSM, Linf", "DeepFool, L2", "DeepFool, Linf", "SGD, Linf", "## Targeted runs")
+    assert all(heading in text for heading in headings)
+
+
+def test_a_perturbation_made_for_another_network_is_evaluated_on_those_it_fits(study):
+    results = os.path.join(study[0], "results")
+    assert [os.path.relpath(path, results) for path in glob.glob(
+        os.path.join(results, "*", "none-gd-uap-of-*", "predictions.csv"))] == [
+            "VGG16/none-gd-uap-of-backbone-VGG16-75/predictions.csv"]
+    folder = os.path.join(results, "backbone-VGG16-75", "none-gd-uap")
+    run, v = read_json(folder, "run.json"), np.load(os.path.join(folder, "uap.npy"))
+    assert run["made_for"] == "backbone-VGG16-75" and run["images"]["used"] == 0
+    assert run["norm"]["bound"] == pytest.approx(0.04 * 250 / 128)
+    assert v.dtype == np.float32 and v.shape == (75, 75, 3)
+    assert np.abs(v).max() == pytest.approx(run["norm"]["bound"])
+    assert sorted(run["snapshots"]) == ["pass_001", "pass_002"]
+    info = read_json(results, "VGG16-lesion", "photographs-of-VGG16", "predictions.json")
+    assert (info["model"], info["made_for"]) == ("VGG16-lesion", "VGG16")
+
+
+def test_the_lesion_split_parts_no_lesion(study):
+    lesions = {row["image"] + ".jpg": row["lesion_id"] for row in checkout.read_csv(
+        study[0], "data", "isic2018", "ISIC2018_Task3_Training_LesionGroupings.csv")}
+    train, test = ({lesions[row["file"]] for row in checkout.read_csv(
+        study[0], "models", "VGG16-lesion", side + ".csv", header=("file", "label"))}
+        for side in ("train", "test"))
+    assert train and test and not train & test
+
+
+def test_the_report_has_a_section_for_everything_that_was_run(study):
+    text = read_text(study[0], "results", "report.md")
+    for heading in ("## Transfer", "### Sensitivity: UAPs by FGSM, Linf norm",
+                    "### The table: UAPs by DeepFool, L2 norm", "## Targeted UAPs",
+                    "## Other UAPs", "## Provenance"):
+        assert "\n" + heading + "\n" in text
+    assert "python train_model.py --model ResNet50" in text
+    for picture in re.findall(r"\]\((report/.*?)\)", text):
+        assert Image.open(os.path.join(study[0], "results", picture)).size[0] > 300
+
+
+def test_table_report_and_pictures_are_made_again_from_the_rows_without_a_model(study):
+    results = os.path.join(study[0], "results")
+
+    def made():
+        found = [os.path.join(results, name) for name in ("table.csv", "table.md", "report.md")]
+        found += [os.path.join(results, "report", name)
+                  for name in os.listdir(os.path.join(results, "report"))]
+        return {path: open(path, "rb").read() for path in found}
+
+    before = made()
+    assert len(before) > 15
+    for path in before:
+        os.remove(path)
+    code, _, errors = checkout.script(study[0], "evaluate.py", "--limit", "14")
+    assert code == 0 and "TensorFlow" not in errors
+    assert made() == before

@@ -1,0 +1,197 @@
+"""A Keras classifier as the functions that the attacks call: logits, and gradients of logits.
+
+Gradients are of logits, never of softmax outputs: on a confident classifier the latter vanish, and
+DeepFool's linear step explodes. A gradient function's name says what it is for:
+
+                                      to leave a class               to reach a class
+    DeepFool, across a boundary       boundary_gradients_to_leave    boundary_gradient_to_reach
+    FGSM, along the loss              loss_gradient_to_leave         loss_gradient_to_reach
+    SGD, along a mean clipped loss    minibatch_gradient_to_leave    minibatch_gradient_to_reach
+
+Each is one run of the TensorFlow graph. Those of SGD take a minibatch and its labels; the others
+take one image x, float32 (h, w, 3), model-input units, and return (f, gradient): the logits,
+float32 (K,), and a float32 array, or None where the image is there already; the backward part of
+the graph is then not executed.
+"""
+
+import collections
+
+import keras.backend as K
+import numpy as np
+import tensorflow as tf
+from keras import activations
+
+from utils.attack.gradients.network_rewriting import layers_of
+from utils.classifier.convolution_gradients import quick_gradients
+
+BETA = 10.0  # of the clipped loss of a minibatch
+SILENT = 1e-12  # energy of a layer's activations, beside which any other is far larger
+
+
+class AttackGraph:
+    """model: a Keras classifier with a layer "logits", in a session started for inference. Its
+    weights are copied: what changes them later changes nothing here.
+
+    grey: give only the grey part of each gradient, its mean over the channels, equal in all three:
+    an attack that follows it leaves grey images grey, as the authors' one-channel models do.
+    layers: in order, of layer_passes. values: the output of each.
+
+    The gradients are those of tf.gradients up to float32 rounding, about 1e-6 of their length; but
+    where the input of a rectifier is itself within rounding of 0, the two may see it on different
+    sides, and differ by what went through it (one random image in 20; 5e-2 at the most was seen).
+    """
+
+    def __init__(self, model, grey=False):
+        self._grey, self._session, self._x = grey, K.get_session(), model.input
+        constants = {}  # outside the GraphDef, which must be below 2 GB and is copied several times
+
+        def constant(value):
+            variable = tf.Variable(tf.placeholder(tf.float32, value.shape), trainable=False,
+                                   collections=[])
+            constants[variable] = value
+            return variable.value()
+
+        self.layers = layers_of(model, self._session)
+        self.values = {self.layers[0]: self._x}
+        with quick_gradients():  # of minibatches
+            for layer in self.layers[1:]:
+                layer.prepare(constant)
+                self.values[layer] = layer.forward(*self._inputs(layer))
+        # in one run: each run of a changed graph prepares all of it again
+        self._session.run([variable.initializer for variable in constants],
+                          {variable.initial_value: value for variable, value in constants.items()})
+        self._f = self.values[self.layers[-1]]
+        self._num_classes = int(self._f.shape[1])
+        self._top = tf.argmax(self._f[0], output_type=tf.int32)
+        self._label = tf.placeholder(tf.int32, ())
+        self._labels = tf.placeholder(tf.int32, (None,))
+        self._gradients = {}
+
+    def logits(self, x):
+        """x: float32, (n, h, w, 3), model-input units. Returns float32 logits, (n, K)."""
+        return self._session.run(self._f, {self._x: x})
+
+    def vector_jacobian(self, cotangents):
+        """The gradient of each sum_k cotangents[j, k] f_k with respect to one image.
+
+        cotangents: float32 (m, K), m known when the graph is built. Returns float32 (m, h, w, 3),
+        a tensor of a graph that must be run with one image. tf.gradients would run m backward
+        passes; here the m cotangents go back as one batch, through the activations of one image.
+        """
+        terms = collections.defaultdict(list)  # of the gradient of each layer's output
+        terms[self.layers[-1]].append(cotangents)
+        for layer in reversed(self.layers[1:]):
+            gradients = layer.backward(tf.add_n(terms.pop(layer)), self.values[layer],
+                                       *self._inputs(layer))
+            for source, gradient in zip(layer.sources, gradients):
+                gradient.set_shape(
+                    cotangents.shape[:1].concatenate(self.values[source].shape[1:]))
+                terms[source].append(gradient)
+        return tf.add_n(terms[self.layers[0]])
+
+    def _inputs(self, layer):
+        return [self.values[source] for source in layer.sources]
+
+    def boundary_gradients_to_leave(self, x, label):
+        """The gradients of f_k - f_label for all k, (K, h, w, 3), of which that of `label` is 0;
+        None when argmax f is not `label`."""
+        f, w = self._run(tf.equal, self._others_minus_label, x, label)
+        return f, None if w is None else np.insert(w, label, 0, axis=0)
+
+    def boundary_gradient_to_reach(self, x, target):
+        """The gradient of f_target - f_top with top = argmax f, (h, w, 3); None when top is
+        `target`."""
+        return self._run_one(tf.not_equal, self._label_minus_top, x, target)
+
+    def loss_gradient_to_leave(self, x, label):
+        """The gradient of logsumexp_{k != label} f_k - f_label, (h, w, 3); None when argmax f is
+        not `label`. It points exactly where the gradient of the cross-entropy does, which is
+        1 - p_label times as long and vanishes in float32 on a confident classifier."""
+        return self._run_one(tf.equal, self._rest_minus_label, x, label)
+
+    def loss_gradient_to_reach(self, x, target):
+        """The gradient of f_target - logsumexp_{k != target} f_k, (h, w, 3), against that of the
+        cross-entropy; None when argmax f is `target`."""
+        return self._run_one(tf.not_equal, self._label_minus_rest, x, target)
+
+    def minibatch_gradient_to_leave(self, x, labels):
+        """(f, g) of a minibatch x, float32 (n, h, w, 3), and its labels, int (n,): logits (n, K),
+        and the gradient, (h, w, 3), of the mean of min(logsumexp_{k != label} f_k - f_label, BETA).
+        """
+        return self._run_minibatch(1, x, labels)
+
+    def minibatch_gradient_to_reach(self, x, labels):
+        """The same for min(f_label - logsumexp_{k != label} f_k, BETA)."""
+        return self._run_minibatch(-1, x, labels)
+
+    def _run_minibatch(self, sign, x, labels):
+        if sign not in self._gradients:
+            is_label = tf.one_hot(self._labels, self._num_classes, True, False)
+            margin = (tf.reduce_logsumexp(self._rest(is_label), 1)
+                      - tf.boolean_mask(self._f, is_label))
+            g = tf.gradients(tf.minimum(sign * margin, BETA), self._x)[0]
+            self._gradients[sign] = grey_part(tf.reduce_mean(g, 0), self._grey)
+        return self._session.run((self._f, self._gradients[sign]),
+                                 {self._x: x, self._labels: labels})
+
+    def _run(self, condition, cotangents, x, label):
+        """Logits, and the gradients, (m, h, w, 3), for the cotangents, (m, K), if
+        condition(argmax f, label); else None."""
+        if cotangents not in self._gradients:
+            self._gradients[cotangents] = tf.cond(
+                condition(self._top, self._label),
+                lambda: grey_part(self.vector_jacobian(cotangents()), self._grey),
+                lambda: tf.zeros([0] + self._x.shape.as_list()[1:]))
+        f, gradients = self._session.run((self._f, self._gradients[cotangents]),
+                                         {self._x: x[np.newaxis], self._label: label})
+        return f[0], gradients if len(gradients) else None
+
+    def _run_one(self, *arguments):
+        f, gradients = self._run(*arguments)
+        return f, None if gradients is None else gradients[0]
+
+    def _rest(self, is_label):
+        """The logits but those of the labels, which are minus infinity."""
+        return tf.where(is_label, tf.fill(tf.shape(self._f), -np.inf), self._f)
+
+    def _one_hot(self, label):
+        return tf.one_hot(label, self._num_classes)[tf.newaxis]
+
+    def _others_minus_label(self):
+        """One row for each of the K - 1 classes k != label, in order."""
+        units = tf.eye(self._num_classes)
+        others = tf.concat([units[:self._label], units[self._label + 1:]], 0)
+        others.set_shape((self._num_classes - 1, self._num_classes))
+        return others - self._one_hot(self._label)
+
+    def _label_minus_top(self):
+        return self._one_hot(self._label) - self._one_hot(self._top)
+
+    def _rest_minus_label(self):
+        """The gradient of logsumexp is the softmax."""
+        is_label = self._one_hot(self._label)
+        return tf.nn.softmax(self._rest(is_label > 0)) - is_label
+
+    def _label_minus_rest(self):
+        return -self._rest_minus_label()
+
+
+def excitement(model, grey=False):
+    """How much a Keras model, its top aside, is excited: the objective of utils.attack.gd_uap.
+
+    model: in a session started for inference. grey: as of AttackGraph. Returns a function: v,
+    float32 (h, w, 3), model-input units, the only input -> (objective, g): the sum over all
+    rectified convolutions l of log(||a_l||_2^2 / 2), and its gradient, (h, w, 3).
+    """
+    rectified = [layer.output for layer in model.layers
+                 if getattr(layer, "activation", None) is activations.relu]
+    # A layer that is silent under v alone has no gradient; without SILENT it would make it NaN.
+    objective = tf.add_n([tf.log(tf.nn.l2_loss(each) + SILENT) for each in rectified])
+    g = grey_part(tf.gradients(objective, model.input)[0][0], grey)
+    session = K.get_session()
+    return lambda v: session.run((objective, g), {model.input: v[np.newaxis]})
+
+
+def grey_part(g, grey):
+    """g, (..., h, w, 3); where `grey`, its mean over the channels, in all three."""
+    return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3) if grey else g
