@@ -64,7 +64,7 @@ def test_a_failed_write_keeps_the_checkpoint_before(number, tmp_path, monkeypatc
 def test_another_name_is_free_while_one_is_held_and_that_one_when_its_holder_has_ended(tmp_path):
     holder = subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.path.insert(0, sys.argv[1])\n"
-         "from utils.files import hold_for_writing\nhold_for_writing(sys.argv[2], 'VGG16')\n"
+         "from utils.common.files import hold_for_writing\nhold_for_writing(sys.argv[2], 'VGG16')\n"
          "print('held', flush=True); sys.stdin.read()", checkout.ROOT, str(tmp_path)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, universal_newlines=True)
     assert holder.stdout.readline() == "held\n"
