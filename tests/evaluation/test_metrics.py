@@ -20,22 +20,22 @@ def test_the_interval_agrees_with_published_ones(count, total, low, high):
 
 
 def test_no_images_have_no_rate():
-    for rate in (metrics.rate([]), metrics.rate(metrics.fooled([], [])), metrics.accuracy([], []),
-                 metrics.rate(metrics.reached([], [], 0)),
-                 metrics.rate(metrics.reached([1, 1], [1, 0], 1))):  # all are the target anyway
+    for rate in (metrics.rate([]), metrics.fooling_rate([], []), metrics.accuracy([], []),
+                 metrics.targeted_success_rate([], [], 0),
+                 metrics.targeted_success_rate([1, 1], [1, 0], 1)):  # all are the target anyway
         assert np.isnan(rate[:3]).all() and rate[3:] == (0, 0)
     assert metrics.mcnemar_p([], []) == 1
 
 
 def test_the_fooling_rate_counts_changed_predictions_whatever_the_true_class():
-    rate = metrics.rate(metrics.fooled(clean=[0, 0, 1, 2, 2], attacked=[0, 1, 0, 2, 0]))
+    rate = metrics.fooling_rate(clean=[0, 0, 1, 2, 2], attacked=[0, 1, 0, 2, 0])
     assert (rate.count, rate.total, rate.value) == (3, 5, 0.6)
 
 
 @pytest.mark.parametrize("target, success", [  # class 0 is a target like any other
     (0, (1, 4)), (1, (1, 4)), (2, (0, 4)), (3, (0, 6))])
 def test_targeted_success_leaves_out_the_images_predicted_as_the_target_anyway(target, success):
-    rate = metrics.rate(metrics.reached([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 2, 2], target))
+    rate = metrics.targeted_success_rate([0, 0, 1, 1, 2, 2], [0, 1, 0, 1, 2, 2], target)
     assert (rate.count, rate.total) == success
 
 

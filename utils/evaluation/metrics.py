@@ -3,19 +3,29 @@
 labels, clean, attacked and predictions are arrays (n,) of class indices or class names.
 """
 
-import collections
+from typing import List, NamedTuple, Sequence
 
 import numpy as np
 from scipy import stats
 
-Rate = collections.namedtuple("Rate", "value low high count total")
+from utils.common.success import is_fooled, is_targeted_success
 
 
-def rate(hits):
-    """Share of True in a bool array with its Wilson 95 % interval (Wilson 1927), as a Rate.
+class Rate(NamedTuple):
+    """A share of images, 0..1, with its Wilson 95 % interval; count of total images.
 
-    An empty array gives nan: no images, no rate.
+    Of no images (total 0) value, low and high are nan.
     """
+
+    value: float
+    low: float
+    high: float
+    count: int
+    total: int
+
+
+def rate(hits: Sequence[bool]) -> Rate:
+    """Share of True in a bool array with its Wilson 95 % interval (Wilson 1927)."""
     count, total = int(np.sum(hits)), len(hits)
     if total == 0:
         return Rate(np.nan, np.nan, np.nan, 0, 0)
@@ -23,37 +33,42 @@ def rate(hits):
     return Rate(count / total, interval.low, interval.high, count, total)
 
 
-def fooled(clean, attacked):
-    """Bool (n,): whether the predicted class differs from that of the clean image."""
-    return np.asarray(attacked) != np.asarray(clean)
+def fooling_rate(clean: np.ndarray, attacked: np.ndarray) -> Rate:
+    """Share of images whose predicted class under the attack differs from the clean one's.
+
+    Moosavi-Dezfooli et al. 2017, equation 1; the true class plays no part.
+    """
+    return rate(is_fooled(clean, attacked))
 
 
-def reached(clean, attacked, target):
-    """Bool: of the images not already predicted as the target, whether each is under the attack."""
-    clean, attacked = np.asarray(clean), np.asarray(attacked)
-    return attacked[clean != target] == target
+def targeted_success_rate(clean: np.ndarray, attacked: np.ndarray, target) -> Rate:
+    """Share of the images not already predicted as the target that are under the attack."""
+    return rate(is_targeted_success(clean, attacked, target))
 
 
-def mcnemar_p(by_attack, by_control):
+def accuracy(labels: np.ndarray, predictions: np.ndarray) -> Rate:
+    """Share of images predicted as their true class."""
+    return rate(np.asarray(labels) == np.asarray(predictions))
+
+
+def mcnemar_p(by_attack: np.ndarray, by_control: np.ndarray) -> float:
     """Exact two-sided p-value of McNemar's test (McNemar 1947) for two bool arrays (n,).
 
     by_attack, by_control: on which images each succeeded. Paired by image: only those count on
     which one did and the other did not.
     """
     by_attack, by_control = np.asarray(by_attack, bool), np.asarray(by_control, bool)
-    only_attack, either = int(np.sum(by_attack & ~by_control)), int(np.sum(by_attack ^ by_control))
-    return float(stats.binomtest(only_attack, either).pvalue) if either else 1.0
+    only_attack = int(np.sum(by_attack & ~by_control))
+    only_one = int(np.sum(by_attack ^ by_control))
+    if only_one == 0:
+        return 1.0
+    return float(stats.binomtest(only_attack, only_one).pvalue)
 
 
-def holm(p_values):
-    """p-values corrected for having made so many tests (Holm 1979): a list in the same order."""
+def holm(p_values: Sequence[float]) -> List[float]:
+    """p-values corrected for having made so many tests (Holm 1979), in the same order."""
     order = np.argsort(p_values, kind="stable")
     factors = len(p_values) - np.arange(len(p_values))
     corrected = np.empty(len(p_values))
     corrected[order] = np.minimum(1, np.maximum.accumulate(factors * np.asarray(p_values)[order]))
     return corrected.tolist()
-
-
-def accuracy(labels, predictions):
-    """Share of images predicted as their true class, as a Rate."""
-    return rate(np.asarray(labels) == np.asarray(predictions))

@@ -13,6 +13,7 @@ from utils.common.csv_files import read_csv, write_csv
 from utils.common.errors import UserError
 from utils.common.files import sha256_of_file
 from utils.common.json_files import OBJECT, fields, read_json, write_json
+from utils.common.success import is_fooled, is_targeted_success
 from utils.evaluation import metrics
 
 # The columns that must be there.
@@ -49,8 +50,9 @@ class Run:
 
     def _hits(self, classes):
         clean, target = self.predictions["clean"], self.info["target"]
-        return (metrics.fooled(clean, classes) if target is None
-                else metrics.reached(clean, classes, target))
+        if target is None:
+            return is_fooled(clean, classes)
+        return is_targeted_success(clean, classes, target)
 
     def hits(self, column="uap"):
         """Bool: on which test images a column of predictions is a success.

@@ -1,0 +1,20 @@
+"""When an attack has succeeded: one definition, for the loop that makes a UAP and for its rows.
+
+Classes are indices or names; clean and attacked are arrays (n,) of them, or one class each.
+"""
+
+import numpy as np
+
+
+def is_fooled(clean: np.ndarray, attacked: np.ndarray) -> np.ndarray:
+    """Whether the class predicted under the attack differs from that of the clean image, (n,)."""
+    return np.asarray(attacked) != np.asarray(clean)
+
+
+def is_targeted_success(clean: np.ndarray, attacked: np.ndarray, target) -> np.ndarray:
+    """Whether each image that is not predicted as the target anyway is so under the attack.
+
+    clean, attacked: (n,). Returns bool (m,): images whose clean class is the target are left out.
+    """
+    clean, attacked = np.asarray(clean), np.asarray(attacked)
+    return attacked[clean != target] == target
