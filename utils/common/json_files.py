@@ -39,16 +39,6 @@ MODEL = fields(
     resize={"enum": ["bilinear", "nearest"]}, weights=fields(sha256=SHA256), weights_from={},
     epochs=COUNT, identity=OBJECT)
 
-# results/<model>/<run>/run.json, by make_uap.py
-RUN = fields(
-    model=fields(name=TEXT, architecture=TEXT, sha256=SHA256, image_size=COUNT, scaling=SCALING),
-    made_for=or_null(TEXT), source=TEXT, attack=TEXT, target=or_null(TEXT),
-    norm=fields(p={"enum": ["2", "inf"]}, ratio=or_null(POSITIVE), bound=POSITIVE),
-    images=fields(used=NATURAL), passes=NATURAL, steps=fields(made=NATURAL, kept=NATURAL),
-    snapshots={"type": "object",
-               "additionalProperties": fields(images=NATURAL, seconds=NUMBER)},
-    uap=fields(sha256=SHA256), seconds=NUMBER, identity=OBJECT)
-
 
 def read_json(path, schema, mend):
     """Read a JSON file and compare it with its schema.

@@ -4,6 +4,7 @@ import collections
 import os
 import pathlib
 
+from utils.attack import run_record
 from utils.attack.perturbation_file import load_perturbation
 from utils.classifier import architectures, saved_classifier
 from utils.common import json_files
@@ -36,13 +37,13 @@ def asked_for(args):
     mend = "make it again with make_uap.py"
     if args.uap:
         path = os.path.join(os.path.dirname(args.uap), "run.json")
-        run = json_files.read_json(path, json_files.RUN, mend) if os.path.exists(path) else dict(
+        run = json_files.read_json(path, run_record.SCHEMA, mend) if os.path.exists(path) else dict(
             UNKNOWN, source=saved_classifier.model_name(args.uap),
             norm={"p": args.norm, "ratio": None, "bound": None})
         return [(args.uap, run, args.model_file)]
     found = []
     for path in sorted(pathlib.Path(args.results_dir).glob("[!.]*/[!.]*/run.json")):
-        run = json_files.read_json(str(path), json_files.RUN, mend)
+        run = json_files.read_json(str(path), run_record.SCHEMA, mend)
         found += [(str(path.with_name("uap.npy")), run, file)
                   for file in model_files(run, args.models_dir)]
     return found
