@@ -34,7 +34,7 @@ from utils.common.files import hold_for_writing, sha256_of_file
 from utils.common.json_files import write_json
 from utils.common.provenance import environment, now
 from utils.images import datasets
-from utils.images.folders import sha256_of_images
+from utils.images.fingerprint import fingerprint_of_images
 from utils.images.norms import norm
 from utils.images.pixels import PIXEL_SCALE
 
@@ -177,7 +177,7 @@ def main():
     identity = {option: value for option, value in arguments.as_json(args).items()
                 if option in DEFAULTS}
     identity.update(model_sha256=info["weights"]["sha256"],
-                    images_sha256=sha256_of_images(folder, files))
+                    images_sha256=fingerprint_of_images(folder, files))
     json_path, uap_path = (os.path.join(where, name) for name in ("run.json", "uap.npy"))
     if is_finished(json_path, uap_path, identity, checkpoint_of(where), args.restart):
         print("{}{}: finished; --restart makes it anew".format(where, os.sep))

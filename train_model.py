@@ -30,7 +30,7 @@ from utils.common.provenance import environment, now
 from utils.evaluation.metrics import accuracy
 from utils.images import datasets, splits
 from utils.images.decoding import RESIZE, read_images
-from utils.images.folders import sha256_of_images
+from utils.images.fingerprint import fingerprint_of_images
 from utils.images.norms import is_grey, mean_norm
 from utils.training import fine_tuning
 
@@ -209,8 +209,8 @@ def main():
     identity = dict(
         {option: getattr(args, option) for option in CHOICES},
         split={side: its["sha256"] for side, its in sides.items()},
-        images=sha256_of_images(os.path.join(args.data_dir, dataset.image_folder),
-                                sorted(file for rows in split for file, _ in rows)))
+        images=fingerprint_of_images(os.path.join(args.data_dir, dataset.image_folder),
+                                     sorted(file for rows in split for file, _ in rows)))
     if args.weights not in ("imagenet", "none"):
         identity["weights"] = sha256_of_file(args.weights)
     details = os.path.join(args.models_dir, args.name)

@@ -15,7 +15,7 @@ import train_model
 from utils.attack import source_images
 from utils.common.background import in_background
 from utils.common.errors import UserError
-from utils.images import decoding, folders, splits
+from utils.images import decoding, splits
 from utils.images.decoding import BrokenImage, read_ahead, read_image
 from utils.images.folders import list_images
 from utils.images.pixels import to_model_input, to_pixels
@@ -169,20 +169,6 @@ def test_all_images_below_a_folder_are_listed_sorted_and_nothing_else(tmp_path):
     for name, reason in (("none", "no image"), ("missing", "no such folder")):
         with pytest.raises(UserError, match="{}: {}".format(name, reason)):
             list_images(str(tmp_path / name))
-
-
-def test_images_are_told_from_others_of_the_same_names_by_their_sizes(tmp_path):
-    def found(*files):
-        return folders.sha256_of_images(str(tmp_path), files)
-
-    saved(tmp_path / "a.png", pixels())
-    saved(tmp_path / "b.png", pixels(8, 8))
-    both = found("a.png", "b.png")
-    assert len({both, found("a.png"), found("b.png", "a.png")}) == 3
-    saved(tmp_path / "b.png", pixels(9, 9))
-    assert found("a.png", "b.png") != both
-    os.symlink("nowhere", str(tmp_path / "c.png"))  # counts as broken later on
-    assert found("a.png", "c.png") != found("a.png")
 
 
 def test_every_pixel_value_survives_the_way_to_model_input_and_back():

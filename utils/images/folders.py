@@ -1,9 +1,8 @@
-"""Folders of images: which files in them are images, and a hash that tells other images."""
+"""Folders of images: which files in them are images."""
 
 import os
 
 from utils.common.errors import UserError
-from utils.common.files import sha256_of_lines
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".gif", ".webp")
 
@@ -27,10 +26,3 @@ def list_images(folder):
                    if os.path.isdir(folder) else "no such folder")
         raise UserError("{}: {}; data/README.md says how to get the images".format(folder, problem))
     return found
-
-
-def sha256_of_images(folder, files):
-    """SHA-256 of the names and sizes of image files: it tells other images without reading them."""
-    paths = [os.path.join(folder, file) for file in files]
-    return sha256_of_lines("{},{}".format(file, os.path.exists(path) and os.path.getsize(path))
-                           for file, path in zip(files, paths))
