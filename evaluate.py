@@ -30,7 +30,7 @@ from utils.common import arguments, json_files
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
 from utils.common.files import hold_for_writing, write_text
-from utils.evaluation import rows
+from utils.evaluation import evaluated_uap, rows
 from utils.evaluation.planned_rows import find_uaps, rows_files
 
 
@@ -70,12 +70,14 @@ def main():
     for name in sorted({file.model.name for file in outdated}):
         predict(args, [file for file in outdated if file.model.name == name])
 
-    runs = [run for run in map(rows.read_run, rows.find(args.results_dir)) if is_current(args, run)]
+    runs = [run for run in map(evaluated_uap.read_evaluated, evaluated_uap.find(args.results_dir))
+            if is_current(args, run)]
     markdown = table.to_markdown(runs, args.note)
     write_csv(os.path.join(args.results_dir, "table.csv"), table.COLUMNS, table.csv_rows(runs))
     write_text(os.path.join(args.results_dir, "table.md"), markdown)
     path = report.write_report(args.results_dir, args.models_dir, runs, args.note,
-                               lambda info, files: read_examples(args.data_dir, info, files))
+                               lambda classifier, files: read_examples(
+                                   args.data_dir, classifier, files))
     print(markdown, "wrote " + path, sep="\n")
     if expected is not None:
         check_expected(args, *table.compare(runs, expected, args.tolerance))
@@ -84,11 +86,11 @@ def main():
 def is_current(args, run):
     """Whether the rows are of the model as it is now; says so where not, which only rows of a UAP
     from elsewhere are: the others were just made anew."""
-    path = os.path.join(args.models_dir, run.info["model"] + ".json")
+    path = os.path.join(args.models_dir, run.classifier.name + ".json")
     if not os.path.exists(path):
         return True
     info = json_files.read_json(path, json_files.WEIGHTS, "train the model again")
-    if info["weights"]["sha256"] == run.info["model_sha256"]:
+    if info["weights"]["sha256"] == run.classifier.sha256:
         return True
     print("{}: left out, these rows are of other weights than those of {}".format(run.folder, path))
     return False
@@ -129,13 +131,13 @@ def predict(args, files):
                        dict(environment(), finished=now()))
 
 
-def read_examples(data_dir, info, files):
+def read_examples(data_dir, classifier, files):
     """Test images for the report: uint8, (n, h, w, 3), or None when they are not at hand."""
     from utils.images.decoding import BrokenImage, read_image
 
     try:
-        return np.stack([read_image(os.path.join(data_dir, info["image_folder"], file),
-                                    info["image_size"], info["resize"]) for file in files])
+        return np.stack([read_image(os.path.join(data_dir, classifier.image_folder, file),
+                                    classifier.image_size, classifier.resize) for file in files])
     except BrokenImage:
         return None
 

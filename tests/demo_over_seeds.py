@@ -24,7 +24,7 @@ from utils.classifier.architectures import ARCHITECTURES  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.csv_files import write_csv  # noqa: E402
 from utils.common.errors import run_script  # noqa: E402
-from utils.evaluation import metrics, rows  # noqa: E402
+from utils.evaluation import evaluated_uap, metrics  # noqa: E402
 from utils.report.sections import against_controls  # noqa: E402
 
 
@@ -53,13 +53,13 @@ def processor_seconds():
 
 def accuracies(runs):
     """Dict from each classifier to its share of test images predicted right."""
-    return {run.info["model"]: metrics.accuracy(
+    return {run.classifier.name: metrics.accuracy(
         run.predictions["label"], run.predictions["clean"]).value for run in runs}
 
 
 def cells_beaten(runs):
     """(UAPs that beat both controls, all UAPs) of one demo, DeepFool's nine."""
-    _, better = against_controls([run for run in runs if run.info["attack"] == "deepfool"])
+    _, better = against_controls([run for run in runs if run.uap.attack == "deepfool"])
     return sum(better), len(better)
 
 
@@ -70,8 +70,7 @@ def write_expected(path, runs):
     """
     cells = collections.defaultdict(list)
     for run in runs:
-        cells[tuple(run.info[key] for key in ("source", "attack", "model"))].append(
-            100 * run.rate().value)
+        cells[run.uap.source, run.uap.attack, run.classifier.name].append(100 * run.rate().value)
     expected = {cell: round(np.median(its), 1) for cell, its in cells.items()}
     write_csv(path, ("source", "attack") + ARCHITECTURES, [
         row + tuple(expected.get(row + (model,), "") for model in ARCHITECTURES)
@@ -87,7 +86,7 @@ def main():
     good_accuracy, good_cells, of_all_seeds = 0, 0, []
     for seed in range(args.seeds):
         folder, seconds = run_demo(args.folder, seed)
-        runs = [rows.read_run(its) for its in rows.find(os.path.join(folder, "results"))]
+        runs = [evaluated_uap.read_evaluated(its) for its in evaluated_uap.find(os.path.join(folder, "results"))]
         scores = accuracies(runs)
         beaten, cells = cells_beaten(runs)
         of_all_seeds += runs

@@ -6,35 +6,43 @@ import pytest
 
 from utils.common.errors import UserError
 from utils.evaluation import rows
+from utils.evaluation.evaluated_uap import find, read_evaluated
 
-INPUTS = dict(dict.fromkeys(rows.INFO["required"]), model_sha256="m", test_sha256="t", norm="inf",
-              uap_sha256="v", run="ilsvrc2012", identity={}, snapshots={"10": 1.5})
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+INPUTS = {
+    "model": "VGG16", "model_sha256": A, "test_sha256": B, "class_names": ["NV", "MEL"],
+    "image_size": 8, "resize": "bilinear", "image_folder": "x", "weights_from": "random",
+    "recipe": "study", "epochs": 10, "learning_rate": 0.01, "batch_size": 16, "run": "ilsvrc2012",
+    "uap_sha256": C, "source": "ilsvrc2012", "attack": "deepfool", "target": None,
+    "made_for": "VGG16", "backbone": False, "norm": "inf", "norm_ratio": 0.04, "norm_bound": 0.1,
+    "images": 20, "passes": 1, "steps": {"made": 4, "kept": 1}, "snapshots": {"10": 1.5},
+    "identity": {}, "seed": 0}
 COLUMNS = {name: ["{}-{}".format(name, i) for i in range(3)]
            for name in rows.COLUMNS["predictions"]}
 COLUMNS["file"] = ["plain.jpg", "with space.jpg", "comma, \"quotes\" and ü.jpg"]
-SAME = {"model_sha256": "m", "test_sha256": "t"}
+SAME = {"model_sha256": A, "test_sha256": B}
 
 
 def write_run(folder, **changes):
     rows.write(folder, "predictions", COLUMNS, dict(INPUTS, **changes), {"finished": "today"})
     rows.write(folder, "curve", {"file": ["1", "2", "3"], "10": ["clean-0"] * 3, "200": ["NV"] * 3},
-               dict(SAME, columns={"10": "a", "200": "v"}), {})
+               dict(SAME, columns={"10": A, "200": C}), {})
     rows.write(folder, "transfer", {"file": ["1", "2", "3"], "ResNet50": ["clean-0", "MEL", "NV"]},
-               dict(SAME, columns={"ResNet50": "r"}), {})
+               dict(SAME, columns={"ResNet50": B}), {})
 
 
 def test_what_was_evaluated_comes_back_with_all_its_rows(tmp_path):
     folder = str(tmp_path / "run")
     write_run(folder)
-    found = rows.read_run(folder)
+    found = read_evaluated(folder)
     assert {name: list(cells) for name, cells in found.predictions.items()} == COLUMNS
-    assert found.info["run"] == "ilsvrc2012" and len(found) == 3
+    assert found.uap.name == "ilsvrc2012" and found.test_images == 3
     assert [(shown, rate.count) for shown, rate in found.curve.items()] == [(10, 2), (200, 3)]
-    assert {sha256: rate[3:] for sha256, rate in found.transfer.items()} == {"r": (2, 3)}
+    assert {sha256: rate[3:] for sha256, rate in found.transfer.items()} == {B: (2, 3)}
 
 
 @pytest.mark.parametrize("changes, expected", [
-    ({}, True), ({"snapshots": {"10": 99}}, False), ({"uap_sha256": "w"}, False),
+    ({}, True), ({"snapshots": {"10": 99}}, False), ({"uap_sha256": B}, False),
     ({"more": None}, False)])
 def test_rows_are_up_to_date_as_long_as_all_they_depend_on_is_the_same(tmp_path, changes, expected):
     write_run(str(tmp_path))
@@ -58,7 +66,7 @@ def test_rows_that_are_not_those_of_their_json_file_are_refused(tmp_path):
     with open(os.path.join(folder, "predictions.csv"), "a") as file:
         file.write("\n")
     with pytest.raises(UserError, match="predictions.json: not of the rows beside it; .*--again"):
-        rows.read_run(folder)
+        read_evaluated(folder)
 
 
 def test_a_file_of_rows_without_a_column_is_an_error_that_says_how_to_mend_it(tmp_path):
@@ -69,8 +77,8 @@ def test_a_file_of_rows_without_a_column_is_an_error_that_says_how_to_mend_it(tm
 
 @pytest.mark.parametrize("changed", ["model_sha256", "test_sha256"])
 def test_rows_of_another_model_or_of_other_images_are_not_used(tmp_path, changed):
-    write_run(str(tmp_path), **{changed: "other"})
-    found = rows.read_run(str(tmp_path))
+    write_run(str(tmp_path), **{changed: C})
+    found = read_evaluated(str(tmp_path))
     assert not found.curve and not found.transfer
 
 
@@ -78,4 +86,4 @@ def test_runs_are_found_in_the_order_of_their_folders(tmp_path):
     names = [("VGG16", "ilsvrc2012"), ("VGG16", "ilsvrc2012-fgsm"), ("VGG16-other", "isic2018")]
     for name in names + [("VGG16", ".isic2018.partial")]:  # the last is being made
         write_run(str(tmp_path.joinpath(*name)))
-    assert rows.find(str(tmp_path)) == [str(tmp_path.joinpath(*name)) for name in names]
+    assert find(str(tmp_path)) == [str(tmp_path.joinpath(*name)) for name in names]

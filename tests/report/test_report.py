@@ -2,6 +2,7 @@
 
 import bisect
 import contextlib
+import dataclasses
 import json
 import os
 import re
@@ -15,6 +16,7 @@ import checkout
 from utils.common import figures
 from utils.common.files import sha256_of_file
 from utils.evaluation import rows
+from utils.evaluation.evaluated_uap import find, read_evaluated
 from utils.report import pictures, report
 
 N = 120
@@ -140,14 +142,14 @@ def undrawn():
 
 
 def evaluated(results):
-    return [rows.read_run(folder) for folder in rows.find(os.path.join(results, "results"))]
+    return [read_evaluated(folder) for folder in find(os.path.join(results, "results"))]
 
 
 def write(results, chosen=None, at_hand=True):
     """Write the report of the chosen runs, or of all; its text."""
-    def read(info, files):
+    def read(classifier, files):
         return np.stack([np.asarray(Image.open(os.path.join(
-            results, info["image_folder"], file)).resize((info["image_size"],) * 2))
+            results, classifier.image_folder, file)).resize((classifier.image_size,) * 2))
             for file in files]) if at_hand else None
     path = report.write_report(
         os.path.join(results, "results"), os.path.join(results, "models"),
@@ -425,7 +427,7 @@ def provenance_of(results):
     for run in evaluated(results):
         made = {"its images": "`" + "12" * 8 + "`", "started": "2020-01-01T00:00:00Z",
                 "finished": "2020-01-02T00:00:00Z", "seconds": "12.5",
-                "seed": str(run.info["identity"]["seed"]), "commit": "3434343434 + changes"}
+                "seed": str(run.uap.identity["seed"]), "commit": "3434343434 + changes"}
         if not run.curve:  # and so no run.json
             made = dict.fromkeys(made, "?")
         runs.append({"UAP": os.path.relpath(run.folder, os.path.join(results, "results")), **made,
@@ -587,8 +589,8 @@ def test_pictures_are_files_and_those_of_an_earlier_report_go(results):
     for name in ("old.png", "notes.txt"):
         open(os.path.join(folder, name), "w").close()
     shown = re.findall(r"\]\(report/(.*?)\)", write(results, [
-        run for run in evaluated(results) if run.info["model"] == "VGG16"
-        and run.info["run"] in ("ilsvrc2012", "ilsvrc2012-target-NV")]))
+        run for run in evaluated(results) if run.classifier.name == "VGG16"
+        and run.uap.name in ("ilsvrc2012", "ilsvrc2012-target-NV")]))
     assert sorted(shown) == ["confusion-VGG16.png", "curve.png",
                              "examples-VGG16-targeted.png", "examples-VGG16.png", "table.png"]
     assert set(os.listdir(folder)) == set(shown) | {"notes.txt"}
@@ -607,13 +609,10 @@ def test_without_the_test_images_everything_but_the_examples_is_there(results, w
 
 
 def test_a_uap_that_was_made_again_since_is_neither_shown_nor_transferred(results):
-    found = evaluated(results)
-    (run,) = [run for run in found if (run.info["model"], run.info["run"]) == (
-        "VGG16", "ilsvrc2012")]
-    run.info["uap_sha256"] = "made again"
-    for run in found:
-        if run.info["model"] == "ResNet50":  # all of its UAPs
-            run.info["uap_sha256"] = "made again"
+    found = [dataclasses.replace(run, uap=dataclasses.replace(run.uap, sha256="made again"))
+             if run.classifier.name == "ResNet50"  # all of its UAPs
+             or (run.classifier.name, run.uap.name) == ("VGG16", "ilsvrc2012") else run
+             for run in evaluated(results)]
     with undrawn() as drawn:
         sections = sections_of(write(results, found))
     assert "examples-ResNet50.png" not in drawn
@@ -625,11 +624,10 @@ def test_a_uap_that_was_made_again_since_is_neither_shown_nor_transferred(result
 
 
 def test_a_run_on_other_test_images_has_no_part_in_the_examples(results):
-    found = evaluated(results)
-    (run,) = [run for run in found if (run.info["model"], run.info["run"]) == (
-        "VGG16", "isic2018")]
-    run.info["test_sha256"] = "others"
-    run.predictions = {name: cells[-3:] for name, cells in run.predictions.items()}
+    found = [dataclasses.replace(run, test_sha256="others", predictions={
+                 name: cells[-3:] for name, cells in run.predictions.items()})
+             if (run.classifier.name, run.uap.name) == ("VGG16", "isic2018") else run
+             for run in evaluated(results)]
     with undrawn() as drawn:
         write(results, found)
     assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5",

@@ -8,7 +8,13 @@ import pytest
 
 import checkout
 from utils.common.errors import UserError
-from utils.evaluation.rows import Run, find, read_run
+from utils.evaluation.evaluated_uap import (
+    EvaluatedUap,
+    classifier_of,
+    find,
+    read_evaluated,
+    uap_of,
+)
 from utils.report import markdown, table
 from utils.report.settings import differences, find_settings
 
@@ -37,16 +43,20 @@ COLUMNS = dict(zip(("label", "clean", "uap", "uap_8bit", "random", "permuted"),
 
 
 def run_of(repeated=100, identity=(), **changes):
-    """A Run with the published table's settings, its rows repeated; changes: to its info."""
-    return Run("", dict({
-        "model": "VGG16", "made_for": "VGG16", "source": "ilsvrc2012", "attack": "deepfool",
+    """With the published table's settings, its rows repeated; changes: to predictions.json."""
+    record = dict({
+        "model": "VGG16", "model_sha256": "m", "uap_sha256": "v", "image_folder": "pictures",
+        "resize": "bilinear", "made_for": "VGG16", "source": "ilsvrc2012", "attack": "deepfool",
         "norm": "inf", "norm_ratio": 0.04, "target": None, "run": "ilsvrc2012", "images": 10000,
         "passes": 1, "norm_bound": 0.0791, "steps": {"made": 8, "kept": 2}, "image_size": 299,
         "class_names": ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"], "backbone": False,
         "weights_from": "ImageNet by Keras", "snapshots": {}, "recipe": "study", "epochs": 100,
         "learning_rate": 0.001, "batch_size": 32,
-        "identity": dict({"seed": 3, "step_size": 0.001}, **dict(identity))}, **changes),
-        {name: np.tile(cells, repeated) for name, cells in COLUMNS.items()})
+        "identity": dict({"seed": 3, "step_size": 0.001}, **dict(identity))}, **changes)
+    return EvaluatedUap(
+        folder="", classifier=classifier_of(record), uap=uap_of(record), test_sha256="t",
+        control_seed=0, curve={}, transfer={}, rows_sha256="r", made={},
+        predictions={name: np.tile(cells, repeated) for name, cells in COLUMNS.items()})
 
 
 RATES = {"rate": "uap", "rate_8bit": "uap_8bit", "random": "random", "permuted": "permuted"}
@@ -61,8 +71,9 @@ def test_an_untargeted_run_is_summarised_by_the_share_of_changed_predictions():
     assert (found["dominant"], found["dominant_share"]) == ("MEL", 0.5)
     assert found["target_share"] is None and found["test_images"] == 10
     assert (found["steps_made"], found["steps_kept"], found["seed"]) == (8, 2, 3)
-    for key in ("model", "made_for", "source", "attack", "run", "images", "passes", "norm_bound"):
-        assert found[key] == run_of().info[key]
+    for key in ("made_for", "source", "attack", "images", "passes", "norm_bound"):
+        assert found[key] == getattr(run_of().uap, key)
+    assert (found["model"], found["run"]) == ("VGG16", "ilsvrc2012")
     for bound in (found["low"], found["high"]):  # the equation that Wilson's interval solves
         assert (0.8 - bound) ** 2 == pytest.approx(Z ** 2 * bound * (1 - bound) / 10)
 
@@ -104,7 +115,7 @@ def test_a_published_rate_stands_only_beside_a_run_with_the_settings_of_the_tabl
     found = table.summarise(run)
     assert found["differs"] == "; ".join(marks)
     assert found["published"] == (
-        None if marks else PUBLISHED[run.info["source"], run.info["model"]])
+        None if marks else PUBLISHED[run.uap.source, run.classifier.name])
 
 
 def tables_of(text):
@@ -244,7 +255,7 @@ def test_the_reproductions_table_is_that_of_its_rows_and_holds_every_rate_of_the
     with open(os.path.join(folder, "table.md"), encoding="utf-8") as file:
         text = file.read()
     note = re.search(r"^\*\*(.*)\*\*$", text, re.MULTILINE).group(1)
-    assert table.to_markdown([read_run(its) for its in find(folder)], note) == text
+    assert table.to_markdown([read_evaluated(its) for its in find(folder)], note) == text
     with open(os.path.join(checkout.ROOT, "README.md"), encoding="utf-8") as file:
         rates = re.findall(r"\*\*[\d.]+\*\* \[[\d., ]+\]", file.read())
     assert len(rates) > 10 and [rate for rate in rates if rate not in text] == []

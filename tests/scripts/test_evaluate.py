@@ -12,7 +12,7 @@ from utils.classifier.architectures import SCALING
 from utils.common.errors import UserError
 from utils.common.files import sha256_of_file, sha256_of_lines
 from utils.common.json_files import write_json
-from utils.evaluation import planned_rows, rows
+from utils.evaluation import evaluated_uap, planned_rows, rows
 
 TEST = ["a.jpg,NV", "b.jpg,MEL"]
 SHOWN = {"images_0000010": 10, "images_0000020": 20, "pass_001": 20, "pass_002": 40}
@@ -185,9 +185,9 @@ def test_a_uap_for_other_weights_of_the_same_name_is_never_the_model_s_own(args)
     (key, files), = planned(args).items()
     assert key == ("VGG16", "ilsvrc2012-of-VGG16-" + old)
     assert files["predictions"].inputs["made_for"] == "VGG16-" + old
-    assert not evaluate.is_current(args, rows.read_run(folder))
+    assert not evaluate.is_current(args, evaluated_uap.read_evaluated(folder))
     write_rows(files)
-    assert evaluate.is_current(args, rows.read_run(files["predictions"].folder))
+    assert evaluate.is_current(args, evaluated_uap.read_evaluated(files["predictions"].folder))
 
 
 def test_rows_of_a_model_that_is_not_there_are_taken_as_they_are(args, capsys):

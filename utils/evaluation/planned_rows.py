@@ -10,7 +10,7 @@ from utils.classifier import architectures, saved_classifier
 from utils.common import json_files
 from utils.common.errors import UserError
 from utils.common.files import sha256_of_file, sha256_of_lines
-from utils.evaluation import rows
+from utils.evaluation import evaluated_uap, rows
 from utils.images import splits
 
 # A classifier, what its JSON file says, its test images (file, class name), the hashes of both.
@@ -119,7 +119,7 @@ def find_uaps(args):
             print("{}: not here; the rows in {} are taken as they are".format(file, folder))
         else:
             read_model(args, file)  # says what is missing
-    if not found and not rows.find(args.results_dir):
+    if not found and not evaluated_uap.find(args.results_dir):
         raise UserError("{}: no run found (looked for <model>/<run>/run.json); make a UAP with "
                         "make_uap.py".format(args.results_dir))
     return found

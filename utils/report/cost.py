@@ -36,16 +36,17 @@ def _panels(runs, spent=lambda run, shown: shown):
     """
     panels = {}
     for run, name in runs.items():
-        points = [(spent(run, n), rate, n > (run.info["images"] or n))
+        points = [(spent(run, n), rate, n > (run.uap.images or n))
                   for n, rate in run.curve.items() if spent(run, n)]
         if points:
-            panels.setdefault(run.info["model"], {})[name] = (*zip(*points), run.rate("permuted"))
+            panels.setdefault(run.classifier.name, {})[name] = (
+                *zip(*points), run.rate("permuted"))
     return {model: panels[model] for model in in_order(panels)}
 
 
 def images(setting, draw):
     runs = {run: names(run)["UAP from"] for run in setting.runs.values() if run.curve}
-    runs.update((run, run.info["run"]) for run in setting.others if run.curve)
+    runs.update((run, run.uap.name) for run in setting.others if run.curve)
     if not runs:
         return ["No run has snapshots.", ""]
     lines = draw("curve{}.png".format(setting.suffix), "Fooling rate against images shown",
@@ -63,7 +64,7 @@ def images(setting, draw):
                if any(rate.value >= level for run in runs for rate in run.curve.values())]
     factors, body = [], []
     for run, name in runs.items():
-        row = {"model": run.info["model"], "UAP from": name, "steps kept": steps_kept(run)}
+        row = {"model": run.classifier.name, "UAP from": name, "steps kept": steps_kept(run)}
         for level in reached:
             cell, factor = _needed_cell(run, setting.domain_of(run), level)
             row["images for {:.0f} %".format(100 * level)] = cell
@@ -100,8 +101,8 @@ def _by_bound(runs):
     """Dict from (p, zeta) to the untargeted runs with this bound, best comparable first."""
     found = {}
     for run in sorted(runs, key=strength):
-        if tuple(run.info["class_names"]) == ISIC2018_CLASSES and run.info["target"] is None:
-            found.setdefault((run.info["norm"], run.info["norm_ratio"]), []).append(run)
+        if run.classifier.class_names == ISIC2018_CLASSES and run.uap.target is None:
+            found.setdefault((run.uap.norm, run.uap.norm_ratio), []).append(run)
     return found
 
 
@@ -110,10 +111,10 @@ NEEDS = ("ISIC2018 images", "natural images", "no image", "no image and no class
 
 def _need(run):
     """Which of NEEDS a run has, or None."""
-    source = run.info["source"]
-    if run.info["made_for"] == run.info["model"]:
+    source = run.uap.source
+    if run.uap.made_for == run.classifier.name:
         return {DOMAIN: NEEDS[0], "none": NEEDS[2]}.get(source, NEEDS[1])
-    return NEEDS[3] if source == "none" and run.info["backbone"] else None
+    return NEEDS[3] if source == "none" and run.uap.backbone else None
 
 
 def needs(runs, draw):
@@ -121,14 +122,14 @@ def needs(runs, draw):
     lines = []
     for (p, ratio), its in _by_bound(runs).items():
         its = [run for run in its if _need(run)]
-        if {run.info["attack"] for run in its} <= {"deepfool"}:
+        if {run.uap.attack for run in its} <= {"deepfool"}:
             continue
         body = []
         for need in NEEDS:
             body.append({"the attacker has": need})
-            for model in in_order([run.info["model"] for run in its]):
+            for model in in_order([run.classifier.name for run in its]):
                 body[-1][model] = _strongest([
-                    run for run in its if run.info["model"] == model and _need(run) == need])
+                    run for run in its if run.classifier.name == model and _need(run) == need])
         lines += ["L{} norm, ratio {}: of the attacks on what the attacker has, the one that fools "
                   "most of these test images; its rate; in parentheses its controls, random and "
                   "permuted.".format(p, ratio), ""] + markdown.table(body)
@@ -139,10 +140,10 @@ def _strongest(runs):
     if not runs:
         return "not run"
     run = max(runs, key=lambda run: run.rate().value)
-    source = run.info["source"]
+    source = run.uap.source
     return "{}{}: **{}** ({}, {})".format(
-        printed(run.info["attack"]),
-        "" if source == "none" else ", {} {}".format(run.info["images"], printed(source)),
+        printed(run.uap.attack),
+        "" if source == "none" else ", {} {}".format(run.uap.images, printed(source)),
         *(percent(run.rate(name)) for name in ("uap", "random", "permuted")))
 
 
@@ -150,13 +151,13 @@ def _times(runs, draw):
     """Pictures of the fooling rate against seconds of computing, for several attacks on a model."""
     lines = []
     for (p, ratio), its in _by_bound(runs).items():
-        for source in sorted({run.info["source"] for run in its}):
+        for source in sorted({run.uap.source for run in its}):
             best = {}
             for run in its:
-                if run.info["source"] == source and run.curve:
-                    best.setdefault((run.info["model"], run.info["attack"]), run)
+                if run.uap.source == source and run.curve:
+                    best.setdefault((run.classifier.name, run.uap.attack), run)
             panels = _panels({run: printed(attack) for (_, attack), run in best.items()},
-                             lambda run, shown: run.info["snapshots"].get(str(shown)))
+                             lambda run, shown: run.uap.snapshots.get(shown))
             panels = {model: panel for model, panel in panels.items() if len(panel) > 1}
             if panels:
                 title = "Fooling rate against time: UAPs from {}, L{} norm, ratio {}".format(

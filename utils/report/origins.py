@@ -11,32 +11,35 @@ DIGITS = 16  # of a hash; the JSON files hold all 64
 MODEL = {"weights": "weights.sha256", "test images": "split.test.sha256", "seed": "arguments.seed",
          "epochs": "epochs", "accuracy, test": "scores.test.accuracy", "started": "started",
          "finished": "finished", "commit": "git"}
-UAP = {"uap.npy": "rows.uap_sha256", "its images": "run.images.sha256",
+UAP = {"uap.npy": "evaluated.uap_sha256", "its images": "run.images.sha256",
        "seed": "run.arguments.seed", "started": "run.started", "finished": "run.finished",
-       "seconds": "run.seconds", "commit": "run.git", "predictions.csv": "rows.rows_sha256",
-       "predicted": "rows.made.finished", "seed of the controls": "rows.seed"}
+       "seconds": "run.seconds", "commit": "run.git", "predictions.csv": "evaluated.rows_sha256",
+       "predicted": "evaluated.made.finished", "seed of the controls": "evaluated.seed"}
 
 
 def provenance(runs, models_dir):
     """The lines of the section: commands, seeds, versions, hashes, dates.
 
-    runs: a list of rows.Run. models_dir: where the models' JSON files are; a JSON file that is not
-    there leaves question marks.
+    runs: a list of EvaluatedUap. models_dir: where the models' JSON files are; a JSON file that
+    is not there leaves question marks.
     """
     models = {name: _read(os.path.join(models_dir, name + ".json"))
-              for name in dict.fromkeys(run.info["model"] for run in runs)}
-    made = [{"rows": run.info, "run": _read(os.path.join(run.folder, "run.json"))} for run in runs]
+              for name in dict.fromkeys(run.classifier.name for run in runs)}
+    made = [{"evaluated": {"run": run.uap.name, "model": run.classifier.name,
+                           "uap_sha256": run.uap.sha256, "rows_sha256": run.rows_sha256,
+                           "made": run.made, "seed": run.control_seed},
+             "run": _read(os.path.join(run.folder, "run.json"))} for run in runs]
     for its in made:
-        if _get(its, "run.uap.sha256") != its["rows"]["uap_sha256"]:
+        if _get(its, "run.uap.sha256") != its["evaluated"]["uap_sha256"]:
             its["run"] = {}  # of another UAP than the one that was evaluated
     everything = list(models.values()) + [its["run"] for its in made] + [
-        run.info["made"] for run in runs]
+        run.made for run in runs]
     lines = ["Each result can be made again by its command:", "", "```sh"]
     lines += dict.fromkeys(filter(None, map(_command, everything)))
     lines += ["```", "", "Hashes are SHA-256, the first {} of 64 digits; `models/*.json`, "
               "`run.json` and `predictions.json` hold them in full.".format(DIGITS), ""]
     lines += markdown.table([{"model": name, **_cells(its, MODEL)} for name, its in models.items()])
-    lines += markdown.table([{"UAP": "{model}/{run}".format(**its["rows"]), **_cells(its, UAP)}
+    lines += markdown.table([{"UAP": "{model}/{run}".format(**its["evaluated"]), **_cells(its, UAP)}
                              for its in made])
     machines = dict.fromkeys(filter(None, map(_machine, everything)))
     return lines + ["Made with " + text + "." for text in machines] + [""]

@@ -20,9 +20,9 @@ INTRODUCTION = (
 def write_report(results_dir, models_dir, runs, note, read_images):
     """Write report.md, and its pictures in report/, below `results_dir`.
 
-    models_dir: where the models' JSON files are, for the provenance. runs: a list of rows.Run.
-    note: a sentence to print above, or None. read_images: function (what predictions.json says,
-    files) -> uint8 (n, h, w, 3), or None when the images are not at hand. Returns the path of the
+    models_dir: where the models' JSON files are, for the provenance. runs: a list of EvaluatedUap.
+    note: a sentence to print above, or None. read_images: function (AttackedClassifier, files) ->
+    uint8 (n, h, w, 3), or None when the images are not at hand. Returns the path of the
     report.
     """
     folder, drawn = os.path.join(results_dir, "report"), set()
@@ -49,7 +49,7 @@ def write_report(results_dir, models_dir, runs, note, read_images):
             lines += section(setting, draw) if setting.runs or section is sections.rates else [
                 "Not run.", ""]
     chosen = [run for setting in settings for run in setting.runs.values()]
-    others = [run for run in runs if run.info["target"] is None and run not in chosen]
+    others = [run for run in runs if run.uap.target is None and run not in chosen]
     for title, found in (("What the attacker needs", cost.needs(runs, draw)),
                          ("Targeted UAPs", _targeted(runs, read_images, draw)),
                          ("Other UAPs", table.in_full(others))):
@@ -64,13 +64,13 @@ def write_report(results_dir, models_dir, runs, note, read_images):
 
 
 def _targeted(runs, read_images, draw):
-    runs = [run for run in runs if run.info["target"] is not None]
+    runs = [run for run in runs if run.uap.target is not None]
     lines, by_model = table.in_full(runs), {}
     if runs:
-        lines += sections.files_table([({"model": run.info["model"], "UAP": run.info["run"]}, run)
+        lines += sections.files_table([({"model": run.classifier.name, "UAP": run.uap.name}, run)
                                        for run in runs])
     for run in runs:
-        by_model.setdefault(run.info["model"], {})[run.info["run"]] = run
+        by_model.setdefault(run.classifier.name, {})[run.uap.name] = run
     for model, its in by_model.items():
         lines += sections.examples_of(its, model + ", targeted UAPs", "-targeted", read_images,
                                       draw)

@@ -21,7 +21,7 @@ CONTROLS = ("random", "permuted")  # a random vector of the norm; the UAP's valu
 
 def names(run):
     """The first cells of a row about a run: its model, the images of its UAP."""
-    return {"model": run.info["model"], "UAP from": printed(run.info["source"])}
+    return {"model": run.classifier.name, "UAP from": printed(run.uap.source)}
 
 
 def rates(setting, draw):
@@ -67,7 +67,7 @@ def significance(setting, draw):
     pairs = []
     for (model, source), run in setting.runs.items():
         domain = setting.domain_of(run)
-        if domain and domain.info["test_sha256"] == run.info["test_sha256"]:
+        if domain and domain.test_sha256 == run.test_sha256:
             pairs.append(({"model": model, "natural images": printed(source)}, run.hits(),
                           domain.hits()))
     if pairs:
@@ -112,9 +112,9 @@ def examples_of(runs, what, suffix, read_images, draw):
     """
     first = next(iter(runs.values()))
     labels = list(first.predictions["label"])
-    shown = [label for label in first.info["class_names"] if label in labels][:MOST_EXAMPLES]
+    shown = [label for label in first.classifier.class_names if label in labels][:MOST_EXAMPLES]
     places = [labels.index(label) for label in shown]
-    images = read_images(first.info, first.predictions["file"][places])
+    images = read_images(first.classifier, first.predictions["file"][places])
     if images is None:
         return ["The test images are not at hand.", ""]
 
@@ -126,8 +126,8 @@ def examples_of(runs, what, suffix, read_images, draw):
     panels = []
     for uap_title, run in runs.items():
         path = os.path.join(run.folder, "uap.npy")
-        if (run.info["test_sha256"] == first.info["test_sha256"] and os.path.exists(path)
-                and sha256_of_file(path) == run.info["uap_sha256"]):
+        if (run.test_sha256 == first.test_sha256 and os.path.exists(path)
+                and sha256_of_file(path) == run.uap.sha256):
             changed = run.predictions["uap"] != run.predictions["clean"]
             panels.append((uap_title, np.load(path, allow_pickle=False), captions(run, "uap"),
                            changed[places]))
@@ -136,7 +136,7 @@ def examples_of(runs, what, suffix, read_images, draw):
     heads = ["true {}\n{}".format(labels[i], clean)
              for i, clean in zip(places, captions(first, "clean"))]
     title = what + ": the first test image of each class"
-    return draw("examples-{}{}.png".format(first.info["model"], suffix), title,
+    return draw("examples-{}{}.png".format(first.classifier.name, suffix), title,
                 pictures.example_grid, images, heads, panels, title)
 
 
@@ -146,7 +146,7 @@ def predicted_classes(setting, draw):
         panels = {}
         for source, run in runs.items():
             clean, attacked = run.predictions["clean"], run.predictions["uap"]
-            class_names = run.info["class_names"]
+            class_names = run.classifier.class_names
             panels["UAP from " + source] = confusion_matrix(clean, attacked, labels=class_names)
             body.append({**names(run), "clean images": _dominant(clean),
                          "attacked images": _dominant(attacked),
@@ -202,11 +202,13 @@ def _transfer_cell(run, its):
         return "**{}**".format(percent(run.rate()))
     if run is None:
         return "not run"
-    for key, text in (("image_size", "other input size"), ("class_names", "other classes"),
-                      ("test_sha256", "other test images")):
-        if run.info[key] != its.info[key]:
-            return text
-    return run.transfer.get(its.info["uap_sha256"], "not run")
+    if run.classifier.image_size != its.classifier.image_size:
+        return "other input size"
+    if run.classifier.class_names != its.classifier.class_names:
+        return "other classes"
+    if run.test_sha256 != its.test_sha256:
+        return "other test images"
+    return run.transfer.get(its.uap.sha256, "not run")
 
 
 def sensitivity(setting, draw):
@@ -225,7 +227,7 @@ def sensitivity(setting, draw):
                 "{:.0%} to {:.0%}".format(*between): metrics.rate(hits[part == i])
                 for i, between in enumerate(zip(CONFIDENCES, CONFIDENCES[1:]))}})
         first = next(iter(runs.values()))
-        for name in first.info["class_names"]:
+        for name in first.classifier.class_names:
             per_class.append({
                 "model": model, "true class": name,
                 "images": int(np.sum(first.predictions["label"] == name)),

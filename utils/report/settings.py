@@ -29,8 +29,8 @@ def printed(name):
 class Setting:
     """The runs of one attack and norm, which stand in one table.
 
-    runs: dict from (model, source) to the rows.Run that stands for this cell. others: further runs
-    of the same cells. models, sources: of the table, in order. common: in what all of them differ
+    runs: dict from (model, source) to the EvaluatedUap that stands for this cell. others: further
+    runs of the same cells. models, sources: of the table, in order. common: in what all of them differ
     from the published table; in_common: this as a sentence, or nothing. suffix: for the names of
     pictures. published: whether the published table may have been made in this way.
     """
@@ -38,7 +38,7 @@ class Setting:
     def __init__(self, attack, norm, runs):
         best = {}
         for run in sorted(runs, key=strength):
-            best.setdefault((run.info["model"], run.info["source"]), run)
+            best.setdefault((run.classifier.name, run.uap.source), run)
         used = {source for _, source in best}
         self.attack, self.title = attack, "UAPs by {}, L{} norm".format(printed(attack), norm)
         self.suffix = "" if (attack, norm) == FIRST else "-{}-l{}".format(attack, norm)
@@ -56,8 +56,8 @@ class Setting:
 
     def domain_of(self, run):
         """The run from the classifier's own domain with the same bound; None: it, or not run."""
-        domain = self.runs.get((run.info["model"], DOMAIN))
-        if domain not in (None, run) and domain.info["norm_ratio"] == run.info["norm_ratio"]:
+        domain = self.runs.get((run.classifier.name, DOMAIN))
+        if domain not in (None, run) and domain.uap.norm_ratio == run.uap.norm_ratio:
             return domain
         return None
 
@@ -70,45 +70,45 @@ class Setting:
 
 
 def differences(run):
-    """In what a rows.Run differs from the published table: short texts; [] where it does not.
+    """In what an EvaluatedUap differs from the published table: short texts; [] where it does not.
 
     Its seed and its architecture's name are no difference; what is not known is one.
     """
-    info, weights = run.info, run.info["weights_from"]
-    identity = dict({"step_size": "?", "target_fooling_rate": None}, **info["identity"])
-    few = MIN_ISIC_IMAGES if info["source"] == DOMAIN else MIN_NATURAL_IMAGES
+    classifier, weights = run.classifier, run.classifier.weights_from
+    identity = dict({"step_size": "?", "target_fooling_rate": None}, **run.uap.identity)
+    few = MIN_ISIC_IMAGES if run.uap.source == DOMAIN else MIN_NATURAL_IMAGES
     differs = (
-        (info["attack"] not in PUBLISHED_ATTACKS, printed(info["attack"])),
-        (info["norm"] != PUBLISHED["norm"], "L{} norm".format(info["norm"])),
-        (info["norm_ratio"] != PUBLISHED["norm_ratio"], "ratio {}".format(info["norm_ratio"])),
-        (info["passes"] != PUBLISHED["passes"], "{} passes".format(info["passes"])),
+        (run.uap.attack not in PUBLISHED_ATTACKS, printed(run.uap.attack)),
+        (run.uap.norm != PUBLISHED["norm"], "L{} norm".format(run.uap.norm)),
+        (run.uap.norm_ratio != PUBLISHED["norm_ratio"], "ratio {}".format(run.uap.norm_ratio)),
+        (run.uap.passes != PUBLISHED["passes"], "{} passes".format(run.uap.passes)),
         (identity["target_fooling_rate"] is not None,
          "until {} fooled".format(identity["target_fooling_rate"])),
-        (info["attack"] == "fgsm" and (identity["step_size"] or STEP_SIZE) != STEP_SIZE,
+        (run.uap.attack == "fgsm" and (identity["step_size"] or STEP_SIZE) != STEP_SIZE,
          "step {}".format(identity["step_size"])),
-        (info["target"] is not None, "target {}".format(info["target"])),
-        (info["made_for"] != info["model"], "made for {}".format(info["made_for"])),
-        (tuple(info["class_names"]) != ISIC2018_CLASSES, "other classes"),
-        (info["image_size"] != PUBLISHED["image_size"], "{} px".format(info["image_size"])),
-        (info["recipe"] != PUBLISHED["recipe"], "recipe {}".format(info["recipe"])),
-        (info["epochs"] != PUBLISHED["epochs"], "{} epochs".format(info["epochs"])),
-        (info["learning_rate"] != PUBLISHED["learning_rate"],
-         "learning rate {}".format(info["learning_rate"])),
-        (info["batch_size"] != PUBLISHED["batch_size"],
-         "training batches of {}".format(info["batch_size"])),
+        (run.uap.target is not None, "target {}".format(run.uap.target)),
+        (run.uap.made_for != classifier.name, "made for {}".format(run.uap.made_for)),
+        (classifier.class_names != ISIC2018_CLASSES, "other classes"),
+        (classifier.image_size != PUBLISHED["image_size"], "{} px".format(classifier.image_size)),
+        (classifier.recipe != PUBLISHED["recipe"], "recipe {}".format(classifier.recipe)),
+        (classifier.epochs != PUBLISHED["epochs"], "{} epochs".format(classifier.epochs)),
+        (classifier.learning_rate != PUBLISHED["learning_rate"],
+         "learning rate {}".format(classifier.learning_rate)),
+        (classifier.batch_size != PUBLISHED["batch_size"],
+         "training batches of {}".format(classifier.batch_size)),
         (weights != "ImageNet by Keras", "weights from a file" if isinstance(weights, dict)
          else "{} weights".format(weights)),
-        (info["source"] not in SOURCES, "from {}".format(printed(info["source"]))),
-        (info["source"] != "none" and not (info["images"] or 0) >= few,
-         "{} images".format(info["images"])),
-        (len(run) < MIN_TEST_IMAGES, "{} test images".format(len(run))))
+        (run.uap.source not in SOURCES, "from {}".format(printed(run.uap.source))),
+        (run.uap.source != "none" and not (run.uap.images or 0) >= few,
+         "{} images".format(run.uap.images)),
+        (run.test_images < MIN_TEST_IMAGES, "{} test images".format(run.test_images)))
     return [text.replace("None", "?") for is_different, text in differs if is_different]
 
 
 def strength(run):
     """A key by which that run comes first which stands for all like it: as published, most images.
     """
-    return len(differences(run)), -(run.info["images"] or 0), run.info["run"]
+    return len(differences(run)), -(run.uap.images or 0), run.uap.name
 
 
 def in_order(models):
@@ -119,7 +119,7 @@ def in_order(models):
 def own(runs):
     """Those runs that are untargeted and on the model that they were made for."""
     return [run for run in runs
-            if run.info["target"] is None and run.info["made_for"] == run.info["model"]]
+            if run.uap.target is None and run.uap.made_for == run.classifier.name]
 
 
 def find_settings(runs):
@@ -129,6 +129,6 @@ def find_settings(runs):
     """
     found = {}
     for run in own(runs):
-        found.setdefault((run.info["attack"], run.info["norm"]), []).append(run)
+        found.setdefault((run.uap.attack, run.uap.norm), []).append(run)
     return [Setting(attack, norm, its) for (attack, norm), its in sorted(
         (found or {FIRST: []}).items(), key=lambda item: item[0] != FIRST)]

@@ -28,20 +28,23 @@ NOTES = (
 
 @functools.lru_cache(None)
 def summarise(run):
-    """All numbers of a rows.Run: a dict with COLUMNS, rates as metrics.Rate, or None.
+    """All numbers of an EvaluatedUap: a dict with COLUMNS, rates as metrics.Rate, or None.
 
     For a targeted run rate, rate_8bit, random and permuted are success rates on the images not
     already predicted as the target.
     """
-    info, uap, label = run.info, run.predictions["uap"], run.predictions["label"]
-    marks, steps, dominant = differences(run), info["steps"] or {}, most_frequent(uap)
-    rate, target = run.rate(), info["target"]
-    cell = (target is None and info["made_for"] == info["model"] in ARCHITECTURES
-            and info["source"] in SOURCES and tuple(info["class_names"]) == ISIC2018_CLASSES)
+    uap, label = run.predictions["uap"], run.predictions["label"]
+    marks, steps, dominant = differences(run), run.uap.steps, most_frequent(uap)
+    rate, target = run.rate(), run.uap.target
+    cell = (target is None and run.uap.made_for == run.classifier.name in ARCHITECTURES
+            and run.uap.source in SOURCES and run.classifier.class_names == ISIC2018_CLASSES)
     return dict(
-        {name: info[name] for name in COLUMNS if name in info}, cell=cell,
-        seed=info["identity"].get("seed"), differs="; ".join(marks),
-        published=None if marks else published().get((info["source"], info["model"])),
+        {name: getattr(run.uap, name) for name in (
+            "made_for", "source", "attack", "norm", "norm_ratio", "target", "images", "passes",
+            "norm_bound")},
+        model=run.classifier.name, run=run.uap.name, cell=cell,
+        seed=run.uap.identity.get("seed"), differs="; ".join(marks),
+        published=None if marks else published().get((run.uap.source, run.classifier.name)),
         rate=rate, low=rate.low, high=rate.high, rate_8bit=run.rate("uap_8bit"),
         random=run.rate("random"), permuted=run.rate("permuted"),
         mcnemar_p=metrics.mcnemar_p(run.hits(), run.hits("permuted")),
@@ -49,7 +52,7 @@ def summarise(run):
         accuracy_uap=metrics.accuracy(label, uap),
         dominant=dominant, dominant_share=float(np.mean(uap == dominant)),
         target_share=None if target is None else metrics.rate(uap == target),
-        test_images=len(run), steps_made=steps.get("made"), steps_kept=steps.get("kept"))
+        test_images=run.test_images, steps_made=steps and steps.made, steps_kept=steps and steps.kept)
 
 
 def most_frequent(classes):
@@ -60,8 +63,8 @@ def most_frequent(classes):
 
 def steps_kept(run):
     """The share of its steps that a run kept, as text; - where none was made or it is not known."""
-    steps = run.info["steps"] or {}
-    return "{:.1f} %".format(100 * steps["kept"] / steps["made"]) if steps.get("made") else "-"
+    steps = run.uap.steps
+    return "{:.1f} %".format(100 * steps.kept / steps.made) if steps and steps.made else "-"
 
 
 def read_rates(path):
@@ -106,7 +109,7 @@ def to_markdown(runs, note=None):
     for setting in find_settings(runs):
         lines += grid(setting)
     for heading, targeted in (("Every run", False), ("Targeted runs", True)):
-        full = in_full([run for run in runs if (run.info["target"] is not None) == targeted])
+        full = in_full([run for run in runs if (run.uap.target is not None) == targeted])
         lines += ["## " + heading, ""] + full if full else []
     return "\n".join(lines)
 
@@ -122,8 +125,8 @@ def cells(setting):
         theirs = summarise(run)["published"]
         texts = ([mark for mark in differences(run) if mark not in setting.common]
                  if theirs is None else ["published {}".format(theirs)])
-        texts += [run.info["run"]] * (run in setting.others)
-        found[run.info["source"], run.info["model"]].append((run, "; ".join(texts)))
+        texts += [run.uap.name] * (run in setting.others)
+        found[run.uap.source, run.classifier.name].append((run, "; ".join(texts)))
     for key, its in found.items():
         theirs = published().get(key) if setting.published else None
         if not its:
@@ -178,7 +181,7 @@ def compare(runs, expected, tolerance):
     Returns (how many were compared, lines about those that are further off).
     """
     compared, off = 0, []
-    for setting in find_settings([run for run in runs if run.info["norm"] == "inf"]):
+    for setting in find_settings([run for run in runs if run.uap.norm == "inf"]):
         for (model, source), run in setting.runs.items():
             theirs = expected.get((source, model, setting.attack), expected.get(
                 (source, model, None)) if setting.published else None)
@@ -188,6 +191,6 @@ def compare(runs, expected, tolerance):
             ours = 100 * run.rate().value
             if not abs(ours - theirs) <= tolerance:
                 off.append("{}/{}: {:.1f} %, expected {:.1f} ({})".format(
-                    model, run.info["run"], ours, theirs,
+                    model, run.uap.name, ours, theirs,
                     "; ".join(differences(run)) or "settings as published"))
     return compared, off

@@ -1,0 +1,197 @@
+"""One UAP on one classifier, as evaluate.py left it: what it is, its rows, and their rates."""
+
+import os
+import pathlib
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from utils.common.errors import UserError
+from utils.common.success import is_fooled, is_targeted_success
+from utils.evaluation import metrics, rows
+from utils.evaluation.metrics import Rate
+
+
+class Steps(NamedTuple):
+    """How many steps a run made, and how many of them went into the UAP."""
+
+    made: int
+    kept: int
+
+
+@dataclass(frozen=True)
+class AttackedClassifier:
+    """The classifier, as the table and the report speak of it.
+
+    sha256: of its weights file. image_folder: of its test images, below the data folder.
+    weights_from: what its training began with: a text, or a dict that names a file. recipe,
+    epochs, learning_rate, batch_size: of its training, None where that is not known.
+    """
+
+    name: str
+    sha256: str
+    class_names: Tuple[str, ...]
+    image_size: int
+    resize: str
+    image_folder: str
+    weights_from: Union[str, Dict[str, Any], None]
+    recipe: Optional[str]
+    epochs: Optional[int]
+    learning_rate: Optional[float]
+    batch_size: Optional[int]
+
+
+@dataclass(frozen=True)
+class UapDescription:
+    """The UAP, as the table and the report speak of it; None is what is not known.
+
+    name: of the folder of the rows. sha256: of the .npy file. source: the images it is made from.
+    made_for: the network it is made for; backbone: whether that is one without the classes.
+    norm: "2" or "inf". norm_ratio: zeta. norm_bound: the norm it was compared with, model-input
+    units; bound_from: who says so. largest_change: of a pixel's channel, in grey levels.
+    target: the class it is to reach, None of an untargeted one. images: of the source that were
+    used. snapshots: from the number of images shown to the seconds of computing until then.
+    identity: what make_uap.py tells this run from others by.
+    """
+
+    name: str
+    sha256: str
+    source: str
+    attack: str
+    target: Optional[str]
+    made_for: Optional[str]
+    backbone: bool
+    norm: str
+    norm_ratio: Optional[float]
+    norm_bound: Optional[float]
+    bound_from: Optional[str]
+    largest_change: Optional[float]
+    images: Optional[int]
+    passes: Optional[int]
+    steps: Optional[Steps]
+    snapshots: Dict[int, float]
+    identity: Dict[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class EvaluatedUap:
+    """One UAP on one classifier: what it is, what was predicted, and the rates of that.
+
+    folder: of the rows. test_sha256: of the list of test images and their labels.
+    control_seed: of the two random controls. predictions: from a column's name to its cells, an
+    array of n str. curve: from the number of images shown, ascending, to the Rate of that snapshot.
+    transfer: from the SHA-256 of another model's UAP to its Rate. Both are empty where there are
+    none for the same model and images. rows_sha256: of predictions.csv. made: when, with which
+    command and versions it was.
+    """
+
+    folder: str
+    classifier: AttackedClassifier
+    uap: UapDescription
+    test_sha256: str
+    control_seed: int
+    predictions: Dict[str, np.ndarray]
+    curve: Dict[int, Rate]
+    transfer: Dict[str, Rate]
+    rows_sha256: str
+    made: Dict[str, Any]
+
+    @property
+    def test_images(self) -> int:
+        """The number of test images."""
+        return len(self.predictions["label"])
+
+    def hits(self, column: str = "uap") -> np.ndarray:
+        """Bool: on which test images a column of predictions is a success.
+
+        Untargeted: the class differs from the clean one. Targeted: it is the target; the images
+        that are predicted as the target anyway are left out.
+        """
+        clean, attacked = self.predictions["clean"], self.predictions[column]
+        if self.uap.target is None:
+            return is_fooled(clean, attacked)
+        return is_targeted_success(clean, attacked, self.uap.target)
+
+    def rate(self, column: str = "uap") -> Rate:
+        """The fooling rate of a column of predictions; of a targeted UAP, its success rate."""
+        return success_rate(self.predictions["clean"], self.predictions[column], self.uap.target)
+
+
+def success_rate(clean: np.ndarray, attacked: np.ndarray, target: Optional[str]) -> Rate:
+    """The fooling rate, or, with a target, the targeted success rate."""
+    if target is None:
+        return metrics.fooling_rate(clean, attacked)
+    return metrics.targeted_success_rate(clean, attacked, target)
+
+
+def classifier_of(record: Dict[str, Any]) -> AttackedClassifier:
+    """What predictions.json says of the classifier."""
+    return AttackedClassifier(
+        name=record["model"], sha256=record["model_sha256"],
+        class_names=tuple(record["class_names"]),
+        **{key: record[key] for key in (
+            "image_size", "resize", "image_folder", "weights_from", "recipe", "epochs",
+            "learning_rate", "batch_size")})
+
+
+def uap_of(record: Dict[str, Any]) -> UapDescription:
+    """What predictions.json says of the UAP."""
+    steps = record["steps"]
+    bound_from = "run.json" if record["norm_bound"] else None  # of earlier versions
+    return UapDescription(
+        name=record["run"], sha256=record["uap_sha256"],
+        steps=steps and Steps(made=steps["made"], kept=steps["kept"]),
+        snapshots={int(shown): seconds for shown, seconds in record["snapshots"].items()},
+        bound_from=record.get("bound_from", bound_from),
+        largest_change=record.get("largest_change"),
+        **{key: record[key] for key in (
+            "source", "attack", "target", "made_for", "backbone", "norm", "norm_ratio",
+            "norm_bound", "images", "passes", "identity")})
+
+
+def find(results_dir: str) -> List[str]:
+    """The folders below a results folder that hold the rows of a run, sorted."""
+    found = pathlib.Path(results_dir).glob("[!.]*/[!.]*/predictions.json")
+    return [str(path.parent) for path in sorted(found)]
+
+
+def read_evaluated(folder: str) -> EvaluatedUap:
+    """Read what evaluate.py left in the folder of a run. Raises UserError."""
+    record = rows.read_record(folder, "predictions")
+    if record is None:
+        raise UserError(f"{os.path.join(folder, 'predictions.json')}: not of the rows beside it; "
+                        f"{rows.MEND}")
+    predictions, uap = rows.read(folder, "predictions"), uap_of(record)
+
+    def rate(cells: np.ndarray) -> Rate:
+        return success_rate(predictions["clean"], cells, uap.target)
+
+    curve = {int(column.name): rate(column.cells)
+             for column in _columns(folder, "curve", record)}
+    transfer = {column.sha256: rate(column.cells)
+                for column in _columns(folder, "transfer", record)}
+    return EvaluatedUap(
+        folder=folder, classifier=classifier_of(record), uap=uap,
+        test_sha256=record["test_sha256"], control_seed=record["seed"], predictions=predictions,
+        curve={shown: curve[shown] for shown in sorted(curve)},
+        transfer={sha256: transfer[sha256] for sha256 in sorted(transfer)},
+        rows_sha256=record["rows_sha256"], made=record.get("made", {}))
+
+
+class _Column(NamedTuple):
+    """A column of rows, and the SHA-256 of its perturbation."""
+
+    name: str
+    sha256: str
+    cells: np.ndarray
+
+
+def _columns(folder: str, kind: str, predictions: Dict[str, Any]) -> Iterator[_Column]:
+    """The columns of a rows file if it is of the same model and images as predictions.json."""
+    record = rows.read_record(folder, kind)
+    same = ("model_sha256", "test_sha256", "test_images_sha256")
+    if record is not None and all(record.get(key) == predictions.get(key) for key in same):
+        columns = rows.read(folder, kind)
+        for name, sha256 in record["columns"].items():
+            yield _Column(name, sha256, columns[name])
