@@ -543,7 +543,7 @@ def test_two_attacks_on_the_same_images_are_drawn_against_the_seconds_they_took(
 
 def test_the_confusion_pictures_count_every_test_image(results, written):
     panels, names, *_ = written[1]["confusion-VGG16.png"]
-    assert list(panels) == ["UAP from " + title for title in SOURCES.values()] and names == CLASSES
+    assert list(panels) == ["UAP from " + title for title in SOURCES.values()] and names == tuple(CLASSES)
     found = Second(results, "VGG16", "ilsvrc2012").rows
     assert panels["UAP from ILSVRC2012"].tolist() == [
         [np.sum((found["clean"] == clean) & (found["uap"] == attacked)) for attacked in CLASSES]
@@ -645,7 +645,7 @@ def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
     assert {cell.split(";")[0] for row in others for cell in list(row.values())[1:]} == {"not run"}
     assert [(row["true class"], row["images"]) for row in tables_of(
         sections["Sensitivity"])[2]] == [("healthy", str(N // 2)), ("ill", str(N // 2))]
-    assert drawn["confusion-VGG16.png"][1] == ["healthy", "ill"]
+    assert drawn["confusion-VGG16.png"][1] == ("healthy", "ill")
     assert sections["Provenance"].count("| ? |") > 0
 
 
