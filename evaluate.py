@@ -29,7 +29,8 @@ from utils.classifier.session import start_session
 from utils.common import arguments, json_files
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
-from utils.common.files import hold_for_writing, write_text
+from utils.common.locks import lock_until_exit
+from utils.common.whole_files import write_text
 from utils.evaluation import evaluated_uap, rows
 from utils.evaluation.planned_rows import find_uaps, rows_files
 
@@ -64,7 +65,7 @@ def main():
 
     expected = table.read_rates(args.expect) if args.expect else None
     planned = rows_files(args, find_uaps(args))
-    hold_for_writing(args.results_dir, "evaluation")
+    lock_until_exit(args.results_dir, "evaluation")
     outdated = [file for file in planned
                 if args.again or not rows.up_to_date(file.folder, file.kind, file.inputs)]
     for name in sorted({file.model.name for file in outdated}):

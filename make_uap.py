@@ -23,14 +23,14 @@ from utils.attack.estimate import print_estimate
 from utils.attack.perturbation_file import save_perturbation
 from utils.attack.run_name import DEFAULTS, run_name
 from utils.attack.source_images import draw_images, image_reader
-from utils.attack.uap_run import UapRun, checkpoint_of
+from utils.attack.uap_run import UapRun, uap_step
 from utils.classifier import architectures, backbone, device, saved_classifier
 from utils.classifier.session import start_session
 from utils.common import arguments
-from utils.common.checkpoint import is_finished, load_checkpoint, with_checkpoints
+from utils.common.checkpoint import with_checkpoints
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
-from utils.common.files import hold_for_writing, sha256_of_file
+from utils.common.hashes import sha256_of_file
 from utils.common.json_files import write_json
 from utils.common.provenance import environment, now
 from utils.images import datasets
@@ -134,21 +134,22 @@ def finish(args, info, run, files, xi, started):
 
     state, source = run.state, source_name(args)
     used, size = len(files) - len(run.broken), norm(state.v, args.norm)
-    write_csv(os.path.join(run.work, "images.csv"), None,
+    write_csv(os.path.join(run.step.work, "images.csv"), None,
               [(file, run.broken.get(file, "used")) for file in files])
-    uap_path = os.path.join(run.work, "uap.npy")
+    uap_path = os.path.join(run.step.work, "uap.npy")
     save_perturbation(uap_path, state.v)
-    pictures.uap_picture(os.path.join(run.work, "uap.png"), state.v,
+    pictures.uap_picture(os.path.join(run.step.work, "uap.png"), state.v,
                         "UAP for {} from {} images of {}".format(info["name"], used, source))
-    write_json(os.path.join(run.work, "run.json"), dict(
+    write_json(os.path.join(run.step.work, "run.json"), dict(
         environment(),
-        arguments=arguments.as_json(args), identity=run.identity,
+        arguments=arguments.as_json(args), identity=run.step.identity,
         model=dict({key: info[key] for key in ("name", "architecture", "file", "image_size",
                                                "scaling")}, sha256=info["weights"]["sha256"]),
         made_for=info["name"] if args.backbone else None,
         source=source, attack=args.attack, target=args.target,
         norm={"p": "{:g}".format(args.norm), "ratio": args.norm_ratio, "bound": xi, "value": size},
-        images={"used": used, "broken": len(run.broken), "sha256": run.identity["images_sha256"]},
+        images={"used": used, "broken": len(run.broken),
+                "sha256": run.step.identity["images_sha256"]},
         passes=state.pass_number, visits=state.visits,
         steps={"made": state.steps, "kept": state.updates},
         fooling_rate_on_images=state.rates, snapshots=run.snapshots,
@@ -158,7 +159,7 @@ def finish(args, info, run, files, xi, started):
     run.publish()
     print("{} images, {} broken; {} shown in {} passes, {} of {} steps kept; norm {:.4f}, allowed "
           "{:.4f}; wrote {}{}".format(used, len(run.broken), state.visits, state.pass_number,
-                                      state.updates, state.steps, size, xi, run.folder, os.sep))
+                                      state.updates, state.steps, size, xi, run.step.place, os.sep))
 
 
 def main():
@@ -178,16 +179,15 @@ def main():
                 if option in DEFAULTS}
     identity.update(model_sha256=info["weights"]["sha256"],
                     images_sha256=fingerprint_of_images(folder, files))
-    json_path, uap_path = (os.path.join(where, name) for name in ("run.json", "uap.npy"))
-    if is_finished(json_path, uap_path, identity, checkpoint_of(where), args.restart):
+    step = uap_step(where, identity, args.restart)
+    if not step.begins():
         print("{}{}: finished; --restart makes it anew".format(where, os.sep))
         return
-    hold_for_writing(*os.path.split(where))
-    checkpoint = load_checkpoint(checkpoint_of(where), identity, args.restart)
+    checkpoint = step.last_checkpoint()
 
     loop = load_loop(args, info, folder, files, xi)
     shape = (info["image_size"], info["image_size"], 3)
-    run = UapRun(where, identity, files, info["class_names"],
+    run = UapRun(step, files, info["class_names"],
                  new_state(args, shape, len(files), xi, info["grey"]), args.norm, checkpoint)
     state, most = run.state, len(files) * args.passes
     if checkpoint is not None:

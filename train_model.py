@@ -11,7 +11,6 @@ The same command again does nothing where the training is finished, and continue
 interrupted, from models/VGG16/checkpoint.npz, to the same weights.
 """
 
-import functools
 import os
 import textwrap
 import time
@@ -23,10 +22,11 @@ from utils.classifier import architectures, device, saved_classifier
 from utils.classifier.session import start_session
 from utils.classifier.weights import imagenet_weights, load_weights
 from utils.common import arguments, csv_files
-from utils.common.checkpoint import is_finished, load_checkpoint, save_checkpoint, with_checkpoints
+from utils.common.checkpoint import with_checkpoints
 from utils.common.errors import UserError, run_script
-from utils.common.files import hold_for_writing, sha256_of_file, sha256_of_lines
+from utils.common.hashes import sha256_of_file, sha256_of_lines
 from utils.common.provenance import environment, now
+from utils.common.step_run import ResumableStep
 from utils.evaluation.metrics import accuracy
 from utils.images import datasets, splits
 from utils.images.decoding import RESIZE, read_images
@@ -141,8 +141,8 @@ def train(args, model, images, labels, num_classes, checkpoint, save):
     recipe, progress = fine_tuning.RECIPES[args.recipe], fine_tuning.new_progress()
     variables = fine_tuning.compile_for_training(model, args.learning_rate)
     if checkpoint is not None:
-        progress, arrays = checkpoint
-        K.batch_set_value(list(zip(variables, arrays)))
+        progress = checkpoint.progress
+        K.batch_set_value(list(zip(variables, checkpoint.arrays)))
         done = len(progress["history"])
         print("continuing after {} of {} epochs and {} batches".format(
             done, args.epochs, progress["batches"]))
@@ -215,19 +215,20 @@ def main():
         identity["weights"] = sha256_of_file(args.weights)
     details = os.path.join(args.models_dir, args.name)
     weights_path, json_path = details + ".h5", details + ".json"
-    checkpoint_path = os.path.join(details, "checkpoint.npz")
-    if is_finished(json_path, weights_path, identity, checkpoint_path, args.restart):
+    step = ResumableStep(
+        place=details, record=json_path, product=weights_path,
+        checkpoint=os.path.join(details, "checkpoint.npz"), identity=identity,
+        extendable=["epochs"], restart=args.restart)
+    if not step.begins():
         print("{}: finished; --restart trains it anew".format(weights_path))
         return
-    hold_for_writing(args.models_dir, args.name)
-    unfinished = dict(identity, epochs=None)  # an interrupted training may be lengthened
-    checkpoint = load_checkpoint(checkpoint_path, unfinished, args.restart)
+    checkpoint = step.last_checkpoint()
 
     device.choose(args.device)
     model, weights_from = start_model(args, dataset.class_names)
     images, labels = read_split(args, dataset, split)
     history = train(args, model, images, labels, len(dataset.class_names), checkpoint,
-                    functools.partial(save_checkpoint, checkpoint_path, unfinished))
+                    step.save_checkpoint)
     scores, predictions = score(model, images, labels, len(dataset.class_names))
     write_details(details, args.name, history, split, scores, labels["test"], predictions,
                   dataset.class_names)
@@ -241,7 +242,7 @@ def main():
         scores=scores, epochs=len(history), seconds=round(time.time() - began, 1),
         started=started, finished=now(),
     ))
-    os.remove(checkpoint_path)
+    step.remove_checkpoint()
     print("wrote {}, {} and {}{}".format(weights_path, json_path, details, os.sep))
 
 

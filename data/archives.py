@@ -9,7 +9,7 @@ import zipfile
 import zlib
 
 from utils.common.errors import UserError
-from utils.common.files import replacing
+from utils.common.whole_files import replacing
 from utils.images.folders import list_images
 
 BLOCK = 1 << 20  # bytes at a time

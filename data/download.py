@@ -10,7 +10,8 @@ from tqdm import tqdm
 from urllib3.util.retry import Retry
 
 from utils.common.errors import UserError
-from utils.common.files import md5_of_file, require_space, unfinished, write_text, writing
+from utils.common.hashes import md5_of_file
+from utils.common.whole_files import partial_path, require_space, write_text, writing
 
 TIMEOUT = 30  # seconds without a byte
 BLOCK = 1 << 16  # bytes
@@ -42,7 +43,7 @@ def download(url, path, size=None, md5=None):
     if os.path.exists(path):
         return
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part, furthest, vain, whole = unfinished(path), 0, 0, False
+    part, furthest, vain, whole = partial_path(path), 0, 0, False
     while not whole:
         if vain == TRIES:
             raise UserError("{}: cut {} times in a row, after {:,} bytes at most; the same command "

@@ -13,7 +13,8 @@ from data.download import CONNECTIONS, Absent, download, require_rest
 from utils.common.background import in_background
 from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
-from utils.common.files import md5_of_file, require_space
+from utils.common.hashes import md5_of_file
+from utils.common.whole_files import require_space
 from utils.images.datasets import HOW_TO_GET
 from utils.images.folders import find_images
 

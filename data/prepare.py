@@ -9,6 +9,7 @@ when it is given again, and does nothing once the images are ready. While it wor
 a hidden folder, data/.isic2018.partial; only what is whole and checked takes its place.
 """
 
+import argparse
 import os
 import shutil
 
@@ -16,9 +17,9 @@ from data import natural_images, skin_lesions
 from data.archives import link
 from utils.common import arguments
 from utils.common.errors import UserError, run_script
-from utils.common.files import hold_for_writing, publish
 from utils.common.json_files import NATURAL, TEXT, fields, or_null, read_json, write_json
 from utils.common.provenance import now
+from utils.common.step_run import Step
 
 RECORD = "prepared.json"
 PREPARED = fields(images=NATURAL, seed=or_null(NATURAL), entries={"type": "array", "items": TEXT})
@@ -59,39 +60,58 @@ def read_record(folder):
     return read_json(path, PREPARED, "delete it") if os.path.exists(path) else None
 
 
-def finish(tree, folder):
-    """Put the finished data set `tree` in the place of the one that an earlier command left.
+class Preparation(Step):
+    """The preparation of one data set, which continues with the files that are in its work folder.
 
-    Raises UserError when something else is there.
+    args: of the command line. tree: the data set in the work folder.
     """
-    own = (read_record(folder) or {"entries": []})["entries"] + [RECORD]
-    found = os.listdir(folder) if os.path.exists(folder) else []
-    others = [name for name in found if name not in own]
-    if others:
-        raise UserError("{}: is in the way; move it elsewhere, then the same command continues"
-                        .format(os.path.join(folder, others[0])))
-    publish(tree, folder)
+
+    def __init__(self, args: argparse.Namespace) -> None:
+        super().__init__(os.path.join(args.data_dir, args.dataset))
+        self._args = args
+        self.tree = os.path.join(self.work, args.dataset)
+
+    def images(self) -> int:
+        """Count the prepared images, 0 when they are to be prepared. Raises UserError."""
+        return self._args.source.ready(self._args, read_record(self.place))
+
+    def is_finished(self) -> bool:
+        """Return whether the images are ready, and nothing of an interrupted command is left."""
+        return not os.path.exists(self.work) and self.images() > 0
+
+    def make(self) -> None:
+        """Bring the images into the work folder, to those that are prepared. Raises UserError."""
+        if read_record(self.place) and not os.path.exists(self.tree):
+            shutil.copytree(self.place, self.tree, ignore=shutil.ignore_patterns(RECORD),
+                            copy_function=link)
+        record = self._args.source.make(self._args, self.work)
+        write_json(os.path.join(self.tree, RECORD),
+                   dict(record, entries=os.listdir(self.tree), finished=now()))
+
+    def publish(self, finished: str) -> None:
+        """Put `finished` in the place of the data set that an earlier command left.
+
+        Raises UserError when something else is there.
+        """
+        prepared = (read_record(self.place) or {"entries": []})["entries"] + [RECORD]
+        there = os.listdir(self.place) if os.path.exists(self.place) else []
+        others = [name for name in there if name not in prepared]
+        if others:
+            raise UserError(f"{os.path.join(self.place, others[0])}: is in the way; move it "
+                            "elsewhere, then the same command continues")
+        super().publish(finished)
 
 
-def main():
-    args = parse_arguments()
-    folder = os.path.join(args.data_dir, args.dataset)
-    work = os.path.join(args.data_dir, ".{}.partial".format(args.dataset))
-    tree = os.path.join(work, args.dataset)
-    if os.path.exists(work) or not args.source.ready(args, read_record(folder)):
-        hold_for_writing(args.data_dir, args.dataset)
-        if read_record(tree):  # killed before it was moved
-            finish(tree, folder)
-        if not args.source.ready(args, read_record(folder)):
-            if read_record(folder) and not os.path.exists(tree):  # those images are not made again
-                shutil.copytree(folder, tree, ignore=shutil.ignore_patterns(RECORD),
-                                copy_function=link)
-            record = args.source.make(args, work)
-            write_json(os.path.join(tree, RECORD),
-                       dict(record, entries=os.listdir(tree), finished=now()))
-            finish(tree, folder)
-        shutil.rmtree(work, ignore_errors=True)
-    print("ready: {} images in {}".format(args.source.ready(args, read_record(folder)), folder))
+def main() -> None:
+    step = Preparation(parse_arguments())
+    if step.begins():
+        if read_record(step.tree):  # a command was killed before it published this
+            step.publish(step.tree)
+        if not step.images():
+            step.make()
+            step.publish(step.tree)
+        shutil.rmtree(step.work, ignore_errors=True)
+    print(f"ready: {step.images()} images in {step.place}")
 
 
 if __name__ == "__main__":

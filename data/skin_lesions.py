@@ -11,7 +11,8 @@ from data.archives import BadArchive, checked, link
 from data.download import download, require_rest
 from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
-from utils.common.files import md5_of_file, replacing, require_space
+from utils.common.hashes import md5_of_file
+from utils.common.whole_files import replacing, require_space
 from utils.images import datasets
 from utils.images.decoding import BrokenImage, read_ahead
 from utils.images.folders import list_images

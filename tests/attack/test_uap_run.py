@@ -6,14 +6,14 @@ import numpy as np
 
 from utils.attack.run_name import run_name
 from utils.attack.state import PassDone, Shown, State, Visit
-from utils.attack.uap_run import UapRun
+from utils.attack.uap_run import UapRun, uap_step
 from utils.common.csv_files import read_csv, write_csv
 
 
 def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(tmp_path):
     names = ["{}.jpg".format(i) for i in range(16)]
     state = State((2, 2, 3), len(names))
-    run = UapRun(str(tmp_path / "run"), {}, names, ["MEL", "NV"], state, np.inf, None)
+    run = UapRun(uap_step(str(tmp_path / "run"), {}, False), names, ["MEL", "NV"], state, np.inf, None)
 
     def shown(visits, path, kept):
         state.visits = visits[-1]
@@ -40,10 +40,11 @@ def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(
 
 def test_a_file_name_that_is_not_utf_8_is_logged_as_it_is(tmp_path):
     name = os.fsdecode(b"b\xfcro.jpg")
-    run = UapRun(str(tmp_path / "run"), {}, [name], ["MEL"], State((2, 2, 3), 1), np.inf, None)
+    run = UapRun(uap_step(str(tmp_path / "run"), {}, False), [name], ["MEL"], State((2, 2, 3), 1),
+                 np.inf, None)
     run.record(Shown([Visit(1, 1, 0, 0, 0, [], False)]))
     write_csv(str(tmp_path / "images.csv"), None, [(name, "used")])
-    assert read_csv(str(tmp_path / "images.csv"), None) == [[name, "used"]]
+    assert read_csv(str(tmp_path / "images.csv"), None, "") == [[name, "used"]]
     assert b"\n1,1,b\xfcro.jpg,MEL" in (tmp_path / ".run.partial" / "log.csv").read_bytes()
 
 

@@ -70,7 +70,8 @@ def run(tmp_path, capsys, monkeypatch):
     web.allow(monkeypatch)
     monkeypatch.setattr(os, "fsync", lambda file: None)
     releases = []  # what the process would do at its end
-    monkeypatch.setattr("utils.common.files.atexit", types.SimpleNamespace(register=releases.append))
+    monkeypatch.setattr("utils.common.locks.atexit",
+                        types.SimpleNamespace(register=releases.append))
 
     def command():
         try:

@@ -9,7 +9,8 @@ import pytest
 from utils.attack.perturbation_file import load_perturbation
 from utils.common import csv_files
 from utils.common.errors import UserError
-from utils.common.files import replacing, sha256_of_file, write_text
+from utils.common.hashes import sha256_of_file
+from utils.common.whole_files import replacing, write_text
 from utils.images import datasets, splits
 from utils.images.datasets import ISIC2018_CLASSES, isic2018_labels, isic2018_lesions
 

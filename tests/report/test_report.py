@@ -14,7 +14,7 @@ from scipy import stats
 
 import checkout
 from utils.common import figures
-from utils.common.files import sha256_of_file
+from utils.common.hashes import sha256_of_file
 from utils.evaluation import rows
 from utils.evaluation.evaluated_uap import find, read_evaluated
 from utils.report import pictures, report

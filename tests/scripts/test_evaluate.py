@@ -10,7 +10,7 @@ import checkout
 import evaluate
 from utils.classifier.architectures import SCALING
 from utils.common.errors import UserError
-from utils.common.files import sha256_of_file, sha256_of_lines
+from utils.common.hashes import sha256_of_file, sha256_of_lines
 from utils.common.json_files import write_json
 from utils.evaluation import evaluated_uap, planned_rows, rows
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from utils.common.errors import UserError
-from utils.common.files import replacing, sha256_of_file
+from utils.common.hashes import sha256_of_file
+from utils.common.whole_files import replacing
 from utils.images.norms import norm
 
 TOLERANCE = 1e-5  # relative; float32 rounding of a projection

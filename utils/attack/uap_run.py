@@ -4,11 +4,12 @@ import csv
 import os
 import shutil
 import time
+from typing import Any, Dict
 
 from utils.attack.perturbation_file import save_perturbation
 from utils.attack.state import PassDone, Shown
-from utils.common.checkpoint import save_checkpoint
-from utils.common.files import publish, write_text, writing
+from utils.common.step_run import ResumableStep, work_folder
+from utils.common.whole_files import write_text, writing
 from utils.images.norms import norm
 
 # kept: whether the step went into v, yes or no; empty where v fooled the image already
@@ -20,35 +21,36 @@ def snapshot_counts(n):
     return {m * 10 ** e for e in range(1, 10) for m in (1, 2, 5) if m * 10 ** e <= n}
 
 
-def checkpoint_of(folder):
-    """The checkpoint of an unfinished run: in a hidden folder beside the one that it will be."""
-    parent, name = os.path.split(folder)
-    return os.path.join(parent, "." + name + ".partial", "checkpoint.npz")
+def uap_step(folder: str, identity: Dict[str, Any], restart: bool) -> ResumableStep:
+    """The step whose result will be `folder`; its checkpoint is among the unfinished files."""
+    return ResumableStep(
+        place=folder, record=os.path.join(folder, "run.json"),
+        product=os.path.join(folder, "uap.npy"),
+        checkpoint=os.path.join(work_folder(folder), "checkpoint.npz"),
+        identity=identity, restart=restart)
 
 
 class UapRun:
-    """folder: where the finished run will be; until then its files are beside it, in `work`.
+    """step: says where the finished run will be; until then its files are beside it, in step.work.
 
-    identity: what makes this run this run. files: names of the n images. state: of the UAP loop, to
+    files: names of the n images. state: of the UAP loop, to
     begin with. p: the norm to log. checkpoint: to continue from, or None. snapshots: dict from the
     name of each to the images shown and the seconds of computing until then. broken: dict from the
     name of an unreadable file to the reason.
     """
 
-    def __init__(self, folder, identity, files, class_names, state, p, checkpoint):
-        self.folder, self.identity, self.state = folder, identity, state
+    def __init__(self, step, files, class_names, state, p, checkpoint):
+        self.step, self.state = step, state
         self._files, self._class_names, self._p = files, class_names, p
-        self._checkpoint_path = checkpoint_of(folder)
-        self.work = os.path.dirname(self._checkpoint_path)
-        self._log_path = os.path.join(self.work, "log.csv")
+        self._log_path = os.path.join(step.work, "log.csv")
         self._snapshot_counts = snapshot_counts(len(files))
         self.broken, self.snapshots, self._seconds = {}, {}, 0.0
         if checkpoint is None:
-            shutil.rmtree(self.work, ignore_errors=True)
+            shutil.rmtree(step.work, ignore_errors=True)
             write_text(self._log_path, ",".join(LOG_COLUMNS) + "\n")
         else:
-            progress, arrays = checkpoint
-            self.state = state.from_checkpoint(progress["state"], arrays)
+            progress = checkpoint.progress
+            self.state = state.from_checkpoint(progress["state"], checkpoint.arrays)
             self.broken, self._seconds = progress["broken"], progress["seconds"]
             self.snapshots = progress["snapshots"]
             os.truncate(self._log_path, progress["log_bytes"])
@@ -79,7 +81,7 @@ class UapRun:
                 self._save_snapshot("images_{:07d}".format(shown), shown)
 
     def _save_snapshot(self, name, shown):
-        save_perturbation(os.path.join(self.work, "snapshots", name + ".npy"), self.state.v)
+        save_perturbation(os.path.join(self.step.work, "snapshots", name + ".npy"), self.state.v)
         self.snapshots[name] = {"images": shown, "seconds": round(self.seconds(), 1)}
 
     def save_checkpoint(self):
@@ -88,17 +90,17 @@ class UapRun:
             self._log.flush()
             os.fsync(self._log.fileno())
         values, arrays = self.state.as_checkpoint()
-        save_checkpoint(self._checkpoint_path, self.identity, {
+        self.step.save_checkpoint({
             "state": values, "broken": self.broken, "snapshots": self.snapshots,
             "seconds": self.seconds(), "log_bytes": os.path.getsize(self._log_path)}, arrays)
 
     def discard(self):
         """Remove the files of this start."""
         self._log.close()
-        shutil.rmtree(self.work)
+        shutil.rmtree(self.step.work)
 
     def publish(self):
         """Put the finished files in the place of those of an earlier run, if there was one."""
         self._log.close()
-        publish(self.work, self.folder)
-        os.remove(os.path.join(self.folder, os.path.basename(self._checkpoint_path)))
+        self.step.publish(self.step.work)
+        os.remove(os.path.join(self.step.place, os.path.basename(self.step.checkpoint)))

@@ -5,7 +5,7 @@ import os
 from utils.classifier.architectures import MIN_IMAGE_SIZE, SCALING
 from utils.classifier.weights import imagenet_weights
 from utils.common.errors import UserError
-from utils.common.files import sha256_of_file
+from utils.common.hashes import sha256_of_file
 
 
 def describe(architecture, weights, image_size):

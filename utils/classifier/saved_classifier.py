@@ -7,7 +7,8 @@ from utils.classifier.session import start_session
 from utils.classifier.weights import load_weights
 from utils.common import json_files
 from utils.common.errors import UserError
-from utils.common.files import replacing, sha256_of_file, sha256_of_lines
+from utils.common.hashes import sha256_of_file, sha256_of_lines
+from utils.common.whole_files import replacing
 from utils.images.datasets import read_labels
 
 

@@ -5,7 +5,7 @@ import os
 
 from utils.classifier.session import import_quietly
 from utils.common.errors import UserError
-from utils.common.files import sha256_of_file
+from utils.common.hashes import sha256_of_file
 from utils.common.json_files import OBJECT, read_json
 
 # The module of keras_applications that defines an architecture, and the MD5 of the file without top

@@ -1,73 +1,55 @@
-"""What an interrupted run leaves so that the same command continues it."""
+"""The checkpoint of an interrupted run: its file, and when it is written."""
 
 import json
 import os
 import signal
 import time
 import zipfile
+from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, TypeVar
 
 import numpy as np
 
 from utils.common.errors import UserError
-from utils.common.files import replacing
-from utils.common.json_files import OBJECT, fields, read_json
+from utils.common.whole_files import replacing
+
+Event = TypeVar("Event")
 
 
-def save_checkpoint(path, identity, progress, arrays):
-    """Write a checkpoint, a .npz file; the one before stays whole until this one is.
+class Checkpoint(NamedTuple):
+    """What an interrupted run leaves so that the same command continues it.
 
-    identity: dict of what makes a run this run (arguments, hashes). progress: dict of JSON values.
+    identity: what makes the run this run (arguments, hashes). progress: JSON values.
     """
-    header = json.dumps({"identity": identity, "progress": progress})
+
+    identity: Dict[str, Any]
+    progress: Dict[str, Any]
+    arrays: List[np.ndarray]
+
+
+def save_checkpoint(path: str, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint, a .npz file; the one before stays whole until this one is."""
+    header = json.dumps({"identity": checkpoint.identity, "progress": checkpoint.progress})
+    arrays = {f"array_{i:05d}": array for i, array in enumerate(checkpoint.arrays)}
     with replacing(path) as temporary:
-        np.savez(temporary, header=np.array(header), **{
-            "array_{:05d}".format(i): array for i, array in enumerate(arrays)})
+        np.savez(temporary, header=np.array(header), **arrays)
 
 
-def load_checkpoint(path, identity, restart):
-    """The (progress, arrays) of a checkpoint, None where there is none or with `restart`.
-
-    Raises UserError, naming what differs, when it is of a run with another identity.
-    """
-    if restart or not os.path.exists(path):
+def load_checkpoint(path: str) -> Optional[Checkpoint]:
+    """Read a checkpoint, or return None where there is none. Raises UserError."""
+    if not os.path.exists(path):
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
             header = json.loads(str(file["header"]))
             arrays = [file[name] for name in sorted(file.files) if name != "header"]
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise UserError("{}: not a checkpoint ({}); give --restart to begin anew".format(
-            path, error))
-    _require_same(path, header["identity"], identity, "an interrupted run")
-    return header["progress"], arrays
+        raise UserError(f"{path}: not a checkpoint ({error}); give --restart to begin anew")
+    return Checkpoint(header["identity"], header["progress"], arrays)
 
 
-def is_finished(path, product, identity, checkpoint_path, restart):
-    """Whether nothing is left to do, because the JSON file `path` is of a run of this identity.
-
-    Never with `restart`, nor while an interrupted run is to be continued, nor where the file
-    `product` is gone. Raises UserError, naming what differs, when `path` is of another run, which
-    must not be overwritten.
-    """
-    if (restart or os.path.exists(checkpoint_path)
-            or not (os.path.exists(path) and os.path.exists(product))):
-        return False
-    there = read_json(path, fields(identity=OBJECT), "--restart makes it anew")["identity"]
-    _require_same(path, there, identity, "a finished run")
-    return True
-
-
-def _require_same(path, there, identity, what):
-    here = json.loads(json.dumps(identity))
-    differing = ["{} {} then, {} now".format(key, there.get(key), here.get(key))
-                 for key in sorted(set(here) | set(there)) if here.get(key) != there.get(key)]
-    if differing:
-        raise UserError("{}: {} with other arguments: {}; give them again, or another --name, or "
-                        "--restart to begin anew".format(path, what, ", ".join(differing)))
-
-
-def with_checkpoints(events, save, seconds):
-    """Yield the events; save() whenever so many seconds have passed, and after the last.
+def with_checkpoints(events: Iterable[Event], save: Callable[[], None],
+                     seconds: float) -> Iterator[Event]:
+    """Yield the events; call save() whenever so many seconds have passed, and after the last.
 
     After SIGINT or SIGTERM, saves after the event in progress and raises KeyboardInterrupt.
     """

@@ -3,7 +3,7 @@
 import csv
 
 from utils.common.errors import UserError
-from utils.common.files import replacing
+from utils.common.whole_files import replacing
 
 
 def read_csv(path, header, mend):

@@ -7,7 +7,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
 
-from utils.common.files import replacing
+from utils.common.whole_files import replacing
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by lightness in grey print.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"

@@ -3,7 +3,7 @@
 import json
 
 from utils.common.errors import UserError
-from utils.common.files import write_text
+from utils.common.whole_files import write_text
 
 
 def fields(**properties):

@@ -9,7 +9,7 @@ from utils.attack.perturbation_file import load_perturbation
 from utils.classifier import architectures, saved_classifier
 from utils.common import json_files
 from utils.common.errors import UserError
-from utils.common.files import sha256_of_file, sha256_of_lines
+from utils.common.hashes import sha256_of_file, sha256_of_lines
 from utils.evaluation import evaluated_uap, rows
 from utils.images import splits
 

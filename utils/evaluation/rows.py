@@ -11,7 +11,7 @@ import numpy as np
 
 from utils.common.csv_files import read_csv, write_csv
 from utils.common.errors import UserError
-from utils.common.files import sha256_of_file
+from utils.common.hashes import sha256_of_file
 from utils.common.json_files import (
     COUNT,
     INSIDE,

@@ -4,7 +4,7 @@ import functools
 import os
 import urllib.parse
 
-from utils.common.files import write_text
+from utils.common.whole_files import write_text
 from utils.report import cost, markdown, sections, table
 from utils.report.origins import provenance
 from utils.report.settings import find_settings

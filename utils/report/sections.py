@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.metrics import confusion_matrix
 
 from utils.common import figures
-from utils.common.files import sha256_of_file
+from utils.common.hashes import sha256_of_file
 from utils.evaluation import metrics
 from utils.report import markdown, pictures, table
 from utils.report.markdown import percent

@@ -1,0 +1,62 @@
+"""Files that are whole or absent: written beside their place by one process, then renamed."""
+
+import contextlib
+import os
+import shutil
+from typing import Iterator
+
+from utils.common.errors import UserError
+
+
+@contextlib.contextmanager
+def replacing(path: str) -> Iterator[str]:
+    """Give a temporary path beside `path`, whose place it takes when the block ends well.
+
+    Raises UserError when it cannot be written; what was at `path` is then still there.
+    """
+    temporary = partial_path(path)
+    with writing(path):
+        os.makedirs(os.path.dirname(temporary), exist_ok=True)
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            if os.path.exists(temporary):
+                os.remove(temporary)
+
+
+def partial_path(path: str) -> str:
+    """Where a file is written before it takes its place: what a killed process may leave."""
+    folder, name = os.path.split(os.path.abspath(path))
+    stem, extension = os.path.splitext(name)  # by the extension writers choose the format
+    return os.path.join(folder, f".{stem}.partial{extension}")
+
+
+@contextlib.contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Turn an OSError of the block, which writes `path`, into a UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or give "
+                        "another folder, then the same command continues")
+
+
+def require_space(folder: str, needed: float) -> None:
+    """Raise UserError when the disk of `folder`, which need not exist yet, lacks `needed` bytes."""
+    existing = os.path.abspath(folder)
+    while not os.path.exists(existing):
+        existing = os.path.dirname(existing)
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise UserError(f"{folder}: {free / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed; make "
+                        "room or give another folder")
+
+
+def write_text(path: str, text: str) -> None:
+    """Write `text` to `path` as UTF-8."""
+    with replacing(path) as temporary:
+        with open(temporary, "w", encoding="utf-8", newline="") as file:
+            file.write(text)
