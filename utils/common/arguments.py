@@ -1,7 +1,9 @@
 """Command lines: options that the scripts share, and types that refuse what cannot be meant."""
 
 import argparse
-import os
+
+from utils.common.names import fault_of_file_name
+from utils.common.terminal import printable
 
 
 def _number(convert, test, expected):
@@ -23,10 +25,12 @@ share = _number(float, lambda x: 0 < x <= 1, "a number above 0 and up to 1")
 norm = _number(float, lambda p: p in (2, float("inf")), "2 or inf")
 
 
-def folder_name(text):
+def folder_name(text: str) -> str:
     """A name that is one plain folder below another."""
-    if os.path.basename(text) != text or text.startswith(".") or text.strip() != text or not text:
-        raise argparse.ArgumentTypeError("expected a plain name, found {!r}".format(text))
+    fault = fault_of_file_name(text)
+    if fault:
+        raise argparse.ArgumentTypeError(
+            f"expected a plain name, found '{printable(text)}', which {fault}")
     return text
 
 

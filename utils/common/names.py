@@ -1,32 +1,57 @@
-"""Names that people give to classes, models, runs and data sets: which are accepted."""
+"""Names from command lines, folders and files: which are refused before any work is done.
 
-import unicodedata
+Names of classes, models, runs and data sets are written into csv, JSON, pictures and paths. Names
+of image files are taken as they are.
+"""
+
+from typing import Optional
 
 from utils.common.errors import UserError
-
-# Unicode's categories of what is no visible text: control characters (a newline, an escape
-# sequence), line and paragraph separators, and the surrogates by which Python holds bytes that are
-# not UTF-8.
-NOT_TEXT = ("Cc", "Zl", "Zp", "Cs")
+from utils.common.terminal import fault_of_character, printable
 
 
-def is_text(name: str) -> bool:
-    """Return whether a name is UTF-8 without control characters, so that every file can hold it."""
-    return not any(unicodedata.category(character) in NOT_TEXT for character in name)
+def fault_of_name(name: str) -> Optional[str]:
+    """Return why a class, model, run or data set cannot have this name, or None where it can."""
+    if not name.strip():
+        return "is empty"
+    return next(filter(None, map(fault_of_character, name)), None)
 
 
-def shown(name: str) -> str:
-    """Return a name as a terminal may show it: what is no text in it is written as an escape."""
-    return "".join(character if unicodedata.category(character) not in NOT_TEXT
-                   else character.encode("unicode_escape", "surrogatepass").decode("ascii")
-                   for character in name)
+def fault_of_file_name(name: str) -> Optional[str]:
+    """Return why `name` cannot be the name, or a part of the name, of one file; None where it can.
 
-
-def require_text(name: str, what: str, mend: str) -> None:
-    """Raise UserError where a name is not UTF-8 or holds a control character.
-
-    what: what it names, with its place, to begin the message. mend: what to do, to end it.
+    It must be a fit name, lead to no other folder, and be visible.
     """
-    if not is_text(name):
-        raise UserError(f"{what}: the name '{shown(name)}' is not UTF-8 text without control "
-                        f"characters; {mend}")
+    fault = fault_of_name(name)
+    if fault:
+        return fault
+    if "/" in name or name in (".", ".."):
+        return "is no plain name but a path"
+    if name.startswith("."):
+        return "begins with a dot, as hidden files do"
+    if name.strip() != name:
+        return "begins or ends with a blank"
+    return None
+
+
+def require_name(name: str, where: str) -> str:
+    """Return `name`. Raises UserError where no class, model, run or data set can have this name.
+
+    where: what has the name and where it was found, which begins the message.
+    """
+    return _require(name, where, fault_of_name(name))
+
+
+def require_file_name(name: str, where: str) -> str:
+    """Return `name`. Raises UserError where it cannot be a part of a file's name.
+
+    Whatever comes from a JSON file and becomes part of a path passes this check.
+    where: what has the name and where it was found, which begins the message.
+    """
+    return _require(name, where, fault_of_file_name(name))
+
+
+def _require(name: str, where: str, fault: Optional[str]) -> str:
+    if fault:
+        raise UserError(f"{where}: the name '{printable(name)}' {fault}; give it another name")
+    return name
