@@ -182,7 +182,6 @@ def write_details(details, name, history, split, scores, labels, predictions, cl
     """The folder of a model: history, split, and the two pictures."""
     from sklearn.metrics import confusion_matrix
 
-    from utils.common import figures
     from utils.training import pictures
 
     csv_files.write_csv(os.path.join(details, "history.csv"), HISTORY,
@@ -193,8 +192,8 @@ def write_details(details, name, history, split, scores, labels, predictions, cl
     title = "{}, {} test images, accuracy {:.1%}".format(
         name, scores["test"]["images"], scores["test"]["accuracy"])
     counts = confusion_matrix(labels, predictions, labels=range(len(class_names)))
-    figures.confusion_matrices(os.path.join(details, "confusion_matrix.png"), {title: counts},
-                               class_names, None, "true class", "predicted class")
+    pictures.confusion_matrix(os.path.join(details, "confusion_matrix.png"), counts, class_names,
+                              title)
 
 
 def main():

@@ -1,7 +1,6 @@
 """Every number of report.md, computed a second time from the csv files in plain NumPy."""
 
 import bisect
-import contextlib
 import dataclasses
 import json
 import os
@@ -9,87 +8,32 @@ import re
 
 import numpy as np
 import pytest
+from evaluated_runs import (
+    CLASSES,
+    MADE,
+    MODELS,
+    SIZE,
+    SNAPSHOTS,
+    SOURCES,
+    N,
+    changed,
+    evaluated,
+    undrawn,
+    write,
+    write_json,
+    write_run,
+)
 from PIL import Image
 from scipy import stats
 
-import checkout
 from utils.common import figures
 from utils.common.hashes import sha256_of_file
-from utils.evaluation import rows
-from utils.evaluation.evaluated_uap import find, read_evaluated
-from utils.report import pictures, report
 
-N = 120
-CLASSES = list(checkout.CLASSES)
-MODELS = ("VGG16", "ResNet50", "InceptionV3")
-SOURCES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012", "isic2018": "ISIC2018"}
-SIZE = {"VGG16": 8, "ResNet50": 8, "InceptionV3": 12}
 NOT_RUN = ("InceptionV3", "isic2018")
 PUBLISHED = {"open_images_v5": (82.5, 86.7, 76.3), "ilsvrc2012": (83.2, 87.0, 72.5),
              "isic2018": (86.4, 94.3, 81.2)}  # of the study's slides
-SNAPSHOTS = {10: 0.1, 20: 0.25, 50: 0.2, 100: 0.45, 200: 0.75}  # share changed
 FILES = {"x + v": "uap", "8 bits, PNG": "uap_8bit", "JPEG 95": "jpeg95", "JPEG 75": "jpeg75",
          "no UAP, JPEG 75": "clean_jpeg75"}
-MADE = {"command": ["python", "/somewhere/evaluate.py", "--note", "two words"],
-        "finished": "2020-01-03T00:00:00Z", "versions": {"numpy": "1.16.6"}, "git": None,
-        "machine": {"system": "Linux", "cores": 2}}
-
-
-def changed(random, classes, share):
-    """Classes of which about this share is drawn anew."""
-    return np.where(random.uniform(size=N) < share, random.choice(CLASSES, N), classes)
-
-
-def write_json(path, **values):
-    with open(path, "w") as file:
-        json.dump(values, file)
-
-
-def write_run(folder, seed, labels, clean, transfers=(), **info):
-    """One evaluated run with random rows: files as make_uap.py and evaluate.py leave them."""
-    random = np.random.RandomState(seed)
-    size, path = SIZE[info["model"]], os.path.join(folder, "uap.npy")
-    os.makedirs(folder)
-    np.save(path, random.uniform(-0.1, 0.1, (size, size, 3)).astype(np.float32))
-    sha256 = sha256_of_file(path)
-    same = {"model_sha256": "ab" * 32, "test_sha256": "cd" * 32}
-    info = dict({
-        "made_for": info["model"], "attack": "deepfool", "norm": "inf", "target": None,
-        "run": os.path.basename(folder), "images": 100, "passes": 2, "norm_bound": 0.1,
-        "norm_ratio": 0.04, "class_names": CLASSES, "image_size": size, "seed": 5,
-        "image_folder": "pictures", "resize": "bilinear", "weights_from": {"file": "natural.h5"},
-        "backbone": False, "source": None, "recipe": "study", "epochs": 100,
-        "learning_rate": 0.001, "batch_size": 32,
-        "steps": {"made": 40, "kept": 10 + seed},
-        "identity": {"seed": seed, "step_size": 0.001}, "uap_sha256": sha256,
-        "snapshots": {str(n): 3.0 * n for n in SNAPSHOTS}}, **dict(same, **info))
-    files = ["{:03d}.png".format(i) for i in range(N)]
-    uap = changed(random, clean, 0.3 + 0.1 * (seed % 6))
-    columns = {"file": files, "label": labels, "clean": clean, "uap": uap}
-    for name, base, share in (("uap_8bit", uap, 0.05), ("jpeg95", uap, 0.1), ("jpeg75", clean, 0.2),
-                              ("clean_jpeg75", clean, 0.05), ("random", clean, 0.1),
-                              ("permuted", clean, 0.2)):
-        columns[name] = changed(random, base, share)
-    for name in ("clean", "uap"):
-        columns[name + "_confidence"] = ["{:.4f}".format(c) for c in random.uniform(0.2, 1, N)]
-        columns[name + "_confidence"][:3] = "1.0000", "0.6000", "0.9900"
-    rows.write(folder, "predictions", columns, info, MADE)
-    if info["made_for"] == info["model"]:
-        shown = {str(n): changed(random, clean, share * (1 + seed % 3) / 2)
-                 for n, share in SNAPSHOTS.items()}
-        rows.write(folder, "curve", {"file": files, **shown},
-                   dict(same, columns=dict.fromkeys(shown, "ef" * 32)), MADE)
-        write_json(os.path.join(folder, "run.json"), **dict(
-            MADE, command=["python", "make_uap.py", "--source", info["source"]],
-            arguments={"seed": seed}, uap={"sha256": sha256}, images={"sha256": "12" * 32},
-            started="2020-01-01T00:00:00Z", finished="2020-01-02T00:00:00Z", seconds=12.5,
-            git={"commit": "34" * 20, "modified": True}))
-    if transfers:
-        hashes = {m: sha256_of_file(os.path.join(folder, "..", "..", m, info["run"], "uap.npy"))
-                  for m in transfers}
-        rows.write(folder, "transfer", {
-            "file": files, **{m: changed(random, clean, 0.5) for m in transfers}},
-            dict(same, columns=hashes), MADE)
 
 
 OTHERS = {"ilsvrc2012-fgsm": {"attack": "fgsm"}, "few": {"images": 10},
@@ -127,35 +71,6 @@ def results(tmp_path_factory):
             write_run(os.path.join(folder, "results", model, name), 20 + k, labels, clean,
                       **dict({"model": model, "source": "ilsvrc2012"}, **info))
     return folder
-
-
-@contextlib.contextmanager
-def undrawn():
-    """Within this context, what a picture would be drawn from is kept in a dict by its name."""
-    drawn = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for room, name in ((pictures, "rate_table"), (pictures, "curves"),
-                           (pictures, "example_grid"), (figures, "confusion_matrices")):
-            patch.setattr(room, name, lambda path, *arguments: drawn.update(
-                {os.path.basename(path): arguments}))
-        yield drawn
-
-
-def evaluated(results):
-    return [read_evaluated(folder) for folder in find(os.path.join(results, "results"))]
-
-
-def write(results, chosen=None, at_hand=True):
-    """Write the report of the chosen runs, or of all; its text."""
-    def read(classifier, files):
-        return np.stack([np.asarray(Image.open(os.path.join(
-            results, classifier.image_folder, file)).resize((classifier.image_size,) * 2))
-            for file in files]) if at_hand else None
-    path = report.write_report(
-        os.path.join(results, "results"), os.path.join(results, "models"),
-        evaluated(results) if chosen is None else chosen, "A sentence above.", read)
-    with open(path, encoding="utf-8") as file:
-        return file.read()
 
 
 @pytest.fixture(scope="module")
@@ -543,7 +458,8 @@ def test_two_attacks_on_the_same_images_are_drawn_against_the_seconds_they_took(
 
 def test_the_confusion_pictures_count_every_test_image(results, written):
     panels, names, *_ = written[1]["confusion-VGG16.png"]
-    assert list(panels) == ["UAP from " + title for title in SOURCES.values()] and names == tuple(CLASSES)
+    assert list(panels) == ["UAP from " + title for title in SOURCES.values()]
+    assert list(names) == CLASSES
     found = Second(results, "VGG16", "ilsvrc2012").rows
     assert panels["UAP from ILSVRC2012"].tolist() == [
         [np.sum((found["clean"] == clean) & (found["uap"] == attacked)) for attacked in CLASSES]
@@ -645,7 +561,7 @@ def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
     assert {cell.split(";")[0] for row in others for cell in list(row.values())[1:]} == {"not run"}
     assert [(row["true class"], row["images"]) for row in tables_of(
         sections["Sensitivity"])[2]] == [("healthy", str(N // 2)), ("ill", str(N // 2))]
-    assert drawn["confusion-VGG16.png"][1] == ("healthy", "ill")
+    assert list(drawn["confusion-VGG16.png"][1]) == ["healthy", "ill"]
     assert sections["Provenance"].count("| ? |") > 0
 
 

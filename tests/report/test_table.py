@@ -105,7 +105,8 @@ MARKS = [
     ({"learning_rate": 0.01, "batch_size": 16}, ["learning rate 0.01", "training batches of 16"]),
     ({"images": 9999}, ["9999 images"]), ({"source": "isic2018", "images": 500}, ["500 images"]),
     ({"source": "photographs"}, ["from photographs"]), ({"repeated": 99}, ["990 test images"]),
-    ({"image_size": 96, "images": None}, ["96 px", "? images"])]
+    ({"image_size": 96, "images": None}, ["96 px", "? images"]),
+    ({"source": "NonesuchNone"}, ["from NonesuchNone"]), ({"target": "None"}, ["target None"])]
 
 
 @pytest.mark.parametrize("changes, marks", MARKS)

@@ -49,7 +49,7 @@ def images(setting, draw):
     runs.update((run, run.uap.name) for run in setting.others if run.curve)
     if not runs:
         return ["No run has snapshots.", ""]
-    lines = draw("curve{}.png".format(setting.suffix), "Fooling rate against images shown",
+    lines = draw(("curve" + setting.suffix,), "Fooling rate against images shown",
                  pictures.curves, _panels(runs), setting.title
                  + ", from the images or by the runs named below", "images shown to make_uap.py")
     lines += [
@@ -141,10 +141,11 @@ def _strongest(runs):
         return "not run"
     run = max(runs, key=lambda run: run.rate().value)
     source = run.uap.source
-    return "{}{}: **{}** ({}, {})".format(
-        printed(run.uap.attack),
-        "" if source == "none" else ", {} {}".format(run.uap.images, printed(source)),
-        *(percent(run.rate(name)) for name in ("uap", "random", "permuted")))
+    return markdown.Markup("{}{}: **{}** ({}, {})".format(
+        markdown.escape(printed(run.uap.attack)),
+        "" if source == "none" else markdown.escape(
+            ", {} {}".format(run.uap.images, printed(source))),
+        *(percent(run.rate(name)) for name in ("uap", "random", "permuted"))))
 
 
 def _times(runs, draw):
@@ -162,6 +163,6 @@ def _times(runs, draw):
             if panels:
                 title = "Fooling rate against time: UAPs from {}, L{} norm, ratio {}".format(
                     printed(source), p, ratio)
-                lines += draw("time-{}-l{}-{}.png".format(source.rstrip("/"), p, ratio), title,
+                lines += draw(("time", source.rstrip("/"), "l" + p, ratio), title,
                               pictures.curves, panels, title, "seconds of computing")
     return lines

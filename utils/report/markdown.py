@@ -1,6 +1,27 @@
 """Tables and numbers as Markdown text."""
 
+import re
+
 from utils.evaluation.metrics import Rate
+
+
+class Markup(str):
+    """Text that is Markdown already: a table shows it as it is."""
+
+
+def visible(text):
+    """Text on one line: control characters, and bytes that are no UTF-8, shown as escapes."""
+    return re.sub("[\0-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]",
+                  lambda match: match.group().encode("unicode_escape").decode(), text)
+
+
+def escape(text):
+    """Text, such as a name from a file, as Markdown that displays just this text on one line."""
+    if isinstance(text, Markup):
+        return text
+    escaped = re.sub(r"[\\`*|~]|<(?! )|\b_|_\b|(?<=\])\(", lambda match: "\\" + match.group(),
+                     visible(str(text)))
+    return Markup(escaped.replace("&", "&amp;").replace("$", "&#36;"))
 
 
 def top(title, note):
@@ -12,7 +33,7 @@ def table(rows):
     """A table as lines, an empty one behind it; none without rows.
 
     rows: dicts from the title of a column to its cell, all with the same columns. A metrics.Rate
-    is printed by percent(), what is not known as a question mark.
+    is printed by percent(), what is not known as a question mark, and text but Markup escaped.
     """
     if not rows:
         return []
@@ -24,7 +45,7 @@ def table(rows):
 def _cell(value):
     if isinstance(value, Rate):
         return percent(value)
-    return "?" if value is None else str(value).replace("|", "\\|")
+    return "?" if value is None else escape(value)
 
 
 def percent(rate):
@@ -37,7 +58,7 @@ def percent(rate):
 def bold_percent(rate):
     """The same, the rate itself in bold."""
     first, *interval = percent(rate).split(" ", 1)
-    return " ".join(["**{}**".format(first)] + interval)
+    return Markup(" ".join(["**{}**".format(first)] + interval))
 
 
 def p_value(p):

@@ -42,7 +42,7 @@ def provenance(runs, models_dir):
     lines += markdown.table([{"UAP": "{model}/{run}".format(**its["evaluated"]), **_cells(its, UAP)}
                              for its in made])
     machines = dict.fromkeys(filter(None, map(_machine, everything)))
-    return lines + ["Made with " + text + "." for text in machines] + [""]
+    return lines + ["Made with " + markdown.escape(text) + "." for text in machines] + [""]
 
 
 def _read(path):
@@ -61,7 +61,7 @@ def _cells(values, columns):
     for title, key in columns.items():
         value = _get(values, key)
         if value and key.endswith("sha256"):
-            value = "`{}`".format(value[:DIGITS])
+            value = markdown.Markup("`{}`".format(value[:DIGITS]))
         elif value and key.endswith("git"):
             value = value["commit"][:10] + (" + changes" if value["modified"] else "")
         elif value is not None and key.endswith("accuracy"):
@@ -73,7 +73,8 @@ def _cells(values, columns):
 def _command(values):
     """The command line that made something, from the folder of the scripts."""
     python, script, *words = values.get("command") or (None, None)
-    return python and " ".join(map(shlex.quote, [python, os.path.basename(script)] + words))
+    return python and markdown.visible(
+        " ".join(map(shlex.quote, [python, os.path.basename(script)] + words)))
 
 
 def _machine(values):

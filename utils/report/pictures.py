@@ -1,4 +1,7 @@
-"""The pictures of the report. Each function writes one file from numbers that are given to it."""
+"""The pictures of the report. Each function writes one file from numbers that are given to it.
+
+Each returns what figures.Labels.note says of the names in its picture.
+"""
 
 import itertools
 import textwrap
@@ -8,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from utils.attack.pictures import magnified
-from utils.common.figures import BLUE, GREEN, GREY, ORANGE, plt, save
+from utils.common.figures import BLUE, GREEN, GREY, ORANGE, Labels, plt, save
 from utils.images.pixels import to_model_input, to_pixels
 
 # Colour and marker of what every picture shows alike. The three sources of the study differ in
@@ -25,7 +28,8 @@ def rate_table(path, cells, sources, models, title):
     cells: dict from (source, model) to the rate 0..1, or None where the cell was not run, and a
     list of lines of text, of which the first is the largest. sources, models: lists of titles.
     """
-    small = {key: [part for line in lines[1:] for part in textwrap.wrap(line, 27)]
+    label = Labels()
+    small = {key: [label(part) for line in lines[1:] for part in textwrap.wrap(line, 27)]
              for key, (_, lines) in cells.items()}
     height = 0.55 + 0.16 * max(3, *map(len, small.values()))  # of a cell, in inches
     figure, axis = plt.subplots(figsize=(1.6 + 2.1 * len(models), 0.7 + height * len(sources)))
@@ -41,17 +45,18 @@ def rate_table(path, cells, sources, models, title):
         axis.text(column, top + 0.42 / height, "\n".join(small[key]), va="top", fontsize=8.5,
                   linespacing=1.25, **style)
     axis.set_xticks(range(len(models)))
-    axis.set_xticklabels(models, fontsize=11)
+    axis.set_xticklabels(list(map(label, models)), fontsize=11)
     axis.set_yticks(range(len(sources)))
-    axis.set_yticklabels(sources, fontsize=11)
+    axis.set_yticklabels(list(map(label, sources)), fontsize=11)
     axis.set_xticks(np.arange(1, len(models)) - 0.5, minor=True)
     axis.set_yticks(np.arange(1, len(sources)) - 0.5, minor=True)
     axis.grid(which="minor", color="#bbbbbb", linewidth=1)
     axis.set_ylabel("images the UAP\nis made from")
     axis.tick_params(length=0, which="both", top=False, labeltop=True, labelbottom=False)
     figure.colorbar(picture, ax=axis, label="fooling rate, %", fraction=0.04, pad=0.02)
-    axis.set_title(title, fontsize=10, pad=10)
+    axis.set_title(label(title), fontsize=10, pad=10)
     save(figure, path)
+    return label.note()
 
 
 def curves(path, panels, title, xlabel):
@@ -61,6 +66,7 @@ def curves(path, panels, title, xlabel):
     control): what was spent, ascending; the metrics.Rate at each, and whether images were shown
     again; the Rate of the control.
     """
+    label = Labels()
     names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
     others = [name for name in names if name not in STYLES]
     styles = {**STYLES, **dict(zip(others, itertools.cycle(MORE_STYLES)))}
@@ -84,10 +90,11 @@ def curves(path, panels, title, xlabel):
             subs=(1, 2, 5) if max(spent) / min(spent) < 30 else (1,)))
         axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: "{:,g}".format(count)))
         axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set(ylim=(-2, 102), xlabel=xlabel, title=panel_title)
+        axis.set(ylim=(-2, 102), xlabel=xlabel, title=label(panel_title))
         axis.grid(alpha=0.25, linewidth=0.6)
     axes[0, 0].set_ylabel("fooling rate on the test images, %")
-    handles = [Line2D([], [], color=styles[name][0], marker=styles[name][1], label=name)
+    handles = [Line2D([], [], color=styles[name][0], marker=styles[name][1],
+                      label=label(name))
                for name in names]
     if any(any(line[2]) for panel in panels.values() for line in panel.values()):
         handles.append(Line2D([], [], color=GREY, marker="o", linestyle="none",
@@ -96,11 +103,12 @@ def curves(path, panels, title, xlabel):
         Line2D([], [], color=GREY, linestyle="--",
                label="control: the UAP's own values at random places"),
         plt.Rectangle((0, 0), 1, 1, color=GREY, alpha=0.25, linewidth=0, label="Wilson 95 %")]
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(label(title), fontsize=11)
     figure.tight_layout()
     figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9,
                   ncol=1 if len(panels) == 1 else 3, frameon=False)
     save(figure, path)
+    return label.note()
 
 
 def example_grid(path, images, heads, rows, title):
@@ -111,6 +119,7 @@ def example_grid(path, images, heads, rows, title):
     for each attacked image, and whether its prediction changed. The attacked images are drawn as
     image files hold them: clipped to 0..255 and rounded.
     """
+    label = Labels()
     shape = 1 + len(rows), 1 + len(images)
     figure, axes = plt.subplots(*shape, figsize=(1.3 * shape[1], 1.55 * shape[0]), squeeze=False,
                                 constrained_layout=True)
@@ -119,7 +128,7 @@ def example_grid(path, images, heads, rows, title):
 
     def show(axis, picture, caption, bold=False):
         axis.imshow(picture, interpolation="nearest")
-        axis.set_title(caption, fontsize=8, pad=3, fontweight="bold" if bold else "normal")
+        axis.set_title(label(caption), fontsize=8, pad=3, fontweight="bold" if bold else "normal")
 
     axes[0, 0].text(0.5, 0.5, "clean", ha="center", va="center", fontsize=10)
     for i, image in enumerate(images, 1):
@@ -129,5 +138,6 @@ def example_grid(path, images, heads, rows, title):
         show(row[0], picture, "{}\nUAP × {:.1f}".format(textwrap.fill(row_title, 22), factor))
         for axis, image, caption, bold in zip(row[1:], images, captions, changed):
             show(axis, to_pixels(to_model_input(image) + v), caption, bold)
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(label(title), fontsize=10)
     save(figure, path)
+    return label.note()

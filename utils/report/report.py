@@ -2,8 +2,9 @@
 
 import functools
 import os
-import urllib.parse
+import re
 
+from utils.common.hashes import sha256_of_lines
 from utils.common.whole_files import write_text
 from utils.report import cost, markdown, sections, table
 from utils.report.origins import provenance
@@ -27,11 +28,13 @@ def write_report(results_dir, models_dir, runs, note, read_images):
     """
     folder, drawn = os.path.join(results_dir, "report"), set()
 
-    def draw(name, alternative, function, *arguments):
-        """Draw a picture; the lines that show it."""
-        function(os.path.join(folder, name), *arguments)
+    def draw(parts, alternative, function, *arguments):
+        """Draw a picture, named after some names; the lines that show it and what it lacks."""
+        name = picture_name(*parts)
+        note = function(os.path.join(folder, name), *arguments)
         drawn.add(name)
-        return ["![{}](report/{})".format(alternative, urllib.parse.quote(name)), ""]
+        lines = ["![{}](report/{})".format(markdown.escape(alternative), name), ""]
+        return lines + ([] if note is None else [markdown.escape(note), ""])
 
     settings = find_settings(runs)
     lines = markdown.top("Report", note) + [INTRODUCTION, ""]
@@ -45,7 +48,7 @@ def write_report(results_dir, models_dir, runs, note, read_images):
         lines += ["## " + title, ""]
         for setting in settings:
             if len(settings) > 1:
-                lines += ["### {}: {}".format(title, setting.title), ""]
+                lines += ["### {}: {}".format(title, markdown.escape(setting.title)), ""]
             lines += section(setting, draw) if setting.runs or section is sections.rates else [
                 "Not run.", ""]
     chosen = [run for setting in settings for run in setting.runs.values()]
@@ -61,6 +64,19 @@ def write_report(results_dir, models_dir, runs, note, read_images):
     path = os.path.join(results_dir, "report.md")
     write_text(path, "\n".join(lines))
     return path
+
+
+def picture_name(*parts):
+    """The name of a picture's file: parts with hyphens between them, which may come from any file.
+
+    What is neither a letter of ASCII nor a digit, dot, hyphen or underscore becomes an underscore;
+    then digits of the SHA-256 of what was there keep equal names apart.
+    """
+    wanted = "-".join(map(str, parts))
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", wanted)
+    if name != wanted:
+        name += "-" + sha256_of_lines([wanted])[:8]
+    return name + ".png"
 
 
 def _targeted(runs, read_images, draw):

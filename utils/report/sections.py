@@ -38,7 +38,7 @@ def rates(setting, draw):
     title = ("Fooling rate on the test images, %; {}\ncontrols: a random vector of the same norm, "
              "the UAP's own values at random places\n{}".format(
                  setting.title, setting.in_common.strip()))
-    return draw("table{}.png".format(setting.suffix), "The table as a picture",
+    return draw(("table" + setting.suffix,), "The table as a picture",
                 pictures.rate_table, cells, [printed(s) for s in setting.sources],
                 setting.models, title) + table.grid(setting) + table.in_full(
                     list(setting.runs.values()))
@@ -136,7 +136,7 @@ def examples_of(runs, what, suffix, read_images, draw):
     heads = ["true {}\n{}".format(labels[i], clean)
              for i, clean in zip(places, captions(first, "clean"))]
     title = what + ": the first test image of each class"
-    return draw("examples-{}{}.png".format(first.classifier.name, suffix), title,
+    return draw(("examples", first.classifier.name + suffix), title,
                 pictures.example_grid, images, heads, panels, title)
 
 
@@ -152,7 +152,7 @@ def predicted_classes(setting, draw):
                          "attacked images": _dominant(attacked),
                          "attacked images that are fooled": _dominant(attacked[run.hits()])})
         title = "{}: predictions of the test images, clean and under the UAP".format(model)
-        lines += draw("confusion-{}{}.png".format(model, setting.suffix), title,
+        lines += draw(("confusion", model + setting.suffix), title,
                       figures.confusion_matrices, panels, class_names, title, "predicted clean",
                       "predicted under the UAP")
     return lines + ["The dominant label: the class that is predicted most often, and its share.",
@@ -192,14 +192,14 @@ def transfer(setting, draw):
         body.append({"made for": "permuted", **{
             "on " + m: runs[m].rate("permuted") if m in runs else "-" for m in models}})
         if runs:
-            lines += ["UAPs from {}:".format(printed(source)), ""] + markdown.table(body)
+            lines += ["UAPs from {}:".format(markdown.escape(printed(source))), ""] + markdown.table(body)
     return lines
 
 
 def _transfer_cell(run, its):
     """How the UAP of the run `its` fools the model of `run`, which is None where there is none."""
     if run is its:
-        return "**{}**".format(percent(run.rate()))
+        return markdown.Markup("**{}**".format(percent(run.rate())))
     if run is None:
         return "not run"
     if run.classifier.image_size != its.classifier.image_size:

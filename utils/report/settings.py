@@ -77,32 +77,36 @@ def differences(run):
     classifier, weights = run.classifier, run.classifier.weights_from
     identity = dict({"step_size": "?", "target_fooling_rate": None}, **run.uap.identity)
     few = MIN_ISIC_IMAGES if run.uap.source == DOMAIN else MIN_NATURAL_IMAGES
+
+    def mark(text, value):
+        return text.format("?" if value is None else value)
+
     differs = (
         (run.uap.attack not in PUBLISHED_ATTACKS, printed(run.uap.attack)),
-        (run.uap.norm != PUBLISHED["norm"], "L{} norm".format(run.uap.norm)),
-        (run.uap.norm_ratio != PUBLISHED["norm_ratio"], "ratio {}".format(run.uap.norm_ratio)),
-        (run.uap.passes != PUBLISHED["passes"], "{} passes".format(run.uap.passes)),
+        (run.uap.norm != PUBLISHED["norm"], mark("L{} norm", run.uap.norm)),
+        (run.uap.norm_ratio != PUBLISHED["norm_ratio"], mark("ratio {}", run.uap.norm_ratio)),
+        (run.uap.passes != PUBLISHED["passes"], mark("{} passes", run.uap.passes)),
         (identity["target_fooling_rate"] is not None,
-         "until {} fooled".format(identity["target_fooling_rate"])),
+         mark("until {} fooled", identity["target_fooling_rate"])),
         (run.uap.attack == "fgsm" and (identity["step_size"] or STEP_SIZE) != STEP_SIZE,
-         "step {}".format(identity["step_size"])),
-        (run.uap.target is not None, "target {}".format(run.uap.target)),
-        (run.uap.made_for != classifier.name, "made for {}".format(run.uap.made_for)),
+         mark("step {}", identity["step_size"])),
+        (run.uap.target is not None, mark("target {}", run.uap.target)),
+        (run.uap.made_for != classifier.name, mark("made for {}", run.uap.made_for)),
         (classifier.class_names != ISIC2018_CLASSES, "other classes"),
-        (classifier.image_size != PUBLISHED["image_size"], "{} px".format(classifier.image_size)),
-        (classifier.recipe != PUBLISHED["recipe"], "recipe {}".format(classifier.recipe)),
-        (classifier.epochs != PUBLISHED["epochs"], "{} epochs".format(classifier.epochs)),
+        (classifier.image_size != PUBLISHED["image_size"], mark("{} px", classifier.image_size)),
+        (classifier.recipe != PUBLISHED["recipe"], mark("recipe {}", classifier.recipe)),
+        (classifier.epochs != PUBLISHED["epochs"], mark("{} epochs", classifier.epochs)),
         (classifier.learning_rate != PUBLISHED["learning_rate"],
-         "learning rate {}".format(classifier.learning_rate)),
+         mark("learning rate {}", classifier.learning_rate)),
         (classifier.batch_size != PUBLISHED["batch_size"],
-         "training batches of {}".format(classifier.batch_size)),
+         mark("training batches of {}", classifier.batch_size)),
         (weights != "ImageNet by Keras", "weights from a file" if isinstance(weights, dict)
-         else "{} weights".format(weights)),
-        (run.uap.source not in SOURCES, "from {}".format(printed(run.uap.source))),
+         else mark("{} weights", weights)),
+        (run.uap.source not in SOURCES, mark("from {}", printed(run.uap.source))),
         (run.uap.source != "none" and not (run.uap.images or 0) >= few,
-         "{} images".format(run.uap.images)),
-        (run.test_images < MIN_TEST_IMAGES, "{} test images".format(run.test_images)))
-    return [text.replace("None", "?") for is_different, text in differs if is_different]
+         mark("{} images", run.uap.images)),
+        (run.test_images < MIN_TEST_IMAGES, mark("{} test images", run.test_images)))
+    return [text for is_different, text in differs if is_different]
 
 
 def strength(run):

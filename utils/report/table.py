@@ -99,8 +99,15 @@ def csv_rows(runs):
     done = {(row["source"], row["model"]) for row in found if row["cell"]}
     missing = [{"cell": True, "model": model, "source": source, "published": rate}
                for (source, model), rate in published().items() if (source, model) not in done]
-    return [[getattr(row.get(name), "value", row.get(name)) for name in COLUMNS]
+    return [[for_spreadsheet(getattr(row.get(name), "value", row.get(name))) for name in COLUMNS]
             for row in missing + found]
+
+
+def for_spreadsheet(cell):
+    """A cell of a csv file that people open in a spreadsheet, which takes no text for a formula."""
+    if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return "'" + cell
+    return cell
 
 
 def to_markdown(runs, note=None):
@@ -140,11 +147,13 @@ def grid(setting):
     for source in setting.sources:
         body.append({"images the UAP is made from": printed(source)})
         for model in setting.models:
-            body[-1][model] = "<br>".join(
+            body[-1][model] = markdown.Markup("<br>".join(
                 "; ".join(([] if run is None else [markdown.bold_percent(run.rate())])
-                          + [more] * bool(more)) for run, more in found[source, model])
+                          + [markdown.escape(more)] * bool(more))
+                for run, more in found[source, model]))
     return ["{}. Each cell: our rate [Wilson 95 % interval]; then the published rate, or in what "
-            "the run differs from the published ones.{}".format(setting.title, setting.in_common),
+            "the run differs from the published ones.{}".format(markdown.escape(setting.title),
+                                                            markdown.escape(setting.in_common)),
             ""] + markdown.table(body)
 
 

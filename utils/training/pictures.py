@@ -1,15 +1,17 @@
-"""The picture of a training."""
+"""The pictures of a training."""
 
 import matplotlib
 
-from utils.common.figures import BLUE, ORANGE, plt, save
+from utils.common.figures import BLUE, ORANGE, Labels, confusion_matrices, plt, save, write_note
 
 
 def learning_curve(path, history, title):
     """Loss and accuracy against the epoch.
 
-    history: list of dicts with epoch, loss, accuracy, test_loss, test_accuracy.
+    history: list of dicts with epoch, loss, accuracy, test_loss, test_accuracy. A title that the
+    font cannot draw stands in a text file beside the picture.
     """
+    label = Labels()
     epochs = [row["epoch"] for row in history]
     figure, axes = plt.subplots(1, 2, figsize=(8, 3))
     for axis, quantity in zip(axes, ("loss", "accuracy")):
@@ -25,6 +27,17 @@ def learning_curve(path, history, title):
     axes[0].set(ylim=(0, min(1.05 * worst, 5)), ylabel="cross-entropy loss")
     axes[0].legend(fontsize=8)
     axes[1].set_ylim(0, 1)
-    figure.suptitle(title)
+    figure.suptitle(label(title))
     figure.tight_layout()
     save(figure, path)
+    write_note(path, label.note())
+
+
+def confusion_matrix(path, counts, class_names, title):
+    """The test images by true and predicted class.
+
+    counts: int (K, K), rows the true class. Names that the font cannot draw stand in a text file
+    beside the picture.
+    """
+    write_note(path, confusion_matrices(path, {title: counts}, class_names, None, "true class",
+                                        "predicted class"))

@@ -1,0 +1,115 @@
+# -*- coding: utf-8 -*-
+"""Names from files may hold any character: pictures, tables and paths show them, and no more."""
+
+import os
+import re
+
+import numpy as np
+import pytest
+from evaluated_runs import CLASSES, N, undrawn, write, write_run
+from PIL import Image
+
+from utils.attack.pictures import uap_picture
+from utils.common import figures
+from utils.evaluation.metrics import rate
+from utils.report import markdown, pictures, report, table
+from utils.training.pictures import confusion_matrix, learning_curve
+
+HOSTILE = ("a$b$c", "a$\\frac$", "US$_1", "a|b", "c*d_e`f", "_hidden", "<script>", "=1+1", "None")
+CHINESE = ("黑色素瘤", "痣")
+HISTORY = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "test_loss": 1.0, "test_accuracy": 0.5}]
+RATE = rate(np.array([True, False]))
+V = np.full((8, 8, 3), 0.1, np.float32)
+DRAWN = {  # by each function that draws, a picture with this name wherever a name can stand
+    "learning_curve": lambda path, name: learning_curve(path, HISTORY, name),
+    "confusion_matrix": lambda path, name: confusion_matrix(
+        path, np.eye(2, dtype=int), [name, name + "2"], name),
+    "uap_picture": lambda path, name: uap_picture(path, V, name),
+    "confusion_matrices": lambda path, name: figures.confusion_matrices(
+        path, {name: np.eye(2, dtype=int)}, [name, name + "2"], name, "clean", "attacked"),
+    "curves": lambda path, name: pictures.curves(
+        path, {name: {name: ([1, 2], [RATE, RATE], [False, True], RATE)}}, name, "images"),
+    "example_grid": lambda path, name: pictures.example_grid(
+        path, np.zeros((1, 8, 8, 3), np.uint8), [name], [(name, V, [name], [True])], name)}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_every_picture_is_drawn_with_names_that_matplotlib_would_take_for_formulas(tmp_path, draw):
+    draw(str(tmp_path / "a.png"), "_a$\\frac$<script>")
+    assert os.listdir(str(tmp_path)) == ["a.png"]
+    assert np.asarray(Image.open(str(tmp_path / "a.png")).convert("L")).std() > 1
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_picture_shows_a_name_as_it_is(name):
+    figure, axis = figures.plt.subplots()
+    text = axis.text(0, 0, figures.Labels()(name))
+    assert text._preprocess_math(text.get_text()) == (" " * name.startswith("_") + name, False)
+    figures.plt.close(figure)
+
+
+def test_names_that_the_font_cannot_draw_are_numbers_in_the_picture_and_stand_in_its_note():
+    label = figures.Labels()
+    assert [label(name) for name in ("true " + CHINESE[0], CHINESE[1] + " 0.93", CHINESE[0])] == [
+        "true [1]", "[2] 0.93", "[1]"]
+    assert label.note().endswith("of these names: [1] is 黑色素瘤, [2] is 痣.")
+    label = figures.Labels()
+    assert label("Lésion é") == "Lésion é" and label.note() is None
+
+
+@pytest.mark.parametrize("draw", list(DRAWN.values())[:3], ids=list(DRAWN)[:3])
+def test_the_note_of_a_picture_outside_the_report_is_a_text_file_beside_it(tmp_path, draw):
+    draw(str(tmp_path / "a.png"), CHINESE[0])
+    assert CHINESE[0] in (tmp_path / "a.txt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name, shown", [
+    ("a|b", r"a\|b"), ("<script>alert(1)</script>", r"\<script>alert(1)\</script>"),
+    ("c*d_e`f", r"c\*d_e\`f"), ("_x_", r"\_x\_"), ("a\\b", r"a\\b"), ("a\nb\x1b[2J", r"a\\nb\\x1b[2J"),
+    ("$x$", "&#36;x&#36;"), ("&lt;", "&amp;lt;"), ("[a](http://b)", r"[a]\(http://b)"),
+    ("L\udce4sion", r"L\\udce4sion"), ("63.1 [52.4, 72.6]; < 1e-300", "63.1 [52.4, 72.6]; < 1e-300")])
+def test_markdown_displays_a_name_as_it_is_on_one_line(name, shown):
+    assert markdown.escape(name) == shown
+    assert markdown.table([{name: name}])[:3] == [
+        "| {} |".format(shown), "|---|", "| {} |".format(shown)]
+
+
+def report_with(tmp_path, **info):
+    folder = str(tmp_path / "results" / "xray" / "photographs")
+    labels = np.resize(info.get("class_names", CLASSES), N)
+    write_run(folder, 0, labels, labels,
+              **dict({"model": "VGG16", "source": "photographs"}, **info))
+    return write(str(tmp_path), at_hand=False)
+
+
+@pytest.mark.parametrize("field", ["source", "attack", "model", "run", "target", "class_names"])
+def test_no_name_becomes_markup_or_another_cell_of_the_report(tmp_path, field):
+    name = "<script>|`x`\n## $"
+    with undrawn():
+        text = report_with(tmp_path, **{field: [name, "MEL"] if field == "class_names" else name})
+    text = re.sub("```.*?```", "", text, flags=re.DOTALL)  # what is displayed as it is
+    assert "<script>" not in text.replace(r"\<script>", "")
+    assert "\n## $" not in text
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        cells = {line.replace(r"\|", "").count("|") for line in block.splitlines()}
+        assert len(cells) == 1, block
+
+
+@pytest.mark.parametrize("field", ["source", "attack", "model"])
+def test_no_name_leads_a_picture_out_of_the_folder_of_the_report(tmp_path, field):
+    (tmp_path / "results" / "victim").mkdir(parents=True)
+    report_with(tmp_path, **{field: "x/../../victim/cell"})
+    assert os.listdir(str(tmp_path / "results" / "victim")) == []
+    assert set(os.listdir(str(tmp_path / "results"))) == {"victim", "xray", "report", "report.md"}
+    assert all(re.match(r"[a-z]+(-[A-Za-z0-9._-]+)?\.png$", name)
+               for name in os.listdir(str(tmp_path / "results" / "report")))
+
+
+def test_names_that_differ_have_pictures_of_different_names():
+    names = [report.picture_name("curve", name) for name in ("a/b", "a_b", "a b", "\u75e3")]
+    assert names[1] == "curve-a_b.png" and len(set(names)) == len(names)
+
+
+def test_cells_of_the_table_that_a_spreadsheet_would_compute_begin_with_an_apostrophe():
+    assert [table.for_spreadsheet(cell) for cell in ("=1+1", "+a", "-a", "@a", "a=1", -0.5)] == [
+        "'=1+1", "'+a", "'-a", "'@a", "a=1", -0.5]
