@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
 
+from utils.common.names import shown
 from utils.common.whole_files import replacing, write_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by lightness in grey print.
@@ -63,8 +64,7 @@ class Labels:
 def write_note(path: str, note: Optional[str]) -> None:
     """Write what Labels.note says of the picture `path` into a text file beside it, if anything."""
     if note is not None:
-        visible = note.encode("utf-8", "backslashreplace").decode("utf-8")
-        write_text(os.path.splitext(path)[0] + ".txt", visible + "\n")
+        write_text(os.path.splitext(path)[0] + ".txt", shown(note) + "\n")
 
 
 def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):

@@ -2,6 +2,7 @@
 
 import re
 
+from utils.common.names import shown
 from utils.evaluation.metrics import Rate
 
 
@@ -9,18 +10,12 @@ class Markup(str):
     """Text that is Markdown already: a table shows it as it is."""
 
 
-def visible(text):
-    """Text on one line: control characters, and bytes that are no UTF-8, shown as escapes."""
-    return re.sub("[\0-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029]",
-                  lambda match: match.group().encode("unicode_escape").decode(), text)
-
-
 def escape(text):
     """Text, such as a name from a file, as Markdown that displays just this text on one line."""
     if isinstance(text, Markup):
         return text
     escaped = re.sub(r"[\\`*|~]|<(?! )|\b_|_\b|(?<=\])\(", lambda match: "\\" + match.group(),
-                     visible(str(text)))
+                     shown(str(text)))
     return Markup(escaped.replace("&", "&amp;").replace("$", "&#36;"))
 
 

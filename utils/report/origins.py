@@ -4,6 +4,7 @@ import os
 import shlex
 
 from utils.common.json_files import OBJECT, read_json
+from utils.common.names import shown
 from utils.report import markdown
 
 DIGITS = 16  # of a hash; the JSON files hold all 64
@@ -73,7 +74,7 @@ def _cells(values, columns):
 def _command(values):
     """The command line that made something, from the folder of the scripts."""
     python, script, *words = values.get("command") or (None, None)
-    return python and markdown.visible(
+    return python and shown(
         " ".join(map(shlex.quote, [python, os.path.basename(script)] + words)))
 
 
