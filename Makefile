@@ -1,11 +1,29 @@
-# What demo and test run, README.md also prints, for people without make.
-.PHONY: demo test test-tf115 test-snakefile benchmark
+# `make` alone prints the targets. What demo and test run, README.md also prints, for people without
+# make.
+.DEFAULT_GOAL := help
+.PHONY: help demo smoke test lint test-tf115 test-snakefile benchmark
 
-demo:  ## the whole study on generated images, about 9 minutes
+help:  ## this list
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+
+demo:  ## the whole study on generated images, with three classifiers: minutes
 	sh utils/environment.sh python -m data.demo
+
+smoke:  ## the same with one classifier and a handful of images: does everything run here?
+	sh utils/environment.sh python -m data.demo --smoke --folder demo-smoke
 
 test:  ## the test suite
 	sh utils/environment.sh python -m pytest tests -n 2 --dist loadfile
+
+lint: .lint-env/whole  ## ruff and mypy, by a Python of their own (3.10 or newer)
+	.lint-env/bin/ruff check .
+	.lint-env/bin/mypy
+
+.lint-env/whole: tests/requirements-lint.txt
+	rm -rf .lint-env
+	python3 -m venv .lint-env
+	.lint-env/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	touch $@
 
 test-tf115:  ## the test suite with TensorFlow 1.15.5
 	ENVIRONMENT=tf115 sh utils/environment.sh python -m pytest tests -n 2 --dist loadfile

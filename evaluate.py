@@ -48,6 +48,10 @@ def parse_arguments():
         help="evaluate a UAP on another model than the one it was made for: a transfer experiment")
     add("--again", action="store_true", help="predict again even where the rows are up to date")
     add("--note", help="a sentence to print above the table and the report")
+    add("--check", metavar="FILE",
+        help="a csv file of what the table must show, laid out as results/demo-check.csv: end with "
+             "exit code 1 when a rate is outside its range, a UAP fools no more images than its "
+             "controls, or a classifier knows less than 70 %% of its test images")
     add("--expect", metavar="FILE",
         help="a csv file of fooling rates in %%, laid out as results/published.csv: end with exit "
              "code 1 when one in the table is further off than --tolerance")
@@ -61,8 +65,9 @@ def parse_arguments():
 
 def main():
     args = parse_arguments()
-    from utils.report import report, table
+    from utils.report import promises, report, table
 
+    promised = promises.read_promises(args.check) if args.check else None
     expected = table.read_rates(args.expect) if args.expect else None
     planned = rows_files(args, find_uaps(args))
     lock_until_exit(args.results_dir, "evaluation")
@@ -82,6 +87,8 @@ def main():
     print(markdown, "wrote " + path, sep="\n")
     if expected is not None:
         check_expected(args, *table.compare(runs, expected, args.tolerance))
+    if promised is not None:
+        say_verdict(args.check, promises.check(runs, promised))
 
 
 def is_current(args, run):
@@ -152,6 +159,15 @@ def check_expected(args, compared, off):
         compared - len(off), compared, args.tolerance, args.expect))
     if off:
         print("\n".join(off), file=sys.stderr)
+        sys.exit(1)
+
+
+def say_verdict(path, verdict):
+    """Say whether what the file `path` promises was kept; end with exit code 1 where not."""
+    print("check of {}: {}; {}".format(path, verdict.kept, "passed" if not verdict.broken else
+                                       "{} promises are not kept:".format(len(verdict.broken))))
+    if verdict.broken:
+        print("\n".join(verdict.broken))
         sys.exit(1)
 
 

@@ -24,7 +24,7 @@ case "$*" in
                      set -- "$@" --image-size "${{IMAGE_SIZE:-75}}" ;;
     make_uap.py*gd-uap*) exec "{0}" -c "{1}" "$@" ;;
     evaluate.py*)    set -- "$@" --limit 14 ;;
-    "-m data.demo")  set -- "$@" --tiny ;;
+    "-m data.demo")  set -- "$@" --smoke ;;
     "-m pytest"*)    set -- "$@" --collect-only --quiet ;;
 esac
 exec "{0}" "$@"

@@ -1,8 +1,6 @@
-"""The generated data sets, and the demo on them: its success is a test of README's commands."""
+"""The generated data sets."""
 
 import os
-import subprocess
-import sys
 
 import checkout
 from data.generate import generate
@@ -19,15 +17,3 @@ def test_the_same_seed_gives_the_same_files_and_another_seed_others(tmp_path):
         generate(str(tmp_path / name), 7, 3, size=32, seed=seed)
         found.append(checkout.tree(tmp_path / name))
     assert found[0] == found[1] != found[2] and set(found[0]) == set(found[2])
-
-
-def test_the_demo_ends_with_the_first_script_that_fails_and_its_message(tmp_path):
-    (tmp_path / "models").write_text("in the way of the folder")
-    demo = subprocess.run(
-        [sys.executable, "-m", "data.demo", "--tiny", "--folder", str(tmp_path)],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True,
-        cwd=checkout.ROOT)
-    assert demo.returncode == 2 and "Traceback" not in demo.stderr
-    assert demo.stdout.count("$ python") == 1
-    assert os.path.join("models", ".VGG16-natural.lock") in demo.stderr
-    assert "the demo stopped" in demo.stderr

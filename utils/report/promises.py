@@ -1,0 +1,117 @@
+"""What a table of UAPs promises, and whether it holds: a check that can fail.
+
+A promise is a range for the fooling rate of one cell: one model, one source, one attack. It holds
+when the rate lies in it and the rates of both controls lie below it. Together with the promised
+cells goes what makes them mean anything: classifiers that know their test images, and UAPs that
+fool more of them than either control does.
+"""
+
+from typing import Dict, List, NamedTuple, Sequence
+
+from utils.common.csv_files import read_csv
+from utils.common.errors import UserError
+from utils.evaluation import metrics
+from utils.evaluation.evaluated_uap import EvaluatedUap
+from utils.evaluation.rows import CONTROLS
+from utils.report.sections import against_controls
+from utils.report.settings import find_settings
+
+LEAST_ACCURACY = 0.7  # of each classifier, share of the clean test images
+COLUMNS = ("model", "source", "attack", "lowest", "highest")
+
+
+class Cell(NamedTuple):
+    """Which UAP is meant."""
+
+    model: str
+    source: str
+    attack: str
+
+
+class Range(NamedTuple):
+    """The lowest and the highest fooling rate that a cell may have, in %."""
+
+    lowest: float
+    highest: float
+
+
+class Verdict(NamedTuple):
+    """What a check found. kept: one sentence. broken: a line for each promise that does not hold.
+    """
+
+    kept: str
+    broken: List[str]
+
+
+def read_promises(path: str) -> Dict[Cell, Range]:
+    """Read a csv file of COLUMNS: the range of fooling rates, in %, of each promised cell.
+
+    Raises UserError where there is none, where two are of one cell, or where a range is none.
+    """
+    mend = "restore it from git, or make it with tests/demo_over_seeds.py"
+    promises = {}
+    for row in read_csv(path, COLUMNS, mend):
+        cell = Cell(row["model"], row["source"], row["attack"])
+        try:
+            promised = Range(float(row["lowest"]), float(row["highest"]))
+        except (TypeError, ValueError):
+            promised = Range(1, 0)
+        if not 0 < promised.lowest < promised.highest <= 100:
+            raise UserError(f"{path}: {'/'.join(cell)}: from {row['lowest']!r} to "
+                            f"{row['highest']!r}; expected two rates in %, the lower one first "
+                            f"and above 0; {mend}")
+        if cell in promises:
+            raise UserError(f"{path}: {'/'.join(cell)} stands twice; {mend}")
+        promises[cell] = promised
+    if not promises:
+        raise UserError(f"{path}: no rows; {mend}")
+    return promises
+
+
+def check(runs: Sequence[EvaluatedUap], promises: Dict[Cell, Range]) -> Verdict:
+    """Whether evaluated UAPs are as promised.
+
+    runs: of which those count that stand for the promised cells: of several with an L-infinity
+    bound in one cell, that with the settings nearest to the published ones. A UAP fools more than
+    both controls when p is at most 0.05 for each (McNemar's exact test, paired by image),
+    corrected by Holm's method for all tests of the check.
+    """
+    there = {Cell(model, source, setting.attack): run
+             for setting in find_settings([run for run in runs if run.uap.norm == "inf"])
+             for (model, source), run in setting.runs.items()}
+    found = {cell: there[cell] for cell in promises if cell in there}
+    broken = [f"{'/'.join(cell)}: no such UAP was evaluated" for cell in promises
+              if cell not in there]
+
+    accuracies = _accuracies(found)
+    broken += [f"{model}: test accuracy {100 * accuracy:.1f} %, promised: at least "
+               f"{100 * LEAST_ACCURACY:g} %" for model, accuracy in accuracies.items()
+               if not accuracy >= LEAST_ACCURACY]
+    _, are_better = against_controls(list(found.values()))
+    broken += [f"{'/'.join(cell)}: does not fool more images than both controls (p at most 0.05, "
+               f"corrected by Holm's method)" for cell, is_better in zip(found, are_better)
+               if not is_better]
+    for cell, run in found.items():
+        broken += _outside(cell, run, promises[cell])
+    lowest = min(accuracies.values(), default=0)
+    return Verdict(
+        f"{sum(are_better)} of {len(promises)} UAPs fool more images than both controls, every "
+        f"classifier has at least {100 * lowest:.1f} % test accuracy", broken)
+
+
+def _accuracies(found: Dict[Cell, EvaluatedUap]) -> Dict[str, float]:
+    """The clean test accuracy of each model, 0..1."""
+    return {cell.model: metrics.accuracy(run.predictions["label"], run.predictions["clean"]).value
+            for cell, run in found.items()}
+
+
+def _outside(cell: Cell, run: EvaluatedUap, promised: Range) -> List[str]:
+    """What of a UAP's rate and its controls' is not as promised."""
+    rate = 100 * run.rate().value
+    controls = {name: 100 * run.rate(name).value for name in CONTROLS}
+    texts = [] if promised.lowest <= rate <= promised.highest else [
+        f"{'/'.join(cell)}: fools {rate:.1f} %, promised: {promised.lowest:g} to "
+        f"{promised.highest:g} %"]
+    return texts + [f"{'/'.join(cell)}: its {name} control fools {control:.1f} %, promised: less "
+                    f"than {promised.lowest:g} %" for name, control in controls.items()
+                    if not control < promised.lowest]
