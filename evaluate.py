@@ -112,7 +112,7 @@ def predict(args, files):
     from utils.attack.gradients.graph import AttackGraph
     from utils.common.provenance import environment, now
     from utils.evaluation import prediction
-    from utils.images.decoding import read_images
+    from utils.images.reading import read_images
 
     model = files[0].model
     start_session(args.seed, inference=True)
@@ -146,7 +146,7 @@ def read_examples(data_dir, classifier, files):
     try:
         return np.stack([read_image(os.path.join(data_dir, classifier.image_folder, file),
                                     classifier.image_size, classifier.resize) for file in files])
-    except BrokenImage:
+    except (BrokenImage, UserError):  # absent, or the disk does not answer
         return None
 
 

@@ -29,9 +29,10 @@ from utils.common.provenance import environment, now
 from utils.common.step_run import ResumableStep
 from utils.evaluation.metrics import accuracy
 from utils.images import datasets, splits
-from utils.images.decoding import RESIZE, read_images
+from utils.images.decoding import RESIZE
 from utils.images.fingerprint import fingerprint_of_images
 from utils.images.norms import is_grey, mean_norm
+from utils.images.reading import read_images, require_memory_for_images
 from utils.training import fine_tuning
 
 # The choices that make a training another training; the split and the weights count by their hash.
@@ -124,6 +125,7 @@ def read_split(args, dataset, split):
     """({side: images, uint8 (n, size, size, 3)}, {side: labels, int (n,)}) of "train", "test"."""
     folder = os.path.join(args.data_dir, dataset.image_folder)
     images, labels = {}, {}
+    require_memory_for_images(len(split.train) + len(split.test), args.image_size)
     for side, rows in split._asdict().items():
         images[side] = read_images([os.path.join(folder, file) for file, _ in rows],
                                    args.image_size, args.resize, "reading {} images".format(side))

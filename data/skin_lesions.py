@@ -14,9 +14,10 @@ from utils.common.errors import UserError
 from utils.common.hashes import md5_of_file
 from utils.common.whole_files import replacing, require_space
 from utils.images import datasets
-from utils.images.decoding import BrokenImage, read_ahead
+from utils.images.decoding import BrokenImage
 from utils.images.folders import list_images
 from utils.images.norms import norm
+from utils.images.reading import read_ahead
 
 # The files of the challenge: (bytes, MD5). The zip of images has a checksum for each.
 INPUT = "ISIC2018_Task3_Training_Input.zip"

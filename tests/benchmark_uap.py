@@ -38,10 +38,10 @@ from utils.classifier import architectures, saved_classifier, session
 from utils.common import arguments
 from utils.common.errors import run_script
 from utils.evaluation.prediction import Predictor
-from utils.images.decoding import read_ahead
 from utils.images.folders import list_images
 from utils.images.norms import mean_norm
 from utils.images.pixels import PIXEL_SCALE, to_model_input
+from utils.images.reading import read_ahead
 
 NORM_RATIO = 0.04  # as make_uap.py
 BATCH = 16

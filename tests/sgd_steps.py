@@ -21,9 +21,9 @@ from utils.classifier import device, saved_classifier, session  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.errors import run_script  # noqa: E402
 from utils.evaluation.prediction import Predictor  # noqa: E402
-from utils.images.decoding import read_images  # noqa: E402
 from utils.images.folders import list_images  # noqa: E402
 from utils.images.pixels import PIXEL_SCALE, to_model_input  # noqa: E402
+from utils.images.reading import read_images  # noqa: E402
 
 STEPS = ((0.1, 0.1), (0.2, 0.05), (0.4, 0.1), (0.2, 0.01))
 BATCH = 16

@@ -27,8 +27,8 @@ from utils.classifier import device, saved_classifier, session  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.csv_files import write_csv  # noqa: E402
 from utils.common.errors import run_script  # noqa: E402
-from utils.images.decoding import read_images  # noqa: E402
 from utils.images.pixels import PIXEL_SCALE, to_model_input  # noqa: E402
+from utils.images.reading import read_images  # noqa: E402
 
 COLUMNS = ("source", "file", "logit_margin", "deepfool_step", "fgsm_changes")
 

@@ -21,9 +21,9 @@ from data.generate import generate
 from utils.attack.deepfool import deepfool
 from utils.attack.gradients.graph import AttackGraph
 from utils.classifier.session import start_session
-from utils.images.decoding import read_ahead
 from utils.images.folders import list_images
 from utils.images.pixels import to_model_input
+from utils.images.reading import read_ahead
 
 N = 60        # images
 SIZE = 24     # height and width

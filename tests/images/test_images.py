@@ -15,10 +15,11 @@ import train_model
 from utils.attack import source_images
 from utils.common.background import in_background
 from utils.common.errors import UserError
-from utils.images import decoding, splits
-from utils.images.decoding import BrokenImage, read_ahead, read_image
+from utils.images import reading, splits
+from utils.images.decoding import BrokenImage, read_image
 from utils.images.folders import list_images
 from utils.images.pixels import to_model_input, to_pixels
+from utils.images.reading import read_ahead
 
 SIZE = 16
 
@@ -35,7 +36,7 @@ def saved(path, image, **options):
 
 @pytest.mark.parametrize("mode, name, height, width", [
     ("RGB", "a.jpg", 600, 450), ("RGB", "a.jpg", 450, 600), ("RGB", "a.jpg", 7, 9),
-    ("RGB", "a.jpg", SIZE, 2 * SIZE), ("RGB", "a.png", SIZE, SIZE), ("RGB", "a.webp", 40, 30),
+    ("RGB", "a.jpg", SIZE, 2 * SIZE), ("RGB", "a.png", SIZE, SIZE),
     ("RGB", "a.tif", 40, 30), ("RGB", "a.bmp", 40, 30), ("CMYK", "a.jpg", 40, 30),
     ("L", "a.jpg", 40, 30), ("P", "a.png", 40, 30), ("P", "a.gif", 40, 30),
     ("RGBA", "a.png", 40, 30), ("LA", "a.png", 40, 30), ("1", "a.png", 40, 30)])
@@ -86,8 +87,8 @@ def test_each_step_resizes_as_the_model_was_trained(tmp_path, resize):
     model = {"image_size": SIZE, "resize": resize, "image_folder": ""}
     reader = source_images.image_reader(None, str(tmp_path), ["a.png"], model, None)
     np.testing.assert_array_equal(next(reader([0])), to_model_input(expected))
-    np.testing.assert_array_equal(evaluate.read_examples(str(tmp_path), model, ["a.png"])[0],
-                                  expected)
+    np.testing.assert_array_equal(evaluate.read_examples(
+        str(tmp_path), SimpleNamespace(**model), ["a.png"])[0], expected)
     args = SimpleNamespace(data_dir=str(tmp_path), image_size=SIZE, resize=resize)
     read, _ = train_model.read_split(args, SimpleNamespace(image_folder="", class_names=["NV"]),
                                      splits.Split([("a.png", "NV")], []))
@@ -114,13 +115,13 @@ def test_the_exif_orientation_is_ignored(tmp_path):
 def test_reading_keeps_the_order_and_a_broken_image_has_its_place_or_is_an_error(tmp_path):
     paths = [saved(tmp_path / "{}.png".format(i), pixels(seed=i)) for i in range(70)]
     expected = [pixels(seed=i) for i in range(70)]
-    np.testing.assert_array_equal(decoding.read_images(paths, SIZE, "bilinear", ""), expected)
+    np.testing.assert_array_equal(reading.read_images(paths, SIZE, "bilinear", ""), expected)
     os.truncate(paths[7], 100)
     found = list(read_ahead(iter(paths), SIZE))
     assert isinstance(found.pop(7), BrokenImage)
     np.testing.assert_array_equal(found, expected[:7] + expected[8:])
     with pytest.raises(UserError, match="1 of 70 .*7.png"):
-        decoding.read_images(paths, SIZE, "bilinear", "")
+        reading.read_images(paths, SIZE, "bilinear", "")
     assert list(read_ahead([], SIZE)) == []
 
 

@@ -7,9 +7,10 @@ import numpy as np
 from utils.classifier import saved_classifier
 from utils.common.errors import UserError
 from utils.images import datasets
-from utils.images.decoding import BrokenImage, read_ahead
+from utils.images.decoding import BrokenImage
 from utils.images.folders import list_images
 from utils.images.pixels import to_model_input
+from utils.images.reading import read_ahead
 
 
 def draw_images(args, model):

@@ -53,5 +53,9 @@ def permuted(v, seed):
 
 
 def is_grey(images):
-    """Whether the channels, the last axis of an array, are all equal."""
-    return bool((images == images[..., :1]).all())
+    """Return whether the channels, the last axis of an array, are all equal.
+
+    images: one, (h, w, c), or many, (n, h, w, c), which are compared one by one: all at once would
+    take as much memory again.
+    """
+    return all(bool((image == image[..., :1]).all()) for image in np.asarray(images))
