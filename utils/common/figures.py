@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import font_manager
 
-from utils.common.names import shown
+from utils.common.terminal import printable
 from utils.common.whole_files import replacing, write_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by lightness in grey print.
@@ -64,7 +64,7 @@ class Labels:
 def write_note(path: str, note: Optional[str]) -> None:
     """Write what Labels.note says of the picture `path` into a text file beside it, if anything."""
     if note is not None:
-        write_text(os.path.splitext(path)[0] + ".txt", shown(note) + "\n")
+        write_text(os.path.splitext(path)[0] + ".txt", printable(note) + "\n")
 
 
 def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):

@@ -2,7 +2,7 @@
 
 import re
 
-from utils.common.names import shown
+from utils.common.terminal import printable
 from utils.evaluation.metrics import Rate
 
 
@@ -15,7 +15,7 @@ def escape(text):
     if isinstance(text, Markup):
         return text
     escaped = re.sub(r"[\\`*|~]|<(?! )|\b_|_\b|(?<=\])\(", lambda match: "\\" + match.group(),
-                     shown(str(text)))
+                     printable(str(text)))
     return Markup(escaped.replace("&", "&amp;").replace("$", "&#36;"))
 
 

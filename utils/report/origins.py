@@ -4,7 +4,7 @@ import os
 import shlex
 
 from utils.common.json_files import OBJECT, read_json
-from utils.common.names import shown
+from utils.common.terminal import printable
 from utils.report import markdown
 
 DIGITS = 16  # of a hash; the JSON files hold all 64
@@ -74,7 +74,7 @@ def _cells(values, columns):
 def _command(values):
     """The command line that made something, from the folder of the scripts."""
     python, script, *words = values.get("command") or (None, None)
-    return python and shown(
+    return python and printable(
         " ".join(map(shlex.quote, [python, os.path.basename(script)] + words)))
 
 
