@@ -1,6 +1,5 @@
 """The generated data sets."""
 
-import os
 
 import checkout
 from data.generate import generate
