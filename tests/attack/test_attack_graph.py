@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from utils.attack.deepfool import OVERSHOOT, deepfool
-from utils.attack.gradients.graph import AttackGraph, excitement
+from utils.attack.gradients.graph import AttackGraph, activation_energy
 from utils.classifier.session import start_session
 
 CLASSES = 4
@@ -112,13 +112,13 @@ def test_the_loss_gradient_survives_a_classifier_so_sure_that_the_cross_entropy_
 @pytest.mark.parametrize("name", [
     "boundary_gradients_to_leave", "boundary_gradient_to_reach", "loss_gradient_to_leave",
     "loss_gradient_to_reach", "minibatch_gradient_to_leave", "minibatch_gradient_to_reach",
-    "excitement"])
+    "activation_energy"])
 def test_every_gradient_is_grey_for_a_model_of_grey_images(model, name):
     x = images(3)
     top = AttackGraph(model).logits(x).argmax(axis=1)
     label = top if name.endswith("leave") else (top + 1) % CLASSES
     of_colours, grey = (
-        excitement(model, grey)(x[0])[1] if name == "excitement" else
+        activation_energy(model, grey)(x[0])[1] if name == "activation_energy" else
         getattr(AttackGraph(model, grey), name)(*((x, label) if "minibatch" in name else
                                                   (x[0], label[0])))[1]
         for grey in (False, True))

@@ -10,7 +10,7 @@ from test_attack_graph import images
 from test_uap import by_checkpoint, projected
 
 from utils.attack import attack_choice, gd_uap
-from utils.attack.gradients.graph import excitement
+from utils.attack.gradients.graph import activation_energy
 from utils.attack.state import Climbed, PassDone
 from utils.classifier import architectures, backbone
 from utils.classifier.session import start_session
@@ -107,7 +107,7 @@ def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(p):
 
 
 def test_the_gradient_is_that_of_finite_differences(model):
-    gradient, v, h = excitement(model), 0.3 * images(1)[0], 3e-3
+    gradient, v, h = activation_energy(model), 0.3 * images(1)[0], 3e-3
     objective, g = gradient(v)
     rectified = keras.Model(model.input, model.layers[3].output).predict(v[np.newaxis])
     assert rectified.min() == 0
@@ -126,14 +126,14 @@ def test_every_convolution_of_the_studys_architectures_counts_where_it_is_rectif
     size = architectures.MIN_IMAGE_SIZE[architecture]
     network = architectures.build_classifier(architecture, size, num_classes=3)
     v = images(1, size)[0]
-    objective, g = excitement(network)(v)
+    objective, g = activation_energy(network)(v)
     outputs = [layer.output for layer in network.layers if layer.output.op.type == "Relu"]
     values = K.function([network.input], outputs)([v[np.newaxis]])
     assert len(values) == count
     expected = sum(np.log((value.astype(np.float64) ** 2).sum() / 2) for value in values)
     assert objective == pytest.approx(expected, rel=1e-5)
     assert g.shape == v.shape
-    climbed, _ = excitement(network)(v + 0.01 * g / norm(g, 2))
+    climbed, _ = activation_energy(network)(v + 0.01 * g / norm(g, 2))
     assert climbed - objective == pytest.approx(0.01 * norm(g, 2), rel=0.1)
 
 
@@ -141,7 +141,7 @@ def test_a_layer_that_is_silent_leaves_the_gradient_finite(model):
     first = next(layer for layer in model.layers if layer.get_weights())
     kernel, *rest = first.get_weights()
     first.set_weights([kernel * 0] + [0 * each - 1 for each in rest])
-    objective, g = excitement(model)(images(1)[0])
+    objective, g = activation_energy(model)(images(1)[0])
     assert np.isfinite(objective) and np.isfinite(g).all()
 
 

@@ -79,7 +79,7 @@ def test_gradients_are_exact_where_rectifiers_agree_and_these_differ_only_next_t
     graph = AttackGraph(model)
     cotangent = tf.one_hot([0], CLASSES)
     plain = tf.gradients(model.get_layer("logits").output, model.input, cotangent)[0]
-    ours = [graph.values[layer] for layer in graph.layers if isinstance(layer, Relu)]
+    ours = [graph.outputs[layer] for layer in graph.passes if isinstance(layer, Relu)]
     theirs = [layer.output for layer in model.layers
               if getattr(layer, "activation", None) is keras.activations.relu]
     fetched = (graph.vector_jacobian(cotangent), plain, ours, theirs)

@@ -21,10 +21,10 @@ def new_state(args, shape, n, xi, grey):
 
 def chosen_loop(args, model, grey, state, read, xi, target):
     """The events of the attack on a Keras model; the other arguments are those of the loops."""
-    from utils.attack.gradients.graph import AttackGraph, excitement  # imports TensorFlow
+    from utils.attack.gradients.graph import AttackGraph, activation_energy  # imports TensorFlow
 
     if args.attack == "gd-uap":
-        return data_free(state, excitement(model, grey), args.norm, xi)
+        return data_free(state, activation_energy(model, grey), args.norm, xi)
     return loop_over_images(args, AttackGraph(model, grey), state, read, xi, target)
 
 

@@ -15,63 +15,75 @@ the graph is then not executed.
 """
 
 import collections
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import keras.backend as K
 import numpy as np
 import tensorflow as tf
-from keras import activations
+from keras import activations, layers
 
-from utils.attack.gradients.network_rewriting import layers_of
+from utils.attack.gradients.layer_passes import LayerPass, ThroughTensorFlow
+from utils.attack.gradients.network_rewriting import passes_of
 from utils.classifier.convolution_gradients import quick_gradients
+from utils.common.errors import UserError
 
 BETA = 10.0  # of the clipped loss of a minibatch
 SILENT = 1e-12  # energy of a layer's activations, beside which any other is far larger
 
 
 class AttackGraph:
-    """model: a Keras classifier with a layer "logits", in a session started for inference. Its
-    weights are copied: what changes them later changes nothing here.
+    """A classifier's logits and gradients.
 
+    model: a Keras classifier, in a session started for inference; logits.head_of says what its last
+        layer may be. The weights of the layers that layer_passes has are copied.
     grey: give only the grey part of each gradient, its mean over the channels, equal in all three:
-    an attack that follows it leaves grey images grey, as the authors' one-channel models do.
-    layers: in order, of layer_passes. values: the output of each.
+        an attack that follows it leaves grey images grey, as the authors' one-channel models do.
+    passes: the layer_passes of the network, in order. outputs: the tensor that each gives.
 
     The gradients are those of tf.gradients up to float32 rounding, about 1e-6 of their length; but
     where the input of a rectifier is itself within rounding of 0, the two may see it on different
     sides, and differ by what went through it (one random image in 20; 5e-2 at the most was seen).
     """
 
-    def __init__(self, model, grey=False):
-        self._grey, self._session, self._x = grey, K.get_session(), model.input
+    def __init__(self, model: Any, grey: bool = False) -> None:
+        self._grey = grey
+        self._session = K.get_session()
+        self._x = model.inputs[0]
         constants = {}  # outside the GraphDef, which must be below 2 GB and is copied several times
 
-        def constant(value):
+        def constant(value: np.ndarray) -> tf.Tensor:
             variable = tf.Variable(tf.placeholder(tf.float32, value.shape), trainable=False,
                                    collections=[])
             constants[variable] = value
             return variable.value()
 
-        self.layers = layers_of(model, self._session)
-        self.values = {self.layers[0]: self._x}
+        self.passes: List[LayerPass] = passes_of(model, self._session)
+        self.outputs: Dict[LayerPass, tf.Tensor] = {self.passes[0]: self._x}
         with quick_gradients():  # of minibatches
-            for layer in self.layers[1:]:
+            for layer in self.passes[1:]:
                 layer.prepare(constant)
-                self.values[layer] = layer.forward(*self._inputs(layer))
+                self.outputs[layer] = layer.forward(*self._inputs(layer))
         # in one run: each run of a changed graph prepares all of it again
         self._session.run([variable.initializer for variable in constants],
                           {variable.initial_value: value for variable, value in constants.items()})
-        self._f = self.values[self.layers[-1]]
+        self._f = self.outputs[self.passes[-1]]
         self._num_classes = int(self._f.shape[1])
         self._top = tf.argmax(self._f[0], output_type=tf.int32)
         self._label = tf.placeholder(tf.int32, ())
         self._labels = tf.placeholder(tf.int32, (None,))
-        self._gradients = {}
+        self._gradients = {}  # the tensors that were built, by the function that was asked for
 
-    def logits(self, x):
+    def slow_layers(self) -> Dict[str, int]:
+        """How many layers of each Keras class have no backward pass in layer_passes, and take their
+        gradients from tf.gradients."""
+        return dict(collections.Counter(
+            layer.kind for layer in self.passes if isinstance(layer, ThroughTensorFlow)))
+
+    def logits(self, x: np.ndarray) -> np.ndarray:
         """x: float32, (n, h, w, 3), model-input units. Returns float32 logits, (n, K)."""
         return self._session.run(self._f, {self._x: x})
 
-    def vector_jacobian(self, cotangents):
+    def vector_jacobian(self, cotangents: tf.Tensor) -> tf.Tensor:
         """The gradient of each sum_k cotangents[j, k] f_k with respect to one image.
 
         cotangents: float32 (m, K), m known when the graph is built. Returns float32 (m, h, w, 3),
@@ -79,119 +91,148 @@ class AttackGraph:
         passes; here the m cotangents go back as one batch, through the activations of one image.
         """
         terms = collections.defaultdict(list)  # of the gradient of each layer's output
-        terms[self.layers[-1]].append(cotangents)
-        for layer in reversed(self.layers[1:]):
-            gradients = layer.backward(tf.add_n(terms.pop(layer)), self.values[layer],
+        terms[self.passes[-1]].append(cotangents)
+        for layer in reversed(self.passes[1:]):
+            gradients = layer.backward(tf.add_n(terms.pop(layer)), self.outputs[layer],
                                        *self._inputs(layer))
             for source, gradient in zip(layer.sources, gradients):
                 gradient.set_shape(
-                    cotangents.shape[:1].concatenate(self.values[source].shape[1:]))
+                    cotangents.shape[:1].concatenate(self.outputs[source].shape[1:]))
                 terms[source].append(gradient)
-        return tf.add_n(terms[self.layers[0]])
+        return tf.add_n(terms[self.passes[0]])
 
-    def _inputs(self, layer):
-        return [self.values[source] for source in layer.sources]
+    def _inputs(self, layer: LayerPass) -> List[tf.Tensor]:
+        return [self.outputs[source] for source in layer.sources]
 
-    def boundary_gradients_to_leave(self, x, label):
+    def boundary_gradients_to_leave(
+            self, x: np.ndarray, label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """The gradients of f_k - f_label for all k, (K, h, w, 3), of which that of `label` is 0;
         None when argmax f is not `label`."""
         f, w = self._run(tf.equal, self._others_minus_label, x, label)
         return f, None if w is None else np.insert(w, label, 0, axis=0)
 
-    def boundary_gradient_to_reach(self, x, target):
+    def boundary_gradient_to_reach(
+            self, x: np.ndarray, target: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """The gradient of f_target - f_top with top = argmax f, (h, w, 3); None when top is
         `target`."""
         return self._run_one(tf.not_equal, self._label_minus_top, x, target)
 
-    def loss_gradient_to_leave(self, x, label):
+    def loss_gradient_to_leave(
+            self, x: np.ndarray, label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """The gradient of logsumexp_{k != label} f_k - f_label, (h, w, 3); None when argmax f is
         not `label`. It points exactly where the gradient of the cross-entropy does, which is
         1 - p_label times as long and vanishes in float32 on a confident classifier."""
         return self._run_one(tf.equal, self._rest_minus_label, x, label)
 
-    def loss_gradient_to_reach(self, x, target):
+    def loss_gradient_to_reach(
+            self, x: np.ndarray, target: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """The gradient of f_target - logsumexp_{k != target} f_k, (h, w, 3), against that of the
         cross-entropy; None when argmax f is `target`."""
         return self._run_one(tf.not_equal, self._label_minus_rest, x, target)
 
-    def minibatch_gradient_to_leave(self, x, labels):
+    def minibatch_gradient_to_leave(
+            self, x: np.ndarray, labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """(f, g) of a minibatch x, float32 (n, h, w, 3), and its labels, int (n,): logits (n, K),
         and the gradient, (h, w, 3), of the mean of min(logsumexp_{k != label} f_k - f_label, BETA).
         """
         return self._run_minibatch(1, x, labels)
 
-    def minibatch_gradient_to_reach(self, x, labels):
+    def minibatch_gradient_to_reach(
+            self, x: np.ndarray, labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         """The same for min(f_label - logsumexp_{k != label} f_k, BETA)."""
         return self._run_minibatch(-1, x, labels)
 
-    def _run_minibatch(self, sign, x, labels):
+    def _run_minibatch(self, sign: int, x: np.ndarray,
+                       labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
         if sign not in self._gradients:
             is_label = tf.one_hot(self._labels, self._num_classes, True, False)
             margin = (tf.reduce_logsumexp(self._rest(is_label), 1)
                       - tf.boolean_mask(self._f, is_label))
             g = tf.gradients(tf.minimum(sign * margin, BETA), self._x)[0]
-            self._gradients[sign] = grey_part(tf.reduce_mean(g, 0), self._grey)
+            self._gradients[sign] = self._grey_part(tf.reduce_mean(g, 0))
         return self._session.run((self._f, self._gradients[sign]),
                                  {self._x: x, self._labels: labels})
 
-    def _run(self, condition, cotangents, x, label):
+    def _run(self, condition: Callable, cotangents: Callable[[], tf.Tensor], x: np.ndarray,
+             label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
         """Logits, and the gradients, (m, h, w, 3), for the cotangents, (m, K), if
         condition(argmax f, label); else None."""
         if cotangents not in self._gradients:
             self._gradients[cotangents] = tf.cond(
                 condition(self._top, self._label),
-                lambda: grey_part(self.vector_jacobian(cotangents()), self._grey),
+                lambda: self._grey_part(self.vector_jacobian(cotangents())),
                 lambda: tf.zeros([0] + self._x.shape.as_list()[1:]))
         f, gradients = self._session.run((self._f, self._gradients[cotangents]),
                                          {self._x: x[np.newaxis], self._label: label})
         return f[0], gradients if len(gradients) else None
 
-    def _run_one(self, *arguments):
-        f, gradients = self._run(*arguments)
+    def _run_one(self, condition: Callable, cotangents: Callable[[], tf.Tensor], x: np.ndarray,
+                 label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+        f, gradients = self._run(condition, cotangents, x, label)
         return f, None if gradients is None else gradients[0]
 
-    def _rest(self, is_label):
+    def _grey_part(self, g: tf.Tensor) -> tf.Tensor:
+        return grey_part(g) if self._grey else g
+
+    def _rest(self, is_label: tf.Tensor) -> tf.Tensor:
         """The logits but those of the labels, which are minus infinity."""
         return tf.where(is_label, tf.fill(tf.shape(self._f), -np.inf), self._f)
 
-    def _one_hot(self, label):
+    def _one_hot(self, label: tf.Tensor) -> tf.Tensor:
         return tf.one_hot(label, self._num_classes)[tf.newaxis]
 
-    def _others_minus_label(self):
+    def _others_minus_label(self) -> tf.Tensor:
         """One row for each of the K - 1 classes k != label, in order."""
         units = tf.eye(self._num_classes)
         others = tf.concat([units[:self._label], units[self._label + 1:]], 0)
         others.set_shape((self._num_classes - 1, self._num_classes))
         return others - self._one_hot(self._label)
 
-    def _label_minus_top(self):
+    def _label_minus_top(self) -> tf.Tensor:
         return self._one_hot(self._label) - self._one_hot(self._top)
 
-    def _rest_minus_label(self):
+    def _rest_minus_label(self) -> tf.Tensor:
         """The gradient of logsumexp is the softmax."""
         is_label = self._one_hot(self._label)
         return tf.nn.softmax(self._rest(is_label > 0)) - is_label
 
-    def _label_minus_rest(self):
+    def _label_minus_rest(self) -> tf.Tensor:
         return -self._rest_minus_label()
 
 
-def excitement(model, grey=False):
-    """How much a Keras model, its top aside, is excited: the objective of utils.attack.gd_uap.
+def activation_energy(model: Any, grey: bool = False) -> Callable[
+        [np.ndarray], Tuple[float, np.ndarray]]:
+    """The objective of utils.attack.gd_uap: how strongly a Keras model's convolutions respond.
 
     model: in a session started for inference. grey: as of AttackGraph. Returns a function: v,
     float32 (h, w, 3), model-input units, the only input -> (objective, g): the sum over all
     rectified convolutions l of log(||a_l||_2^2 / 2), and its gradient, (h, w, 3).
+
+    A rectified convolution is a layer that gives images, (n, h, w, c), and rectifies them: its
+    activation is relu, or it is a ReLU, capped or not. Raises UserError where there is none.
     """
-    rectified = [layer.output for layer in model.layers
-                 if getattr(layer, "activation", None) is activations.relu]
+    rectified = [layer.output for layer in model.layers if _rectifies_images(layer)]
+    if not rectified:
+        others = {getattr(layer.activation, "__name__", "unknown") for layer in model.layers
+                  if hasattr(layer, "activation")}
+        raise UserError("--attack gd-uap is defined by rectified convolutions, and this network has "
+                        f"none (its activations are {', '.join(sorted(others))}); use another "
+                        "attack")
     # A layer that is silent under v alone has no gradient; without SILENT it would make it NaN.
     objective = tf.add_n([tf.log(tf.nn.l2_loss(each) + SILENT) for each in rectified])
-    g = grey_part(tf.gradients(objective, model.input)[0][0], grey)
+    g = tf.gradients(objective, model.inputs[0])[0][0]
+    if grey:
+        g = grey_part(g)
     session = K.get_session()
-    return lambda v: session.run((objective, g), {model.input: v[np.newaxis]})
+    return lambda v: session.run((objective, g), {model.inputs[0]: v[np.newaxis]})
 
 
-def grey_part(g, grey):
-    """g, (..., h, w, 3); where `grey`, its mean over the channels, in all three."""
-    return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3) if grey else g
+def _rectifies_images(layer: Any) -> bool:
+    is_rectifier = (getattr(layer, "activation", None) is activations.relu
+                    or isinstance(layer, layers.ReLU))
+    return is_rectifier and len(layer.output.shape) == 4
+
+
+def grey_part(g: tf.Tensor) -> tf.Tensor:
+    """The mean over the channels of g, (..., h, w, 3), in all three."""
+    return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3)
