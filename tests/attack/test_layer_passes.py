@@ -8,10 +8,11 @@ import tensorflow as tf
 from keras import layers
 from test_attack_graph import images, logit_gradients
 
-from utils.attack.gradients.graph import AttackGraph
+from utils.attack.gradients.graph import AttackGraph, activation_energy
 from utils.attack.gradients.layer_passes import Relu
 from utils.classifier import architectures
 from utils.classifier.session import start_session
+from utils.common.errors import UserError
 
 CLASSES = 4
 SIZES = {"VGG16": 33, "ResNet50": 64, "InceptionV3": 75}
@@ -61,7 +62,7 @@ def assert_same(model, x):
     return f[0], w
 
 
-@pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", sorted(SIZES))
 def test_the_studys_architectures(architecture):
     model, size = of_architecture(architecture)
     x = images(1, size)
@@ -73,7 +74,7 @@ def test_the_studys_architectures(architecture):
     assert np.linalg.norm(found - expected) < 1e-4 * np.linalg.norm(expected)
 
 
-@pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", sorted(SIZES))
 def test_gradients_are_exact_where_rectifiers_agree_and_these_differ_only_next_to_0(architecture):
     model, size = of_architecture(architecture)
     graph = AttackGraph(model)
@@ -139,14 +140,158 @@ def test_the_first_of_equal_maxima_gets_the_gradient_as_in_tensorflow():
                 np.round(2 * images(1, 9)))
 
 
-@pytest.mark.parametrize("make", [
-    lambda x: layers.DepthwiseConv2D(3)(x),
-    lambda x: layers.Conv2D(4, 3, dilation_rate=2)(x),
-    lambda x: layers.Conv2D(4, 3, activation="tanh")(x),
-    lambda x: layers.BatchNormalization()(x),
-    lambda x: layers.BatchNormalization()(layers.Activation("relu")(layers.Conv2D(4, 3)(x))),
-    lambda x: layers.Concatenate(axis=1)([x, x]),
+def mixed(layer):
+    """The layer between two convolutions that layer_passes has."""
+    def make(x):
+        x = layer(layers.Conv2D(4, 3, activation="relu")(x))
+        return layers.Conv2D(5, 1, activation="relu")(x)
+    return make
+
+
+def two_users(x):
+    x = layers.DepthwiseConv2D(3, padding="same")(x)
+    return layers.Add()([x, layers.Activation("relu")(layers.Conv2D(3, 3, padding="same")(x))])
+
+
+@pytest.mark.parametrize("make, kinds", [
+    (lambda x: layers.DepthwiseConv2D(3)(x), {"DepthwiseConv2D": 1}),
+    (two_users, {"DepthwiseConv2D": 1}),
+    (lambda x: mixed(layers.SeparableConv2D(4, 3, strides=2))(x), {"SeparableConv2D": 1}),
+    (lambda x: mixed(layers.Conv2D(4, 3, dilation_rate=2))(x), {"Conv2D": 1}),
+    (lambda x: mixed(layers.Conv2DTranspose(4, 3, strides=2))(x), {"Conv2DTranspose": 1}),
+    (lambda x: mixed(layers.Conv2D(4, 3, activation="tanh"))(x), {"Conv2D": 1}),
+    (lambda x: mixed(layers.Activation("sigmoid"))(x), {"Activation": 1}),
+    (lambda x: mixed(layers.ReLU(6.0))(x), {"ReLU": 1}),
+    (lambda x: mixed(layers.LeakyReLU())(x), {"LeakyReLU": 1}),
+    (lambda x: mixed(layers.PReLU())(x), {"PReLU": 1}),
+    (lambda x: mixed(layers.ELU())(x), {"ELU": 1}),
+    (lambda x: mixed(layers.BatchNormalization())(x), {"BatchNormalization": 1}),
+    (lambda x: layers.BatchNormalization()(x), {"BatchNormalization": 1}),
+    (lambda x: mixed(layers.UpSampling2D())(x), {"UpSampling2D": 1}),
+    (lambda x: mixed(layers.Cropping2D())(x), {"Cropping2D": 1}),
+    (lambda x: layers.Concatenate(axis=1)([x, x]), {"Concatenate": 1}),
+    (lambda x: layers.Multiply()([layers.Conv2D(3, 1)(x), x]), {"Multiply": 1}),
 ])
-def test_a_layer_without_a_backward_pass_is_refused(make):
-    with pytest.raises(ValueError, match="layer \".* has no backward pass"):
-        AttackGraph(of_layers(make))
+def test_a_layer_without_a_backward_pass_goes_through_tensorflow_and_no_other(make, kinds):
+    model = of_layers(make)
+    assert AttackGraph(model).slow_layers() == kinds
+    assert_same(model, images(3, 9))
+
+
+@pytest.mark.parametrize("layer", [layers.Dropout(0.5), layers.SpatialDropout2D(0.5),
+                                   layers.Activation("linear")])
+def test_a_layer_that_does_nothing_at_inference_costs_nothing(layer):
+    model = of_layers(mixed(layer))
+    assert not AttackGraph(model).slow_layers()
+    assert_same(model, images(3, 9))
+
+
+def sequential():
+    """The usual small network of a tutorial: flattened, several dense layers, dropout."""
+    start_session(0, inference=True)
+    model = keras.Sequential([
+        layers.Conv2D(6, 3, activation="relu", input_shape=(9, 9, 3)), layers.MaxPooling2D(),
+        layers.Flatten(), layers.Dense(10, activation="relu"), layers.Dropout(0.5),
+        layers.Dense(8, activation="tanh"), layers.Dense(CLASSES, activation="softmax")])
+    randomise(model)
+    return model
+
+
+def plain_logits(model):
+    """What the softmax, the last operation of the Keras model, is computed from."""
+    assert model.output.op.type == "Softmax"
+    return model.output.op.inputs[0]
+
+
+def assert_same_as_plain(model, x):
+    """The logits of x, (n, h, w, 3), are Keras', and the Jacobian of the first image is that of
+    tf.gradients, class by class."""
+    graph, f = AttackGraph(model), plain_logits(model)
+    session, image = K.get_session(), model.inputs[0]
+    expected = session.run(f, {image: x})
+    np.testing.assert_allclose(graph.logits(x), expected, rtol=1e-3,
+                               atol=1e-4 * np.abs(expected).max())
+    classes = int(f.shape[1])
+    cotangent = tf.placeholder(tf.float32, f.shape)
+    gradient = tf.gradients(f, image, cotangent)[0]
+    found = session.run(graph.vector_jacobian(tf.eye(classes)), {image: x[:1]})
+    for w, row in zip(found, np.eye(classes)):
+        plain = session.run(gradient, {image: x[:1], cotangent: row[np.newaxis]})[0]
+        assert np.linalg.norm(w - plain) < 1e-3 * np.linalg.norm(plain)
+
+
+def test_a_sequential_network_with_a_flatten_and_several_dense_layers():
+    model = sequential()
+    assert AttackGraph(model).slow_layers() == {"Flatten": 1, "Dense": 1}
+    assert_same_as_plain(model, images(3, 9))
+
+
+def with_head(*head):
+    """A classifier that ends with these layers."""
+    start_session(0, inference=True)
+    model = keras.Sequential([layers.Conv2D(5, 3, activation="relu", input_shape=(9, 9, 3)),
+                              *head])
+    randomise(model)
+    return model
+
+
+@pytest.mark.parametrize("head", [
+    lambda: [layers.GlobalMaxPooling2D(), layers.Dense(3), layers.Activation("softmax")],
+    lambda: [layers.GlobalMaxPooling2D(), layers.Dense(3), layers.Softmax()],
+    lambda: [layers.GlobalAveragePooling2D(), layers.Dense(3, activation="softmax")],
+    lambda: [layers.Conv2D(3, 7), layers.GlobalAveragePooling2D(), layers.Activation("softmax")]])
+def test_the_logits_are_what_the_softmax_is_computed_from_under_any_name(head):
+    model = with_head(*head())
+    assert_same_as_plain(model, images(3, 9))
+
+
+def test_the_softmax_of_a_convolution_before_a_reshape_is_found_too():
+    model = with_head(layers.GlobalAveragePooling2D(), layers.Reshape((1, 1, 5)),
+                      layers.Conv2D(3, 1), layers.Activation("softmax"), layers.Reshape((3,)))
+    x = images(4, 9)
+    f = AttackGraph(model).logits(x)
+    np.testing.assert_allclose(np.exp(f) / np.exp(f).sum(axis=1, keepdims=True), model.predict(x),
+                               rtol=1e-4)
+
+
+def test_a_sigmoid_of_one_output_becomes_two_logits_of_which_the_first_is_0():
+    model = with_head(layers.Flatten(), layers.Dense(1, activation="sigmoid"))
+    graph, x = AttackGraph(model), images(5, 9)
+    f = graph.logits(x)
+    assert f.shape == (5, 2) and not f[:, 0].any()
+    np.testing.assert_allclose(1 / (1 + np.exp(-f[:, 1])), model.predict(x)[:, 0], rtol=1e-4)
+    label = int(f[0].argmax())
+    plain, = K.get_session().run(tf.gradients(model.output.op.inputs[0], model.input),
+                                 {model.input: x[:1]})
+    _, w = graph.boundary_gradients_to_leave(x[0], label)
+    np.testing.assert_allclose(w[1 - label], plain[0] * (1 if label == 0 else -1), rtol=1e-4,
+                               atol=1e-6)
+    assert not w[label].any()
+
+
+@pytest.mark.parametrize("head, message", [
+    ([layers.Flatten(), layers.Dense(1)], "activation linear.* has 1 outputs"),
+    ([layers.Flatten(), layers.Dense(3, activation="sigmoid")], "activation sigmoid.* 3 outputs"),
+    ([layers.Flatten(), layers.Dense(1, activation="softmax")], "activation softmax.* 1 outputs"),
+    ([layers.Flatten(), layers.Dense(2, activation="tanh")], "activation tanh.* 2 outputs"),
+    ([layers.Flatten(), layers.BatchNormalization()], "BatchNormalization, activation none"),
+])
+def test_a_network_that_gives_no_logits_is_refused(head, message):
+    with pytest.raises(UserError, match=message):
+        AttackGraph(with_head(*head))
+
+
+def test_gd_uap_takes_rectified_images_and_refuses_a_network_without_any():
+    start_session(0, inference=True)
+    image = keras.Input((9, 9, 3))
+    x = layers.ReLU(6.0)(layers.Conv2D(4, 3)(image))
+    capped, x = x, layers.Dense(5, activation="relu")(layers.Flatten()(x))
+    model = keras.Model(image, layers.Dense(2, activation="softmax")(x))
+    v = images(1, 9)[0]
+    value = keras.Model(image, capped).predict(v[np.newaxis])
+    assert activation_energy(model)(v)[0] == pytest.approx(np.log((value ** 2).sum() / 2))
+    without = keras.Sequential([
+        layers.Conv2D(4, 3, activation="elu", input_shape=(9, 9, 3)), layers.Flatten(),
+        layers.Dense(2, activation="softmax")])
+    with pytest.raises(UserError, match="gd-uap .*rectified.* elu, softmax"):
+        activation_energy(without)

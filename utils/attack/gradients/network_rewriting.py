@@ -28,9 +28,7 @@ from utils.attack.gradients.layer_passes import (
     GlobalAveragePooling,
     LayerPass,
     MaxPooling,
-    Padding,
     Relu,
-    Strides,
     Subsampling,
     ThroughTensorFlow,
     TwoLogits,
@@ -178,13 +176,16 @@ def _call_of(layer: Any, activation: Callable) -> Callable[..., tf.Tensor]:
     arguments = layer._inbound_nodes[0].arguments
 
     def call(*inputs: tf.Tensor) -> tf.Tensor:
-        if not hasattr(layer, "activation"):
-            return layer.call(inputs[0] if len(inputs) == 1 else list(inputs), **arguments)
-        before, layer.activation = layer.activation, activation
+        own = getattr(layer, "activation", None)
+        if own is not None:
+            layer.activation = activation
         try:
-            return layer.call(inputs[0], **arguments)
+            output = layer.call(inputs[0] if len(inputs) == 1 else list(inputs), **arguments)
         finally:
-            layer.activation = before
+            if own is not None:
+                layer.activation = own
+        output.set_shape((None,) + tuple(layer.output_shape[1:]))
+        return output
     return call
 
 
