@@ -7,7 +7,7 @@ import numpy as np
 from utils.attack.run_name import run_name
 from utils.attack.state import PassDone, Shown, State, Visit
 from utils.attack.uap_run import UapRun, uap_step
-from utils.common.csv_files import read_csv, write_csv
+from utils.common.csv_files import read_written_csv, write_csv
 
 
 def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(tmp_path):
@@ -44,7 +44,7 @@ def test_a_file_name_that_is_not_utf_8_is_logged_as_it_is(tmp_path):
                  np.inf, None)
     run.record(Shown([Visit(1, 1, 0, 0, 0, [], False)]))
     write_csv(str(tmp_path / "images.csv"), None, [(name, "used")])
-    assert read_csv(str(tmp_path / "images.csv"), None, "") == [[name, "used"]]
+    assert read_written_csv(str(tmp_path / "images.csv"), None, "") == [[name, "used"]]
     assert b"\n1,1,b\xfcro.jpg,MEL" in (tmp_path / ".run.partial" / "log.csv").read_bytes()
 
 

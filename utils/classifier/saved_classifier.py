@@ -6,10 +6,10 @@ from utils.classifier.architectures import SCALING, build_classifier
 from utils.classifier.session import start_session
 from utils.classifier.weights import load_weights
 from utils.common import json_files
+from utils.common.csv_files import read_written_csv
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file, sha256_of_lines
 from utils.common.whole_files import replacing
-from utils.images.datasets import read_labels
 
 
 def stem(weights_path):
@@ -81,8 +81,9 @@ def read_split_side(path, description, side):
     Raises UserError when the list is not the one the model was made with.
     """
     rows_path = os.path.join(stem(path), side + ".csv")
-    rows = list(read_labels(rows_path).items())
-    if sha256_of_lines(",".join(row) for row in rows) != description["split"][side]["sha256"]:
+    rows = [tuple(row) for row in read_written_csv(rows_path, None, "train the model again")]
+    sha256 = sha256_of_lines(",".join(row) for row in rows)
+    if sha256 != description["split"][side]["sha256"] or {len(row) for row in rows} != {2}:
         raise UserError("{}: not the {} images that {}.json names; train the model again".format(
             rows_path, side, stem(path)))
     return rows

@@ -9,8 +9,7 @@ from typing import Any, Dict, Optional, Sequence
 
 import numpy as np
 
-from utils.common.csv_files import read_csv, write_csv
-from utils.common.errors import UserError
+from utils.common.csv_files import read_written_csv, write_csv
 from utils.common.hashes import sha256_of_file
 from utils.common.json_files import (
     COUNT,
@@ -103,12 +102,9 @@ def write(folder: str, kind: str, columns: Dict[str, Sequence[str]], inputs: Dic
 def read(folder: str, kind: str) -> Dict[str, np.ndarray]:
     """The rows file `kind` of a run: from a column's name to its cells. Raises UserError."""
     path = os.path.join(folder, kind + ".csv")
-    rows = read_csv(path, COLUMNS[kind], MEND)
+    rows = read_written_csv(path, COLUMNS[kind], MEND)
     if not rows:
         return {}
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise UserError(f"{path}: line {number} has not as many cells as the header; {MEND}")
     return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 
 
