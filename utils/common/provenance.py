@@ -7,6 +7,7 @@ import platform
 import subprocess
 import sys
 
+VERSION = "1.0.0"  # of this project; CHANGELOG.md says what changed, CITATION.cff repeats it
 PACKAGES = {"tensorflow": "tensorflow", "keras": "keras", "numpy": "numpy", "scipy": "scipy",
             "scikit-learn": "sklearn", "pillow": "PIL"}  # those that touch a number
 
@@ -17,10 +18,11 @@ def now():
 
 
 def environment():
-    """Versions of Python and of PACKAGES; machine, git commit, command."""
+    """This project's version, those of Python and of PACKAGES; machine, git commit, command."""
     versions = {name: importlib.import_module(module).__version__
                 for name, module in PACKAGES.items()}
     return {
+        "version": VERSION,
         "versions": dict(versions, python=platform.python_version()),
         "machine": {"system": platform.platform(), "processor": platform.machine(),
                     "cores": os.cpu_count()},
