@@ -138,7 +138,7 @@ def train(args, model, images, labels, num_classes, checkpoint, save):
 
     save: function (progress, arrays) that writes a checkpoint.
     """
-    import keras.backend as K
+    from utils.classifier.frameworks import K
 
     recipe, progress = fine_tuning.RECIPES[args.recipe], fine_tuning.new_progress()
     variables = fine_tuning.compile_for_training(model, args.learning_rate)

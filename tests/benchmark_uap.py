@@ -131,10 +131,9 @@ class Theirs:
     """A trained model in a session with TensorFlow's default settings."""
 
     def __init__(self, weights, description):
-        import keras
-        import keras.backend as K
-        import tensorflow as tf
         from art.estimators.classification import KerasClassifier
+
+        from utils.classifier.frameworks import K, keras, tf
 
         self._session = tf.Session(graph=tf.Graph())
         with self.usual_settings():
@@ -158,10 +157,8 @@ class Theirs:
 
 def benchmark_model(args, name, size):
     """Measure one model at one image size, and print everything about it."""
-    session.import_quietly()
-    import keras
-
     from utils.attack.gradients.graph import AttackGraph
+    from utils.classifier.frameworks import keras
 
     weights = os.path.join(args.models_dir, name + ".h5")
     description = dict(saved_classifier.read_description(weights), image_size=size)

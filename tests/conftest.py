@@ -95,9 +95,7 @@ def toy():
 def model():
     """A small classifier of images (8, 8, 3) whose batch normalisation matters, of 4 classes that
     all occur, in a session for inference."""
-    import keras
-    from keras import layers
-
+    from utils.classifier.frameworks import keras, layers
     from utils.classifier.session import start_session
 
     start_session(0, inference=True)

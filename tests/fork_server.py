@@ -12,10 +12,10 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import keras.applications  # noqa: F401  (what takes the scripts longest to import)
-import matplotlib.pyplot  # noqa: F401
+import matplotlib.pyplot  # noqa: F401  (what takes the scripts longest to import)
 import sklearn.metrics  # noqa: F401
-import tensorflow  # noqa: F401
+
+from utils.classifier import frameworks  # noqa: F401
 
 
 def run(folder, output, errors, words):

@@ -9,14 +9,13 @@ test_uap.py, in float64, are compared without excuses.
 
 import collections
 
-import keras.backend as K
 import numpy as np
-import tensorflow as tf
 from test_uap import plain_algorithm
 
 from utils.attack.deepfool import OVERSHOOT, deepfool
 from utils.attack.state import Showing, Shown, State, Visit
 from utils.attack.uap import universal_perturbation
+from utils.classifier.frameworks import K, tf
 
 # Rounding of the logits at a point: float32's epsilon times the largest sum of absolute terms that
 # a logit is made of. The two versions differ by up to 2 of it, gaps of two logits by 1.6.

@@ -1,14 +1,11 @@
 """The logits and gradients of a Keras classifier against finite differences and tf.gradients."""
 
-import keras
-import keras.backend as K
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
 
 from utils.attack.deepfool import OVERSHOOT, deepfool
 from utils.attack.gradients.graph import AttackGraph, activation_energy
+from utils.classifier.frameworks import K, keras, layers, tf
 from utils.classifier.session import start_session
 
 CLASSES = 4

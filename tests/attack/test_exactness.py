@@ -11,15 +11,14 @@ Another processor's rounding is imitated by noise. `pytest tests/test_exactness.
 import functools
 import os
 
-import keras
 import numpy as np
 import pytest
 from in_step import FastPath, Led, PlainClassifier, PlainRun, alike_until
-from keras import layers
 
 from data.generate import generate
 from utils.attack.deepfool import deepfool
 from utils.attack.gradients.graph import AttackGraph
+from utils.classifier.frameworks import keras, layers
 from utils.classifier.session import start_session
 from utils.images.folders import list_images
 from utils.images.pixels import to_model_input

@@ -2,8 +2,6 @@
 
 from types import SimpleNamespace
 
-import keras
-import keras.backend as K
 import numpy as np
 import pytest
 from test_attack_graph import images
@@ -13,6 +11,7 @@ from utils.attack import attack_choice, gd_uap
 from utils.attack.gradients.graph import activation_energy
 from utils.attack.state import Climbed, PassDone
 from utils.classifier import architectures, backbone
+from utils.classifier.frameworks import K, keras
 from utils.classifier.session import start_session
 from utils.images.norms import norm, random_of_norm
 

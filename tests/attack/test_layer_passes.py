@@ -1,16 +1,13 @@
 """The hand-written backward pass against tf.gradients of the Keras model."""
 
-import keras
-import keras.backend as K
 import numpy as np
 import pytest
-import tensorflow as tf
-from keras import layers
 from test_attack_graph import images, logit_gradients
 
 from utils.attack.gradients.graph import AttackGraph, activation_energy
 from utils.attack.gradients.layer_passes import Relu
 from utils.classifier import architectures
+from utils.classifier.frameworks import K, keras, layers, tf
 from utils.classifier.session import start_session
 from utils.common.errors import UserError
 

@@ -20,7 +20,7 @@ DESCRIPTION = ("device: 0, name: NVIDIA GeForce RTX 3090, pci bus id: 0000:01:00
 WITH_A_CARD = """
 import importlib, os, sys, types
 sys.path.insert(0, ".")
-from tensorflow.python.client import device_lib
+from utils.classifier.frameworks import device_lib
 from utils.common.errors import run_script
 device_lib.list_local_devices = lambda config: [types.SimpleNamespace(
     device_type="GPU", physical_device_desc="{}")]
@@ -31,7 +31,7 @@ run_script(importlib.import_module(sys.argv.pop(1)).main)
 @pytest.fixture
 def sees(monkeypatch):
     """Make TensorFlow list a card of the compute capability given, unless devices are hidden."""
-    from tensorflow.python.client import device_lib
+    from utils.classifier.frameworks import device_lib
 
     def see(capability):
         def list_devices(config):
@@ -91,7 +91,7 @@ def test_the_self_check_accepts_a_device_that_rounds_otherwise(sees, capsys):
 
 
 def cannot_compute(f, g):
-    import tensorflow as tf
+    from utils.classifier.frameworks import tf
 
     raise tf.errors.InternalError(None, None, "no kernel image is available\nand more")
 

@@ -2,12 +2,11 @@
 
 import contextlib
 
-import keras.backend as K
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from utils.classifier.convolution_gradients import quick_gradients
+from utils.classifier.frameworks import K, tf
 from utils.classifier.session import start_session
 
 EXPLICIT = [[0, 0], [1, 0], [0, 1], [0, 0]]

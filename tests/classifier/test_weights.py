@@ -4,11 +4,11 @@ import json
 import shutil
 
 import h5py
-import keras
 import numpy as np
 import pytest
 
 from utils.classifier import architectures
+from utils.classifier.frameworks import keras
 from utils.classifier.session import start_session
 from utils.classifier.weights import KERAS, keras_module, load_weights, read_layers
 from utils.common.errors import UserError

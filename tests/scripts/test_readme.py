@@ -129,7 +129,7 @@ def test_step_2_leaves_a_perturbation_within_its_bound_and_its_history(study, mo
 @pytest.mark.parametrize("model", MODELS)
 def test_step_3_rows_hold_the_predictions_of_the_saved_model(study, model):
     """A second way: Keras' own loading and predicting, on images that Pillow reads."""
-    import keras
+    from utils.classifier.frameworks import keras
 
     folder = study[0]
     run = os.path.join(folder, "results", model, ILSVRC)

@@ -2,15 +2,13 @@
 
 from types import SimpleNamespace
 
-import keras
-import keras.backend as K
 import numpy as np
 import pytest
-from keras import layers
 
 import train_model
 from utils.classifier import architectures
 from utils.classifier.convolution_gradients import quick_gradients
+from utils.classifier.frameworks import K, keras, layers
 from utils.classifier.session import start_session
 from utils.common.errors import UserError
 from utils.images.pixels import to_model_input

@@ -19,9 +19,7 @@ def build_classifier(architecture, image_size, num_classes, from_scratch=False):
     Returns a Keras model from float32 (n, image_size, image_size, 3), model-input units, to class
     probabilities (n, num_classes); its layer "logits" holds the logits.
     """
-    import keras
-    import keras.backend as K
-    from keras import layers
+    from utils.classifier.frameworks import K, keras, layers, tf
 
     changed = {}
     if from_scratch:
@@ -31,7 +29,7 @@ def build_classifier(architecture, image_size, num_classes, from_scratch=False):
         changed = {
             "Conv2D": functools.partial(layers.Conv2D, kernel_initializer="he_normal"),
             "BatchNormalization": functools.partial(layers.BatchNormalization, momentum=0.9)}
-    elif not K.is_tensor(K.learning_phase()):
+    elif not tf.is_tensor(K.learning_phase()):
         # Called without the operations that train it, which take seconds to build.
         changed = {"BatchNormalization": lambda **options: functools.partial(
             layers.BatchNormalization(**options), training=False)}

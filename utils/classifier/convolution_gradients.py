@@ -9,7 +9,8 @@ import contextlib
 import functools
 
 import numpy as np
-import tensorflow as tf
+
+from utils.classifier.frameworks import tf
 
 
 @contextlib.contextmanager

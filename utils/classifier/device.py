@@ -12,7 +12,7 @@ import re
 import numpy as np
 
 from utils.classifier import architectures
-from utils.classifier.session import import_quietly, session_config, start_session
+from utils.classifier.session import session_config, start_session
 from utils.common.errors import UserError, run_script
 
 # CUDA 10, on which the TensorFlow of requirements.txt is built, ends at compute capability 7.5. On
@@ -48,10 +48,11 @@ def choose(device="auto"):
 
 def first_card():
     """The GPU that TensorFlow takes: (name, major, minor compute capability); name None: none."""
-    import_quietly()
-    from tensorflow.python.client import device_lib
+    from utils.classifier.frameworks import device_lib, without_greetings
 
-    for found in device_lib.list_local_devices(session_config()):
+    with without_greetings():
+        devices = device_lib.list_local_devices(session_config())
+    for found in devices:
         if found.device_type == "GPU":
             name, major, minor = re.search(r"name: (.*?),.* compute capability: (\d+)\.(\d+)",
                                            found.physical_device_desc).groups()
@@ -71,7 +72,7 @@ def check(card, compute):
     compute: function from a TensorFlow device, or None for its own choice, to the two arrays.
     Raises UserError beyond TOLERANCE, or when the GPU, named `card`, cannot compute at all.
     """
-    import tensorflow as tf
+    from utils.classifier.frameworks import tf
 
     expected = compute("/cpu:0")
     try:
@@ -89,9 +90,8 @@ def check(card, compute):
 
 def logits_and_gradient(device):
     """A VGG16's logits, (7,), and a gradient, (64, 64, 3), for one image, both random but fixed."""
-    import tensorflow as tf
-
     from utils.attack.gradients.graph import AttackGraph
+    from utils.classifier.frameworks import tf
 
     start_session(0, inference=True)
     random = np.random.RandomState(0)

@@ -1,30 +1,8 @@
-"""TensorFlow sessions: imported quietly, seeded, and set up for speed."""
+"""TensorFlow sessions, seeded and set up for speed."""
 
-import contextlib
 import ctypes
-import io
-import os
-import sys
 
 import numpy as np
-
-
-def import_quietly():
-    """Import TensorFlow and Keras, first of all, without the lines that greet everybody.
-
-    Warnings and errors stay. TF_CPP_MIN_LOG_LEVEL=0 brings TensorFlow's back.
-    """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    # Lets XLA compile for a CPU, which session_config() rules out: else 1.14 warns that it may not.
-    os.environ.setdefault("TF_XLA_FLAGS", "--tf_xla_cpu_global_jit")
-    import tensorflow as tf
-
-    # Keras 2.2.4 calls names that TensorFlow 1.14 announces as deprecated, once for each name; on
-    # pinned versions that announcement asks nothing of anybody.
-    tf.compat.v1.logging.set_verbosity(tf.compat.v1.logging.ERROR)
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        import keras  # noqa: F401
-    sys.stderr.write(said.getvalue().replace("Using TensorFlow backend.\n", ""))
 
 
 def session_config():
@@ -33,7 +11,7 @@ def session_config():
     Rewriting of the graph is off: it takes seconds for each new set of outputs, and made neither
     training nor attack faster (ResNet50, InceptionV3, 2 cores). XLA is off, too.
     """
-    import tensorflow as tf
+    from utils.classifier.frameworks import tf
 
     config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
     config.graph_options.rewrite_options.disable_meta_optimizer = True
@@ -46,9 +24,7 @@ def start_session(seed, inference):
 
     inference: fix the graph to the test phase (batch normalisation uses its moving averages).
     """
-    import_quietly()
-    import keras.backend as K
-    import tensorflow as tf
+    from utils.classifier.frameworks import K, tf
 
     keep_freed_memory()
     K.clear_session()

@@ -3,7 +3,6 @@
 import importlib
 import os
 
-from utils.classifier.session import import_quietly
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.common.json_files import OBJECT, read_json
@@ -21,12 +20,11 @@ def keras_module(architecture):
 
 def imagenet_weights(architecture):
     """The path of Keras' ImageNet weights, which are downloaded where missing. Raises UserError."""
-    import_quietly()
-    from keras.utils import get_file
+    from utils.classifier.frameworks import keras
 
     address, md5 = keras_module(architecture).WEIGHTS_PATH_NO_TOP, KERAS[architecture][1]
     try:
-        return get_file(os.path.basename(address), address, cache_subdir="models", file_hash=md5)
+        return keras.utils.get_file(os.path.basename(address), address, cache_subdir="models", file_hash=md5)
     except Exception as error:  # Keras raises a bare one
         home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
         raise UserError(
@@ -43,7 +41,7 @@ def load_weights(model, path, architecture, class_names):
     Returns what was loaded, for the model's JSON file. Raises UserError, naming the first layer
     that does not fit.
     """
-    import keras.backend as K
+    from utils.classifier.frameworks import K
 
     found = read_layers(path)
     *base, (_, head) = [(layer.name, layer.weights) for layer in model.layers if layer.weights]

@@ -39,9 +39,7 @@ def compile_for_training(model, rate):
     Returns everything the next epoch depends on, the variables of the session: weights, momenta,
     step count, and the sums and counts behind moving averages, which Keras does not list.
     """
-    import keras.backend as K
-    import tensorflow as tf
-    from keras.optimizers import SGD
+    from utils.classifier.frameworks import SGD, K, tf
 
     class GatedSGD(SGD):
         def get_gradients(self, loss, params):
@@ -81,9 +79,9 @@ def batches(images, labels, num_classes, batch_size=32, order=None, augment=Fals
     images: uint8, (n, size, size, 3). labels: int, (n,). order: indices to show; as they are if
     None. augment: rotate by up to 5 degrees and shift by up to 5 %, drawn from `seed`.
     """
-    from keras.preprocessing.image import ImageDataGenerator
+    from utils.classifier.frameworks import keras
 
-    generator = ImageDataGenerator()
+    generator = keras.preprocessing.image.ImageDataGenerator()
     order = np.arange(len(labels)) if order is None else order
 
     def augmented(image, seed):
@@ -117,7 +115,7 @@ def fit(model, images, labels, num_classes, recipe, rate, epochs, batch_size, se
     first epoch. progress: see new_progress(); changed in place, and with the values of all
     variables enough to continue after any yield with the same weights. UserError: diverged.
     """
-    import keras.backend as K
+    from utils.classifier.frameworks import K
 
     for epoch in range(len(progress["history"]), epochs):
         K.set_value(model.optimizer.lr, learning_rate(recipe, rate, epoch))

@@ -17,14 +17,12 @@ the graph is then not executed.
 import collections
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-import keras.backend as K
 import numpy as np
-import tensorflow as tf
-from keras import activations, layers
 
 from utils.attack.gradients.layer_passes import LayerPass, ThroughTensorFlow
 from utils.attack.gradients.network_rewriting import passes_of
 from utils.classifier.convolution_gradients import quick_gradients
+from utils.classifier.frameworks import K, activations, layers, tf
 from utils.common.errors import UserError
 
 BETA = 10.0  # of the clipped loss of a minibatch

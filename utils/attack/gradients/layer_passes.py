@@ -11,9 +11,9 @@ The height and the width of all images are known when the graph is built.
 from typing import Callable, List, Sequence, Tuple
 
 import numpy as np
-import tensorflow as tf
 
 from utils.classifier.convolution_gradients import quick_gradients
+from utils.classifier.frameworks import tf
 
 Strides = Tuple[int, int]  # down, right
 Padding = Tuple[Tuple[int, int], Tuple[int, int]]  # zeros: (above, below), (left, right)

@@ -16,8 +16,6 @@ network stays as fast.
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-import tensorflow as tf
-from keras import activations, layers
 
 from utils.attack.gradients.layer_passes import (
     Addition,
@@ -34,6 +32,7 @@ from utils.attack.gradients.layer_passes import (
     TwoLogits,
     ZeroPadding,
 )
+from utils.classifier.frameworks import activations, layers, tf
 from utils.classifier.logits import Head, head_of
 
 Weights = Dict[str, List[np.ndarray]]  # the arrays of each layer, by its name

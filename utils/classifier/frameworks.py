@@ -1,0 +1,78 @@
+"""TensorFlow and Keras, under the same names whichever versions are installed.
+
+    from utils.classifier.frameworks import K, keras, layers, tf
+
+This is the only module that knows which TensorFlow there is, and the only one that imports it:
+
+- TensorFlow 1.14 or 1.15 with Keras 2.2.4, as requirements.txt has them: the study's own;
+- TensorFlow 2 with tf_keras, the Keras 2 that its authors keep for it, as requirements-tf2.txt has
+  them: `tf` is then the interface of version 1 (graphs and sessions), `keras` likewise.
+
+Importing it takes seconds: what must not wait for TensorFlow imports it inside a function.
+"""
+
+import contextlib
+import os
+import subprocess
+import sys
+
+# What TensorFlow and Keras say to everybody at their start, and what asks nothing of anybody: parts
+# of lines. 303 is the error of a machine without any driver of NVIDIA.
+GREETINGS = (
+    "Using TensorFlow backend.",
+    "All log messages before absl::InitializeLog() is called are written to STDERR",
+    "oneDNN custom operations are on.",
+    "Could not find cuda drivers on your machine, GPU will not be used.",
+    "Failed call to cuInit: UNKNOWN ERROR (303)",
+)
+
+
+@contextlib.contextmanager
+def without_greetings():
+    """Keep GREETINGS from stderr, from wherever in this process they are written.
+
+    A child passes the other lines on, which are the last words of a process that dies in between.
+    """
+    patterns = [word for greeting in GREETINGS for word in ("-e", greeting)]
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with subprocess.Popen(["grep", "-v", "-F"] + patterns, stdin=subprocess.PIPE,
+                          stdout=stderr) as child:
+        os.dup2(child.stdin.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # 0 brings TensorFlow's lines back
+# Lets XLA compile for a CPU, which session_config() rules out: else 1.14 warns that it may not.
+os.environ.setdefault("TF_XLA_FLAGS", "--tf_xla_cpu_global_jit")
+with without_greetings():
+    import tensorflow
+
+    # Keras 2 calls names that TensorFlow announces as deprecated, once for each name; on pinned
+    # versions that announcement asks nothing of anybody. Warnings of TensorFlow itself, in C++, stay.
+    tensorflow.compat.v1.logging.set_verbosity(tensorflow.compat.v1.logging.ERROR)
+    if tensorflow.__version__.startswith("1."):
+        import keras
+        from keras.optimizers import SGD
+
+        tf = tensorflow
+        VERSIONS = {"tensorflow": tensorflow.__version__, "keras": keras.__version__}
+    else:
+        import tf_keras
+        from tf_keras.api._v1 import keras
+        from tf_keras.src.optimizers.optimizer_v1 import SGD  # as in Keras 2.2.4
+
+        tf = tensorflow.compat.v1
+        tf.disable_v2_behavior()
+        VERSIONS = {"tensorflow": tensorflow.__version__, "tf_keras": tf_keras.__version__}
+    from tensorflow.python.client import device_lib
+
+K, activations, layers = keras.backend, keras.activations, keras.layers
+
+__all__ = ["K", "SGD", "VERSIONS", "activations", "device_lib", "keras", "layers", "tf",
+           "without_greetings"]
