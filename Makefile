@@ -22,7 +22,7 @@ lint: .lint-env/whole  ## ruff and mypy, by a Python of their own (3.10 or newer
 .lint-env/whole: tests/requirements-lint.txt
 	rm -rf .lint-env
 	python3 -m venv .lint-env
-	.lint-env/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	.lint-env/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
 test-tf115:  ## the test suite with TensorFlow 1.15.5
@@ -30,12 +30,12 @@ test-tf115:  ## the test suite with TensorFlow 1.15.5
 
 test-snakefile:  ## the Snakefile, by a Snakemake in an environment of its own (Python 3.11 or newer)
 	python3 -m venv .snakemake-env
-	.snakemake-env/bin/python -m pip install --quiet --disable-pip-version-check \
+	.snakemake-env/bin/python -m pip install --quiet --quiet --disable-pip-version-check \
 		snakemake==9.27.1 snakemake-executor-plugin-slurm==2.8.0 numpy pytest
 	.snakemake-env/bin/python -m pytest tests/snakefile.py
 
 .venv-art: tests/requirements-benchmark.txt
-	sh utils/environment.sh python -m pip install --quiet --disable-pip-version-check \
+	sh utils/environment.sh python -m pip install --quiet --quiet --disable-pip-version-check \
 		--upgrade --no-deps --target $@ --requirement $<
 
 benchmark: .venv-art  ## the UAP loop against the Adversarial Robustness Toolbox, on the demo's models

@@ -47,7 +47,7 @@ from_uv() {  # which renames a whole Python into .venv-uv, or leaves nothing the
     make_venv uv "$1" && return
     for uv in uv "uv tool run uv@$LAST_UV" .venv-uv/uv/bin/uv; do
         if [ "$uv" = .venv-uv/uv/bin/uv ] && command -v python3 >/dev/null 2>&1; then
-            python3 -m pip install --quiet --disable-pip-version-check --upgrade \
+            python3 -m pip install --quiet --quiet --disable-pip-version-check --upgrade \
                 --target .venv-uv/uv "uv==$LAST_UV" >&2 || continue
         fi
         command -v "${uv%% *}" >/dev/null 2>&1 || continue
@@ -113,7 +113,8 @@ fi
 if ! is_current; then
     make_environment
     sed -n 's/^\([a-z].*==\).*/^\1/p' "$second" | grep -v -f - requirements.txt > "$venv/first.txt"
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+    # quiet twice: errors are shown, pip's warnings about this machine's configuration are not
+    "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check \
         -r "$venv/first.txt" -r "$second" >&2
     echo "$pins" > "$venv/pins"  # last: whatever lacks it is made anew
 fi

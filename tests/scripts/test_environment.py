@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import pytest
 
@@ -228,6 +229,19 @@ def test_a_real_python_makes_a_real_environment(project):
         PYTHON=sys.executable)
     assert code == 0, errors
     assert output == "(3, 7) {}\n".format(project / ".venv")
+
+
+def test_warnings_of_pip_about_the_machine_are_not_passed_on(project):
+    with zipfile.ZipFile(str(project / "nothing-1-py3-none-any.whl"), "w") as wheel:
+        for name, text in (("METADATA", "Metadata-Version: 2.1\nName: nothing\nVersion: 1\n"),
+                           ("WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"), ("RECORD", "")):
+            wheel.writestr("nothing-1.dist-info/" + name, text)
+    (project / "requirements.txt").write_text("# nothing\n")
+    (project / "tests" / "requirements.txt").write_text("nothing==1\n")
+    code, _, errors = run(project, ("true",), PYTHON=sys.executable, PIP_NO_INDEX="1",
+                          PIP_FIND_LINKS="/no/such/folder {}".format(project))
+    assert code == 0, errors
+    assert errors == "making the environment .venv with {} ($PYTHON)\n".format(sys.executable)
 
 
 def test_the_dockerfile_makes_the_environment_that_its_command_needs(project):
