@@ -238,7 +238,7 @@ def test_warnings_of_pip_about_the_machine_are_not_passed_on(project):
             wheel.writestr("nothing-1.dist-info/" + name, text)
     (project / "requirements.txt").write_text("# nothing\n")
     (project / "tests" / "requirements.txt").write_text("nothing==1\n")
-    code, _, errors = run(project, ("true",), PYTHON=sys.executable, PIP_NO_INDEX="1",
+    code, _, errors = run(project, ("python", "--version"), PYTHON=sys.executable, PIP_NO_INDEX="1",
                           PIP_FIND_LINKS="/no/such/folder {}".format(project))
     assert code == 0, errors
     assert errors == "making the environment .venv with {} ($PYTHON)\n".format(sys.executable)
