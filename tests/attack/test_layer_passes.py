@@ -223,6 +223,20 @@ def test_a_sequential_network_with_a_flatten_and_several_dense_layers():
     assert_same_as_plain(model, images(3, 9))
 
 
+@pytest.mark.parametrize("architecture, slow", [
+    ("VGG19", set()), ("DenseNet121", {"BatchNormalization"}),
+    ("MobileNetV2", {"DepthwiseConv2D", "BatchNormalization", "ReLU"}),
+    ("InceptionResNetV2", {"ScaledAddition"}),
+    ("Xception", {"SeparableConv2D", "BatchNormalization"})])
+def test_other_architectures_of_keras(architecture, slow):
+    start_session(0, inference=True)
+    size = architectures.MIN_IMAGE_SIZE[architecture]
+    model = architectures.build_classifier(architecture, size, 2)
+    randomise(model)
+    assert set(AttackGraph(model).slow_layers()) == slow
+    assert_same_as_plain(model, images(1, size))
+
+
 def with_head(*head):
     """A classifier that ends with these layers."""
     start_session(0, inference=True)

@@ -1,16 +1,20 @@
 """Weights from any Keras file: without top, with any top, and files that do not fit."""
 
+import glob
 import json
+import os
 import shutil
 
 import h5py
+import keras_applications
 import numpy as np
 import pytest
 
 from utils.classifier import architectures
 from utils.classifier.frameworks import keras
+from utils.classifier.keras_networks import KERAS_NETWORKS, address_of_weights
 from utils.classifier.session import start_session
-from utils.classifier.weights import KERAS, keras_module, load_weights, read_layers
+from utils.classifier.weights import load_weights, read_layers
 from utils.common.errors import UserError
 
 NAMES = ["a", "b", "c"]
@@ -92,7 +96,11 @@ def test_a_file_that_does_not_fit_is_refused_with_the_layer_the_shapes_found_and
         load_weights(model, str(path), architecture, NAMES)
 
 
-@pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
+@pytest.mark.parametrize("architecture", sorted(KERAS_NETWORKS))
 def test_the_weights_named_when_they_cannot_be_downloaded_are_those_that_keras_takes(architecture):
-    with open(keras_module(architecture).__file__) as file:
-        assert KERAS[architecture][1] in file.read()
+    network, folder = KERAS_NETWORKS[architecture], os.path.dirname(keras_applications.__file__)
+    sources = "".join(open(path).read() for path in glob.glob(os.path.join(folder, "*.py")))
+    assert network.md5 is None or network.md5 in sources
+    assert address_of_weights(architecture).startswith("https://github.com/")
+    name = os.path.basename(address_of_weights(architecture))
+    assert "no" in name and "top" in name and name.endswith(".h5")

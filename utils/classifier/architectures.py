@@ -1,14 +1,15 @@
-"""The architectures of the study as Keras models for a number of classes."""
+"""The architectures of the study, and Keras' others, as models for a number of classes."""
 
 import functools
 import types
 import warnings
 
-from utils.classifier.weights import keras_module
+from utils.classifier.keras_networks import KERAS_NETWORKS, keras_module
 from utils.images.pixels import PIXEL_OFFSET, PIXEL_SCALE
 
-MIN_IMAGE_SIZE = {"VGG16": 32, "ResNet50": 32, "InceptionV3": 75}  # what keras_applications accepts
-ARCHITECTURES = tuple(MIN_IMAGE_SIZE)
+ARCHITECTURES = ("VGG16", "ResNet50", "InceptionV3")  # of the study
+# What keras_applications accepts, of the study's architectures and all others.
+MIN_IMAGE_SIZE = {name: network.min_image_size for name, network in KERAS_NETWORKS.items()}
 SCALING = {"offset": PIXEL_OFFSET, "scale": PIXEL_SCALE}
 
 
@@ -20,6 +21,8 @@ def build_classifier(architecture, image_size, num_classes, from_scratch=False):
     probabilities (n, num_classes); its layer "logits" holds the logits.
     """
     from utils.classifier.frameworks import K, keras, layers, tf
+
+    from utils.classifier.scaled_addition import in_place_of_lambda
 
     changed = {}
     if from_scratch:
@@ -33,6 +36,7 @@ def build_classifier(architecture, image_size, num_classes, from_scratch=False):
         # Called without the operations that train it, which take seconds to build.
         changed = {"BatchNormalization": lambda **options: functools.partial(
             layers.BatchNormalization(**options), training=False)}
+    changed["Lambda"] = in_place_of_lambda
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # ResNet50 tells everybody what changed in Keras 2.2.0
         base = getattr(keras_module(architecture), architecture)(

@@ -1,30 +1,21 @@
 """Weights from anywhere: Keras' ImageNet weights, or an h5 file of the same architecture."""
 
-import importlib
 import os
 
+from utils.classifier.keras_networks import KERAS_NETWORKS, address_of_weights
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.common.json_files import OBJECT, read_json
-
-# The module of keras_applications that defines an architecture, and the MD5 of the file without top
-# that Keras downloads, as keras_applications 1.0.8 lists it.
-KERAS = {"VGG16": ("vgg16", "6d6bbae143d832006294945121d1f1fc"),
-         "ResNet50": ("resnet50", "a268eb855778b3df3c7506639542a6af"),
-         "InceptionV3": ("inception_v3", "bcbd6486424b2319ff4ef7d526e38f63")}
-
-
-def keras_module(architecture):
-    return importlib.import_module("keras_applications." + KERAS[architecture][0])
 
 
 def imagenet_weights(architecture):
     """The path of Keras' ImageNet weights, which are downloaded where missing. Raises UserError."""
     from utils.classifier.frameworks import keras
 
-    address, md5 = keras_module(architecture).WEIGHTS_PATH_NO_TOP, KERAS[architecture][1]
+    address, md5 = address_of_weights(architecture), KERAS_NETWORKS[architecture].md5
     try:
-        return keras.utils.get_file(os.path.basename(address), address, cache_subdir="models", file_hash=md5)
+        return keras.utils.get_file(os.path.basename(address), address, cache_subdir="models",
+                                    file_hash=md5)
     except Exception as error:  # Keras raises a bare one
         home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
         raise UserError(
