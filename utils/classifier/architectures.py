@@ -21,7 +21,6 @@ def build_classifier(architecture, image_size, num_classes, from_scratch=False):
     probabilities (n, num_classes); its layer "logits" holds the logits.
     """
     from utils.classifier.frameworks import K, keras, layers, tf
-
     from utils.classifier.scaled_addition import in_place_of_lambda
 
     changed = {}
