@@ -31,7 +31,7 @@ from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
 from utils.common.locks import lock_until_exit
 from utils.common.whole_files import write_text
-from utils.evaluation import evaluated_uap, rows
+from utils.evaluation import evaluated_uap, published_uaps, rows
 from utils.evaluation.planned_rows import find_uaps, rows_files
 
 
@@ -39,7 +39,9 @@ def parse_arguments():
     parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "results-dir", "batch-size",
                                      "seed", "device")
     add = parser.add_argument
-    add("--uap", metavar="FILE", help="evaluate this .npy file only; needs --model-file")
+    add("--uap", metavar="FILE|NAME", type=published_uaps.file_or_name,
+        help="evaluate this .npy file only, or the UAP of this repository that has this name "
+             "(python -m utils.evaluation.published_uaps lists them); needs --model-file")
     add("--model-file", metavar="FILE", help="the model to attack with --uap")
     add("--norm", choices=("2", "inf"), default="inf",
         help="of a --uap without a run.json beside it (default: %(default)s)")
