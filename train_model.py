@@ -48,9 +48,10 @@ def add_options(add):
     add("--dataset", default="isic2018", metavar="NAME", type=arguments.folder_name,
         help="a folder below --data-dir with a folder of images for each class, or with images "
              "and labels.csv of rows file,label (default: %(default)s)")
-    add("--split", default="image", metavar="image|lesion|FOLDER",
+    add("--split", metavar="image|lesion|FOLDER",
         help="70/30 by class; the same, no lesion on both sides; or a folder with train.csv and "
-             "test.csv, or the authors' train_pre.csv and test_pre.csv (default: %(default)s)")
+             "test.csv, or the authors' train_pre.csv and test_pre.csv (default: the folders train "
+             "and test of the data set, if it has them, else image)")
     add("--weights", default="imagenet", metavar="imagenet|none|FILE",
         help="to start from: Keras', random ones, or an h5 file of this architecture, without "
              "top or with any (default: %(default)s)")
@@ -87,20 +88,6 @@ def parse_arguments():
     args.name = args.name or (args.model if own else "{}-{}".format(args.model, args.dataset))
     args.epochs = args.epochs or fine_tuning.RECIPES[args.recipe].epochs
     return args
-
-
-def make_split(args, labels):
-    """The Split that the arguments ask for. labels: of the data set."""
-    if args.split == "image":
-        split = splits.image_split(labels, args.seed)
-    elif args.split == "lesion":
-        split = splits.lesion_split(labels, datasets.isic2018_lesions(args.data_dir), args.seed)
-    elif os.path.isdir(args.split):
-        split = splits.folder_split(args.split, labels)
-    else:
-        raise UserError("--split {}: expected image, lesion, or a folder with train.csv and "
-                        "test.csv".format(args.split))
-    return splits.Split(*(splits.limit_rows(rows, args.limit, args.seed) for rows in split))
 
 
 def start_model(args, class_names):
@@ -204,7 +191,7 @@ def main():
     print("{}: {} images in {} classes: {}".format(
         args.dataset, len(dataset.labels), len(dataset.class_names),
         textwrap.shorten(" ".join(dataset.class_names), 300)))
-    split = make_split(args, dataset.labels)
+    split = splits.make_split(args.split, dataset, args.data_dir, args.limit, args.seed)
     sides = {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
              for side, rows in split._asdict().items()}
     identity = dict(

@@ -17,12 +17,12 @@ from scipy import ndimage
 from utils.common import arguments
 from utils.common.csv_files import write_csv
 from utils.common.errors import run_script
-from utils.images.datasets import (
+from utils.images.datasets import SOURCES
+from utils.images.isic2018 import (
     ISIC2018_CLASSES,
     ISIC2018_GROUND_TRUTH,
     ISIC2018_IMAGES,
     ISIC2018_LESIONS,
-    SOURCES,
 )
 
 # For each class: colour of the lesion, how ragged its border is, how strong its texture is.

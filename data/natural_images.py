@@ -15,8 +15,8 @@ from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
 from utils.common.hashes import md5_of_file
 from utils.common.whole_files import require_space
-from utils.images.datasets import HOW_TO_GET
 from utils.images.folders import find_images
+from utils.images.presence import HOW_TO_GET
 
 NUM_IMAGES = 100000  # of each source: the follow-up's number
 
@@ -43,7 +43,7 @@ def ready(args, record):
     record: what prepared.json says, or None.
     """
     folder = os.path.join(args.data_dir, args.dataset)
-    count = len(find_images(folder))
+    count = len(find_images(folder).files)
     if record is None and 0 < count < args.num_images:
         raise UserError("{}: {} images that this command did not put there, {} asked for; move "
                         "them away, or give --num-images".format(folder, count, args.num_images))

@@ -13,7 +13,7 @@ from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
 from utils.common.hashes import md5_of_file
 from utils.common.whole_files import replacing, require_space
-from utils.images import datasets
+from utils.images import isic2018
 from utils.images.decoding import BrokenImage
 from utils.images.folders import list_images
 from utils.images.norms import norm
@@ -21,8 +21,8 @@ from utils.images.reading import read_ahead
 
 # The files of the challenge: (bytes, MD5). The zip of images has a checksum for each.
 INPUT = "ISIC2018_Task3_Training_Input.zip"
-TRUTH = datasets.ISIC2018_GROUND_TRUTH + ".zip"
-GROUPINGS = datasets.ISIC2018_LESIONS + ".csv"
+TRUTH = isic2018.ISIC2018_GROUND_TRUTH + ".zip"
+GROUPINGS = isic2018.ISIC2018_LESIONS + ".csv"
 PUBLISHED = {TRUTH: (None, "8302427e4ce0c107559531b9f444abe9"),
              GROUPINGS: (None, "9517b6aa6902d6c27e234bac8279a64a"),
              INPUT: (2771732744, None)}  # the largest last: mistakes show early
@@ -42,7 +42,7 @@ FOLLOW_UP_NORM, FOLLOW_UP_SIZE = 85663, 299
 
 def ready(args, _):
     """How many images are there, 0 when there is no folder of images. UserError: not all."""
-    if not os.path.exists(os.path.join(args.data_dir, datasets.ISIC2018_IMAGES)):
+    if not os.path.exists(os.path.join(args.data_dir, isic2018.ISIC2018_IMAGES)):
         return 0
     try:
         return check(args.data_dir)
@@ -57,13 +57,13 @@ def make(args, work):
     if INPUT not in by_hand:
         require_rest(work, 2 * PUBLISHED[INPUT][0])  # packed and unpacked: JPEGs do not shrink
     paths = {name: by_hand.get(name) or _downloaded(name, work) for name in PUBLISHED}
-    folder = os.path.join(work, "isic2018", datasets.ISIC2018_GROUND_TRUTH)
-    truth = datasets.ISIC2018_GROUND_TRUTH + ".csv"
+    folder = os.path.join(work, "isic2018", isic2018.ISIC2018_GROUND_TRUTH)
+    truth = isic2018.ISIC2018_GROUND_TRUTH + ".csv"
     extract(paths[TRUTH], [truth], folder)
-    rows = read_csv(os.path.join(folder, truth), ("image",), datasets.HOW_TO_GET)
+    rows = read_csv(os.path.join(folder, truth), ("image",), isic2018.HOW_TO_GET)
     try:
         extract(paths[INPUT], [row["image"] + ".jpg" for row in rows],
-                os.path.join(work, datasets.ISIC2018_IMAGES))
+                os.path.join(work, isic2018.ISIC2018_IMAGES))
     except BadArchive:
         if INPUT not in by_hand:
             os.remove(paths[INPUT])  # the same command downloads it again
@@ -108,10 +108,10 @@ def extract(path, listed, folder):
     with checked(path), zipfile.ZipFile(path) as archive:
         found = {os.path.basename(info.filename): info for info in archive.infolist()}
         missing = [name for name in listed if name not in found]
-        if datasets.ISIC2018_MISSING in missing:
+        if isic2018.ISIC2018_MISSING in missing:
             print("{}: {} is missing, as in one copy in circulation; it is left out".format(
-                path, datasets.ISIC2018_MISSING))
-            missing.remove(datasets.ISIC2018_MISSING)
+                path, isic2018.ISIC2018_MISSING))
+            missing.remove(isic2018.ISIC2018_MISSING)
         if missing:
             raise BadArchive("{}: lacks {} of {} files, the first is {}".format(
                 path, len(missing), len(listed), missing[0]))
@@ -126,7 +126,7 @@ def extract(path, listed, folder):
 
 def check(data_dir):
     """Raise UserError unless isic2018/ is whole: images, classes, lesions. Returns the count."""
-    labels, lesions = datasets.isic2018_labels(data_dir), datasets.isic2018_lesions(data_dir)
+    labels, lesions = isic2018.isic2018_labels(data_dir), isic2018.isic2018_lesions(data_dir)
     found = collections.Counter(labels.values())
     without = [name for name in labels if name not in lesions]
     if found != CLASS_COUNTS or without:
@@ -138,7 +138,7 @@ def check(data_dir):
 
 def _mean_norm(data_dir):
     """Decode every image, and print their mean norm beside the follow-up's. Raises UserError."""
-    folder = os.path.join(data_dir, datasets.ISIC2018_IMAGES)
+    folder = os.path.join(data_dir, isic2018.ISIC2018_IMAGES)
     names, total = list_images(folder), 0.0
     stream = read_ahead((os.path.join(folder, name) for name in names), FOLLOW_UP_SIZE)
     for name, image in zip(names, tqdm(stream, "decoding every image", len(names), unit="image")):

@@ -22,7 +22,7 @@ from test_archives import tar_of, zip_of
 import checkout
 import web
 from data import archives, natural_images, prepare, skin_lesions
-from utils.images import datasets
+from utils.images import datasets, isic2018
 from utils.images.folders import list_images
 
 KILLED = 9
@@ -138,7 +138,7 @@ def serve():
 
 # --- ISIC2018 ---
 
-COUNTS = collections.OrderedDict(zip(datasets.ISIC2018_CLASSES, (2, 3, 1, 1, 1, 1, 1)))
+COUNTS = collections.OrderedDict(zip(isic2018.ISIC2018_CLASSES, (2, 3, 1, 1, 1, 1, 1)))
 LABELS = [label for label, count in COUNTS.items() for _ in range(count)]
 NAMES = ["ISIC_{:07d}".format(24306 + i) for i in range(len(LABELS))]
 IMAGES = {name: jpeg(i) for i, name in enumerate(NAMES)}
@@ -193,9 +193,9 @@ def test_isic2018_is_downloaded_checked_and_read_by_the_scripts(
                      lambda path, number: {"cut": 3000} if number < 2 else {})
     output = succeeds(run, "isic2018")
     data = str(tmp_path / "data")
-    assert list(datasets.isic2018_labels(data).items()) == [
+    assert list(isic2018.isic2018_labels(data).items()) == [
         (name + ".jpg", label) for name, label in zip(NAMES, LABELS)]
-    assert len(datasets.isic2018_lesions(data)) == 10
+    assert len(isic2018.isic2018_lesions(data)) == 10
     found = contents(data)
     assert len(found) == 12 and os.listdir(data) == ["isic2018"]
     assert all(found["isic2018/ISIC2018_Task3_Training_Input/{}.jpg".format(name)] == content
@@ -222,7 +222,7 @@ def test_isic2018_is_taken_from_files_downloaded_by_hand_which_stay(run, tmp_pat
     monkeypatch.setitem(skin_lesions.PUBLISHED, skin_lesions.INPUT, (2771732744, None))
     output = succeeds(run, *by_hand(tmp_path, files))
     assert "ISIC_0035068.jpg is missing" in output and "ready: 10 images" in output
-    assert len(datasets.isic2018_labels(str(tmp_path / "data"))) == 10
+    assert len(isic2018.isic2018_labels(str(tmp_path / "data"))) == 10
     assert all((tmp_path / name).read_bytes() == content for name, content in files.items())
 
 
@@ -271,14 +271,14 @@ def test_what_is_wrong_with_a_download_is_told_and_mended_by_the_next(run, monke
 
 def test_files_that_somebody_else_put_there_are_never_moved(run, tmp_path, monkeypatch):
     words = by_hand(tmp_path, challenge(monkeypatch))
-    truth = tmp_path / "data" / "isic2018" / datasets.ISIC2018_GROUND_TRUTH
+    truth = tmp_path / "data" / "isic2018" / isic2018.ISIC2018_GROUND_TRUTH
     truth.mkdir(parents=True)
     (truth / "mine.csv").write_text("mine")
     fails(run, *words, saying="GroundTruth is in the way")
     assert (truth / "mine.csv").read_text() == "mine"
     os.rename(str(truth), str(tmp_path / "elsewhere"))
     succeeds(run, *words)
-    (tmp_path / "data" / datasets.ISIC2018_IMAGES / (NAMES[3] + ".jpg")).unlink()
+    (tmp_path / "data" / isic2018.ISIC2018_IMAGES / (NAMES[3] + ".jpg")).unlink()
     fails(run, "isic2018", saying=NAMES[3] + " move")
 
 
@@ -629,6 +629,6 @@ def test_the_three_commands_of_the_readme_lead_from_nothing_to_what_the_scripts_
         python, m, module, *words = command.split()
         assert (python, m, module) == ("python", "-m", "data.prepare")
         assert re.search(r"^ready: (6|10) images in ", succeeds(run, *words), re.MULTILINE)
-    assert len(datasets.isic2018_labels("data")) == 10
+    assert len(isic2018.isic2018_labels("data")) == 10
     for source in ("ilsvrc2012", "open_images_v5"):
         assert len(list_images(os.path.join("data", datasets.SOURCES[source]))) == 6

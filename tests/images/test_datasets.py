@@ -11,8 +11,8 @@ from utils.common import csv_files
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.common.whole_files import replacing, write_text
-from utils.images import datasets, splits
-from utils.images.datasets import ISIC2018_CLASSES, isic2018_labels, isic2018_lesions
+from utils.images import isic2018, label_files, splits
+from utils.images.isic2018 import ISIC2018_CLASSES, isic2018_labels, isic2018_lesions
 
 HEADER = ",".join(("image",) + ISIC2018_CLASSES)
 
@@ -25,23 +25,23 @@ ROWS = [truth_row("ISIC_2", "NV"), truth_row("ISIC_1", "MEL"), truth_row("ISIC_3
 LABELS = [("ISIC_2.jpg", "NV"), ("ISIC_1.jpg", "MEL"), ("ISIC_3.jpg", "VASC")]
 
 
-def isic2018(data_dir, lines, newline="\n", mark="", own_folder=True):
+def lay_out(data_dir, lines, newline="\n", mark="", own_folder=True):
     """Lay out ISIC2018 below `data_dir`: three images, empty, and a ground truth of `lines`."""
-    folder = data_dir / datasets.ISIC2018_IMAGES
+    folder = data_dir / isic2018.ISIC2018_IMAGES
     folder.mkdir(parents=True)
     for name, _ in LABELS:
         (folder / name).write_bytes(b"")
-    root = data_dir / "isic2018" / (datasets.ISIC2018_GROUND_TRUTH if own_folder else "")
+    root = data_dir / "isic2018" / (isic2018.ISIC2018_GROUND_TRUTH if own_folder else "")
     root.mkdir(exist_ok=True)
     text = mark + "".join(line + newline for line in lines)
-    (root / (datasets.ISIC2018_GROUND_TRUTH + ".csv")).write_bytes(text.encode("utf-8"))
+    (root / (isic2018.ISIC2018_GROUND_TRUTH + ".csv")).write_bytes(text.encode("utf-8"))
     return str(data_dir)
 
 
 @pytest.mark.parametrize("layout", [{}, {"newline": "\r\n"}, {"mark": "\ufeff"},
                                     {"own_folder": False}], ids=str)
 def test_labels_are_read_in_the_order_of_the_csv(tmp_path, layout):
-    assert list(isic2018_labels(isic2018(tmp_path, [HEADER] + ROWS, **layout)).items()) == LABELS
+    assert list(isic2018_labels(lay_out(tmp_path, [HEADER] + ROWS, **layout)).items()) == LABELS
 
 
 @pytest.mark.parametrize("lines, message", [
@@ -55,7 +55,7 @@ def test_labels_are_read_in_the_order_of_the_csv(tmp_path, layout):
     ([HEADER] + ROWS + ROWS[:1], "ISIC_2.jpg appears twice"),
     ([HEADER] + ROWS + [truth_row("ISIC_9", "NV")], "1 of 4 images .*ISIC_9.jpg")])
 def test_a_wrong_ground_truth_is_an_error_that_names_file_and_fault(tmp_path, lines, message):
-    data_dir = isic2018(tmp_path, lines)
+    data_dir = lay_out(tmp_path, lines)
     with pytest.raises(UserError, match="ISIC2018_Task3.*" + message):
         isic2018_labels(data_dir)
 
@@ -66,11 +66,11 @@ def test_a_missing_file_is_an_error_that_says_where_to_get_it(tmp_path, read):
         read(str(tmp_path))
 
 
-@pytest.mark.parametrize("folder", ["", datasets.ISIC2018_GROUND_TRUTH])
+@pytest.mark.parametrize("folder", ["", isic2018.ISIC2018_GROUND_TRUTH])
 def test_lesions_are_read_by_image(tmp_path, folder):
     folder = tmp_path / "isic2018" / folder
     folder.mkdir(parents=True)
-    (folder / (datasets.ISIC2018_LESIONS + ".csv")).write_bytes(
+    (folder / (isic2018.ISIC2018_LESIONS + ".csv")).write_bytes(
         b"\xef\xbb\xbfimage,lesion_id,diagnosis_confirm_type\r\nISIC_1,HAM_7,histo\r\n"
         b"ISIC_2,HAM_7,histo\r\n")
     assert isic2018_lesions(str(tmp_path)) == {"ISIC_1.jpg": "HAM_7", "ISIC_2.jpg": "HAM_7"}
@@ -180,7 +180,7 @@ def test_rows_come_back_as_they_were_written(tmp_path):
     path = str(tmp_path / "below" / "rows.csv")
     for header in (None, ("file", "label")):
         csv_files.write_csv(path, header, rows)
-        assert list(datasets.read_labels(path).items()) == rows
+        assert list(label_files.read_labels(path).items()) == rows
 
 
 @pytest.mark.parametrize("limit", [3, 10, 26, 100, 259])

@@ -158,8 +158,9 @@ def test_closing_the_stream_early_waits_only_for_the_item_in_work_and_leaves_no_
 
 
 def test_all_images_below_a_folder_are_listed_sorted_and_nothing_else(tmp_path):
-    names = ["b.jpg", "a/z.JPEG", "a/b/c.png", "A.PNG", "c.webp", "Läsion 黑[1]*?#&;'.png"]
-    others = ["labels.csv", "a/readme.txt", ".hidden.jpg", "jpg", "none/notes.txt", ".hidden/d.jpg"]
+    names = ["b.jpg", "a/z.JPEG", "a/b/c.png", "A.PNG", "c.jfif", "d.JPE", "Läsion 黑[1]*?#&;'.png"]
+    others = ["labels.csv", "a/readme.txt", ".hidden.jpg", "jpg", "none/notes.txt",
+              ".hidden/d.jpg", "e.webp"]
     for name in names + others:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

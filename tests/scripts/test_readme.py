@@ -14,7 +14,7 @@ from PIL import Image
 import checkout
 import train_model
 from utils.common import provenance
-from utils.images import datasets
+from utils.images import isic2018
 
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
 # The runs of the README's grid, with 3 natural images and the 14 training images.
@@ -94,7 +94,7 @@ def test_the_folder_of_a_model_can_be_given_to_split_again(study):
     folder = os.path.join(study[0], "models", "VGG16")
     split = train_model.make_split(
         types.SimpleNamespace(split=folder, limit=None, seed=0),
-        datasets.isic2018_labels(os.path.join(study[0], "data")))
+        isic2018.isic2018_labels(os.path.join(study[0], "data")))
     for side, rows in split._asdict().items():
         assert "".join("{},{}\n".format(*row) for row in rows) == read_text(folder, side + ".csv")
 

@@ -10,7 +10,8 @@ from utils.images import datasets
 from utils.images.decoding import BrokenImage
 from utils.images.folders import list_images
 from utils.images.pixels import to_model_input
-from utils.images.reading import read_ahead
+from utils.images.presence import check_images_exist
+from utils.images.reading import look_over, read_ahead
 
 
 def draw_images(args, model):
@@ -22,8 +23,7 @@ def draw_images(args, model):
         folder = os.path.join(args.data_dir, model["image_folder"])
         files = sorted(file for file, _ in saved_classifier.read_split_side(
             args.model_file, model, "train"))
-        datasets.check_images_exist(args.data_dir, model["image_folder"], files,
-                                    "the model's train.csv")
+        check_images_exist(args.data_dir, model["image_folder"], files, "the model's train.csv")
     elif args.source in (None,) + tuple(datasets.SOURCES):
         folder = args.source_dir or os.path.join(args.data_dir, datasets.SOURCES[args.source])
         files = list_images(folder)
@@ -34,7 +34,9 @@ def draw_images(args, model):
         raise UserError("{}: {} images found, --num-images asks for {}; get more, or ask for fewer"
                         .format(folder, len(files), args.num_images))
     chosen = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
-    return folder, [files[i] for i in chosen]
+    drawn = [files[i] for i in chosen]
+    look_over([os.path.join(folder, file) for file in drawn])
+    return folder, drawn
 
 
 def image_reader(args, folder, files, model, run):

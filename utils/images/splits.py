@@ -2,97 +2,163 @@
 
 import collections
 import os
+import sys
+from typing import Dict, Optional
 
 import numpy as np
 
 from utils.common.errors import UserError
-from utils.images.datasets import read_labels
+from utils.common.terminal import printable
+from utils.images.copies import copies_across_split
+from utils.images.datasets import LabelledImages
+from utils.images.isic2018 import ISIC2018_IMAGES, isic2018_lesions
+from utils.images.label_files import Rows, Split, read_labels
 
 TEST_SHARE = 0.3  # of the images: 3,015 of 10,015 in the authors' published split
 
-Split = collections.namedtuple("Split", "train test")  # two lists of (file, class name)
+
+def make_split(wanted: Optional[str], dataset: LabelledImages, data_dir: str,
+               limit: Optional[int], seed: int) -> Split:
+    """Split the images of a data set as somebody wants it.
+
+    wanted: "image" (70/30 by class), "lesion" (the same, no lesion on both sides), the path of a
+    folder with the lists of both sides, or None: the sides that the data set's folders give, else
+    "image". limit: at most so many images of each side, or None.
+    Prints what the folders give. An image whose copy is on the other side is said by name where the
+    split was published (with the data set, or by lists), and refused where it is drawn here: then
+    the copies are the user's own and can go.
+    Raises UserError.
+    """
+    drawn = dataset.image_folder != ISIC2018_IMAGES
+    if wanted is None and dataset.folder_split is not None:
+        split, training_folders, test_folders = dataset.folder_split
+        print(f"{printable(dataset.image_folder)}: split by its folders: {len(split.train)} "
+              f"training images in {', '.join(map(printable, training_folders))}; "
+              f"{len(split.test)} test images in {', '.join(map(printable, test_folders))}")
+        drawn = False
+    elif wanted in (None, "image"):
+        split = image_split(dataset.labels, seed)
+    elif wanted == "lesion":
+        split = lesion_split(dataset.labels, isic2018_lesions(data_dir), seed)
+    elif os.path.isdir(wanted):
+        split = folder_split(wanted, dataset.labels)
+        drawn = False
+    else:
+        raise UserError(f"--split {wanted}: expected image, lesion, or a folder with train.csv and "
+                        "test.csv")
+    split = Split(*(limit_rows(rows, limit, seed) for rows in split))
+    _look_for_copies(os.path.join(data_dir, dataset.image_folder), split, drawn)
+    return split
 
 
-def image_split(labels, seed):
+def _look_for_copies(folder: str, split: Split, drawn: bool) -> None:
+    """Say or refuse that images are on both sides. drawn: the split is none that was published."""
+    copies = copies_across_split(folder, split)
+    if not copies:
+        return
+    found = (f"{folder}: {len(copies)} of {len(split.test)} test images are training images too, "
+             f"with equal bytes: {copies[0].test} is {copies[0].train}")
+    if drawn:
+        raise UserError(f"{found}; remove one of each pair, or give --split a folder with lists "
+                        "that part them as you mean it")
+    print(f"warning: {printable(found)}; the accuracy on the test images is too high by up to "
+          f"{len(copies) / len(split.test):.1%}", file=sys.stderr)
+
+
+def image_split(labels: Dict[str, str], seed: int) -> Split:
     """Split images 70/30, each class in the same proportion (two images of a lesion may part).
 
-    labels: dict from file name to class name. Returns a Split. Raises UserError.
+    labels: dict from file name to class name. Raises UserError when a class has too few images.
     """
     from sklearn.model_selection import train_test_split
 
+    counts = collections.Counter(labels.values())
+    small = min(counts, key=lambda name: (counts[name], name))
+    few = (f"cannot split {len(labels)} images 70/30 by class: the class {small} has {counts[small]}"
+           f" image{'' if counts[small] == 1 else 's'}; expected enough for both sides, 4 or more; "
+           "add images, leave the class out, or give --split a folder with train.csv and test.csv")
+    if counts[small] < 2:
+        raise UserError(few)
     try:
-        return Split(*train_test_split(list(labels.items()), test_size=TEST_SHARE,
-                                       random_state=seed, stratify=list(labels.values())))
-    except ValueError as error:
-        raise UserError("cannot split {} images 70/30 by class: {}".format(len(labels), error))
+        split = Split(*train_test_split(list(labels.items()), test_size=TEST_SHARE,
+                                        random_state=seed, stratify=list(labels.values())))
+    except ValueError:  # of so few images not one of each class would be on each side
+        raise UserError(few)
+    for rows in split:
+        if len({label for _, label in rows}) < len(counts):
+            raise UserError(few)
+    return split
 
 
-def lesion_split(labels, lesions, seed):
+def lesion_split(labels: Dict[str, str], lesions: Dict[str, str], seed: int) -> Split:
     """Split so that no lesion has images on both sides: of each class, about 30 % for the test.
 
-    labels: dict from file name to class name. lesions: dict from file name to lesion id; the
-    first image of a lesion decides its class. Returns a Split. Raises UserError when an image has
-    no lesion, or a class only one.
+    labels: dict from file name to class name. lesions: dict from file name to lesion id; the first
+    image of a lesion decides its class.
+    Raises UserError when an image has no lesion, or a class only one.
     """
     without = [file for file in labels if not lesions.get(file)]
     if without:
-        raise UserError(
-            "the lesion groupings lack {} of {} images, the first is {}; use the official csv, or "
-            "--split image".format(len(without), len(labels), without[0]))
-    images_of = collections.Counter(lesions[file] for file in labels)  # of each lesion
-    lesions_of = collections.OrderedDict()  # of each class
-    class_of, in_test, random = {}, set(), np.random.RandomState(seed)
+        raise UserError(f"the lesion groupings lack {len(without)} of {len(labels)} images, the "
+                        f"first is {without[0]}; use the official csv, or --split image")
+    images_of_lesion = collections.Counter(lesions[file] for file in labels)
+    class_of_lesion = {}  # type: Dict[str, str]
+    lesions_of_class = collections.OrderedDict()  # type: Dict[str, set]
     for file, label in labels.items():
-        label = class_of.setdefault(lesions[file], label)
-        lesions_of.setdefault(label, set()).add(lesions[file])
-    for label, names in lesions_of.items():
+        label = class_of_lesion.setdefault(lesions[file], label)
+        lesions_of_class.setdefault(label, set()).add(lesions[file])
+    in_test, random = set(), np.random.RandomState(seed)
+    for label, names in lesions_of_class.items():
         if len(names) < 2:
-            raise UserError("cannot split {} images by lesion: all images of {} show one lesion; "
-                            "use --split image".format(len(labels), label))
-        wanted = TEST_SHARE * sum(images_of[name] for name in names)
-        names = sorted(names)
-        for i in random.permutation(len(names))[1:]:  # one is for training
+            raise UserError(f"cannot split {len(labels)} images by lesion: all images of {label} "
+                            "show one lesion; use --split image")
+        wanted = TEST_SHARE * sum(images_of_lesion[name] for name in names)
+        ordered = sorted(names)
+        for index in random.permutation(len(ordered))[1:]:  # one is for training
             if wanted > 0:
-                in_test.add(names[i])
-                wanted -= images_of[names[i]]
-    return Split(*([row for row in labels.items() if (lesions[row[0]] in in_test) == is_test]
-                   for is_test in (False, True)))
+                in_test.add(ordered[index])
+                wanted -= images_of_lesion[ordered[index]]
+    return Split(train=[row for row in labels.items() if lesions[row[0]] not in in_test],
+                 test=[row for row in labels.items() if lesions[row[0]] in in_test])
 
 
-def folder_split(folder, labels):
+def folder_split(folder: str, labels: Dict[str, str]) -> Split:
     """Read train.csv and test.csv, or the authors' train_pre.csv and test_pre.csv.
 
     Their rows are file,label. labels: dict from file name to class name, with which each row must
-    agree. Returns a Split. Raises UserError.
+    agree. Raises UserError.
     """
-    paths, published = ([os.path.join(folder, side + end) for side in Split._fields]
-                        for end in (".csv", "_pre.csv"))
+    paths = [os.path.join(folder, side + ".csv") for side in Split._fields]
+    published = [os.path.join(folder, side + "_pre.csv") for side in Split._fields]
     if os.path.exists(published[0]) and not os.path.exists(paths[0]):
         paths = published
     split = Split(*(list(read_labels(path).items()) for path in paths))
     for path, rows in zip(paths, split):
         for file, label in rows:
             if labels.get(file) != label:
-                raise UserError("{}: {} is labelled {}, the ground truth says {}".format(
-                    path, file, label, labels.get(file, "nothing of this image")))
+                truth = labels.get(file, "nothing of this image")
+                raise UserError(f"{path}: {file} is labelled {label}, the ground truth says "
+                                f"{truth}; expected the labels of the data set")
     both = sorted(set(split.train) & set(split.test))
     if both:
-        raise UserError("{}: {} is in {} too; an image belongs on one side".format(
-            paths[1], both[0][0], os.path.basename(paths[0])))
+        raise UserError(f"{paths[1]}: {both[0][0]} is in {os.path.basename(paths[0])} too; an "
+                        "image belongs on one side")
     return split
 
 
-def limit_rows(rows, limit, seed):
-    """At most `limit` rows, drawn with `seed` in the proportion of the classes; order kept.
+def limit_rows(rows: Rows, limit: Optional[int], seed: int) -> Rows:
+    """Return at most `limit` rows, drawn with `seed` in the proportion of the classes; order kept.
 
     Every class keeps at least one row while `limit` allows it. limit None keeps all.
     """
     if limit is None or limit >= len(rows):
         return list(rows)
-    members = collections.OrderedDict()
+    members = collections.OrderedDict()  # type: Dict[str, List[int]]
     for index in np.random.RandomState(seed).permutation(len(rows)):
         members.setdefault(rows[index][1], []).append(index)
     # The i-th of n rows of a class stands at i / n of the way: taking the earliest keeps shares.
-    places = sorted((i / len(group), label, index)
-                    for label, group in members.items() for i, index in enumerate(group))
-    return [rows[index] for index in sorted(index for _, _, index in places[:limit])]
+    places = []  # type: List[Tuple[float, str, int]]
+    for label, group in members.items():
+        places += [(rank / len(group), label, index) for rank, index in enumerate(group)]
+    kept = sorted(index for _, _, index in sorted(places)[:limit])
+    return [rows[index] for index in kept]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from utils.images.datasets import ISIC2018_CLASSES
+from utils.images.isic2018 import ISIC2018_CLASSES
 from utils.report import markdown, pictures
 from utils.report.markdown import percent
 from utils.report.sections import names

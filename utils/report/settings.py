@@ -2,7 +2,8 @@
 
 from utils.attack.fgsm import STEP_SIZE
 from utils.classifier.architectures import ARCHITECTURES
-from utils.images.datasets import ISIC2018_CLASSES, SOURCES
+from utils.images.datasets import SOURCES
+from utils.images.isic2018 import ISIC2018_CLASSES
 
 DOMAIN = "isic2018"  # the source of the classifier's own domain; the others are natural images
 TITLES = {"open_images_v5": "Open Images V5", "ilsvrc2012": "ILSVRC2012", DOMAIN: "ISIC2018",

@@ -9,7 +9,8 @@ from utils.classifier.architectures import ARCHITECTURES
 from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
 from utils.evaluation import metrics
-from utils.images.datasets import ISIC2018_CLASSES, SOURCES
+from utils.images.datasets import SOURCES
+from utils.images.isic2018 import ISIC2018_CLASSES
 from utils.report import markdown
 from utils.report.settings import differences, find_settings, printed
 
