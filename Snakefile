@@ -29,7 +29,7 @@ import sys
 
 sys.path.insert(0, workflow.basedir)
 
-from utils.attack.run_name import DEFAULTS, run_name
+from utils.attack.settings import AttackSettings, exact, other_than_default, run_name
 
 CONFIG = {
     "data_dir": "data", "models_dir": "models", "results_dir": "results",
@@ -59,23 +59,41 @@ def as_list(value):
     return value if isinstance(value, list) else [value]
 
 
+SWEPT = ("attack", "norm", "norm_ratio", "passes", "seed")
+
+
+def images_from(source, attack):
+    """How many images are drawn from a source, None for all."""
+    if source == "isic2018":
+        return CONFIG["isic_images"]
+    if attack == "sgd" and CONFIG["sgd_images"]:
+        return CONFIG["sgd_images"]
+    return CONFIG["natural_images"]
+
+
+def planned_settings():
+    """The source and the settings of each run."""
+    for values in itertools.product(*(as_list(CONFIG[option]) for option in SWEPT)):
+        choices = dict(zip(SWEPT, values))
+        for option in ("norm", "norm_ratio"):
+            choices[option] = float(choices[option])  # of --config, text or a whole number
+        if choices["attack"] == "gd-uap":
+            choices["passes"] = 1
+            yield "none", AttackSettings(**choices)
+            continue
+        for source in CONFIG["natural_sources"] + ["isic2018"]:
+            images = images_from(source, choices["attack"])
+            yield source, AttackSettings(num_images=images, **choices)
+
+
 def find_runs():
     """The options of each run, by the folder that make_uap.py chooses."""
-    swept, runs = ("attack", "norm", "norm_ratio", "passes", "seed"), {}
-    for values in itertools.product(*(as_list(CONFIG[option]) for option in swept)):
-        choices = dict(zip(swept, values))
-        choices["norm"] = float(choices["norm"])  # of --config, text
-        without_images = choices["attack"] == "gd-uap"
-        if without_images:
-            choices["passes"] = 1
-        for source in ["none"] if without_images else CONFIG["natural_sources"] + ["isic2018"]:
-            key = ("isic_images" if source == "isic2018" else "sgd_images"
-                   if choices["attack"] == "sgd" and CONFIG["sgd_images"] else "natural_images")
-            choices["num_images"] = None if without_images else CONFIG[key]
-            runs[run_name(source, **choices)] = " ".join(["--source " + source] + [
-                "--{} {}".format(option.replace("_", "-"), "{:g}".format(value)
-                                 if isinstance(value, float) else value)
-                for option, value in choices.items() if value != DEFAULTS[option]])
+    runs = {}
+    for source, settings in planned_settings():
+        options = [f"--source {source}"]
+        for option, value in other_than_default(settings).items():
+            options.append(f"--{option.replace('_', '-')} {exact(value)}")
+        runs[run_name(source, settings)] = " ".join(options)
     return runs
 
 

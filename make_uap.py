@@ -14,16 +14,29 @@ command again does nothing where the run is finished, and continues it where it 
 until it is finished, its files are in a hidden folder beside its place.
 """
 
+import argparse
+import dataclasses
 import os
+from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 
 from tqdm import tqdm
 
-from utils.attack.attack_choice import ATTACKS, chosen_loop, new_state
+from utils.attack.attacks import attack_events, attacked_functions, beginning
 from utils.attack.estimate import print_estimate
+from utils.attack.events import Event
 from utils.attack.perturbation_file import save_perturbation
-from utils.attack.run_name import DEFAULTS, run_name
-from utils.attack.source_images import draw_images, image_reader
-from utils.attack.uap_run import UapRun, uap_step
+from utils.attack.settings import ATTACKS, DEFAULTS, AttackSettings, as_json, exact, run_name
+from utils.attack.source_images import (
+    NO_IMAGES,
+    DrawnImages,
+    ImageSource,
+    TooManyBroken,
+    draw_images,
+    image_reader,
+    training_data_set,
+)
+from utils.attack.state import AttackState
+from utils.attack.uap_run import RunRecorder, uap_step
 from utils.classifier import architectures, backbone, device, saved_classifier
 from utils.classifier.session import start_session
 from utils.common import arguments
@@ -38,12 +51,8 @@ from utils.images.fingerprint import fingerprint_of_images
 from utils.images.norms import norm
 from utils.images.pixels import PIXEL_SCALE
 
-# The options that an attack has no use for.
-UNUSED = {"deepfool": {"step_size", "batch_size"}, "fgsm": {"batch_size"}, "sgd": set(),
-          "gd-uap": set(DEFAULTS) - {"attack", "norm", "norm_ratio", "seed"} | {"estimate"}}
 
-
-def add_options(parser):
+def add_options(parser: argparse.ArgumentParser) -> None:
     attacked, source = (parser.add_mutually_exclusive_group(required=True) for _ in range(2))
     attacked.add_argument("--model-file", metavar="FILE", help="a model that train_model.py wrote")
     attacked.add_argument("--backbone", choices=architectures.ARCHITECTURES,
@@ -79,128 +88,203 @@ def add_options(parser):
         help="stop when more than this share of the images cannot be read (default: %(default)s)")
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
     parser = arguments.script_parser(__doc__, "data-dir", "results-dir", "batch-size", "seed",
                                      "device", "checkpoint-seconds", "restart")
     add_options(parser)
-    parser.set_defaults(**DEFAULTS)
+    parser.set_defaults(**dataclasses.asdict(DEFAULTS))
     args = parser.parse_args()
-    if (args.attack == "gd-uap") != (args.source == "none"):
+    if (args.attack == "gd-uap") != (args.source == NO_IMAGES):
         parser.error("--attack gd-uap and --source none belong together")
-    unused = [option for option in sorted(UNUSED[args.attack])
+    unused = [option for option in sorted(ATTACKS[args.attack])
               if getattr(args, option) != parser.get_default(option)]
     if unused:
-        parser.error("--attack {} knows none of --{}".format(
-            args.attack, ", --".join(unused).replace("_", "-")))
-    if len({args.backbone is None, args.weights is None, args.image_size is None}) > 1 or (
-            args.backbone and args.attack != "gd-uap"):
+        options = ", --".join(unused).replace("_", "-")
+        parser.error(f"--attack {args.attack} knows none of --{options}")
+    of_a_backbone = [args.backbone, args.weights, args.image_size]
+    if any(of_a_backbone) and not (all(of_a_backbone) and args.attack == "gd-uap"):
         parser.error("--backbone, --weights, --image-size and --attack gd-uap belong together")
-    args.name = args.name or run_name(
-        source_name(args).rstrip("/"),
-        **{option: getattr(args, option) for option in DEFAULTS})
+    if args.target_fooling_rate is not None and args.passes == 1:
+        parser.error("--target-fooling-rate does nothing with --passes 1: it decides whether "
+                     "another pass begins; give --passes 2 or more, or leave it out")
+    args.name = args.name or run_name(source_of(args).name.rstrip("/"), settings_of(args))
     return args
 
 
-def source_name(args):
-    """The source as results name it; a folder's name ends with /, so it is none of the others."""
-    return args.source or os.path.basename(os.path.abspath(args.source_dir)) + "/"
+def settings_of(args: argparse.Namespace) -> AttackSettings:
+    """The choices of the attack."""
+    return AttackSettings(**{field.name: getattr(args, field.name)
+                             for field in dataclasses.fields(AttackSettings)})
 
 
-def attacked_network(args):
+def source_of(args: argparse.Namespace) -> ImageSource:
+    """Where the images come from."""
+    return ImageSource(dataset=args.source, folder=args.source_dir)
+
+
+def describe_network(args: argparse.Namespace) -> Dict[str, Any]:
     """What the JSON file of --model-file says, or as much of --backbone; its name and file."""
     if args.backbone is None:
         return dict(saved_classifier.read_description(args.model_file), file=args.model_file,
                     name=saved_classifier.model_name(args.model_file))
-    file, info = backbone.describe(args.backbone, args.weights, args.image_size)
-    return dict(info, file=file, name="backbone-{}-{}".format(args.backbone, args.image_size))
+    file, description = backbone.describe(args.backbone, args.weights, args.image_size)
+    return dict(description, file=file, name=f"backbone-{args.backbone}-{args.image_size}")
 
 
-def load_loop(args, info, folder, files, xi):
-    """Load the network; the function (run) -> events of the attack's loop from run.state on."""
+def index_of_target(args: argparse.Namespace, network: Dict[str, Any]) -> Optional[int]:
+    """The index of --target, None without one. Raises UserError where it is no class."""
+    if args.target is None:
+        return None
+    if args.target not in network["class_names"]:
+        classes = " ".join(network["class_names"])
+        raise UserError(f"--target {args.target}: {args.model_file} knows the classes {classes}")
+    return network["class_names"].index(args.target)
+
+
+class Run(NamedTuple):
+    """What one run is about. network: as of describe_network. target: the index of the class to
+    reach, or None. xi: the bound of the norm, model-input units."""
+
+    settings: AttackSettings
+    network: Dict[str, Any]
+    source: ImageSource
+    images: DrawnImages
+    target: Optional[int]
+    xi: float
+
+    @property
+    def shape(self) -> Tuple[int, int, int]:
+        """Of v: (h, w, c)."""
+        return self.network["image_size"], self.network["image_size"], 3
+
+
+def plan_run(args: argparse.Namespace) -> Run:
+    """Read and check everything that the run is asked for, before any work. Raises UserError."""
+    settings, source, network = settings_of(args), source_of(args), describe_network(args)
+    target = index_of_target(args, network)
+    images = draw_images(source, data_dir=args.data_dir, model_file=args.model_file, model=network,
+                         num_images=settings.num_images, seed=settings.seed)
+    mean_norm = network["mean_norms"][exact(settings.norm)]
+    return Run(settings=settings, network=network, source=source, images=images, target=target,
+               xi=settings.norm_ratio * mean_norm / PIXEL_SCALE)
+
+
+def load_network(args: argparse.Namespace, run: Run) -> Any:
+    """Load the network's weights: the functions that the attack asks it for."""
     device.choose(args.device)
     start_session(args.seed, inference=True)
-    network = saved_classifier.load_classifier(info["file"], info)
-    target = info["class_names"].index(args.target) if args.target else None
-
-    def loop(run):
-        return chosen_loop(args, network, info["grey"], run.state,
-                           image_reader(args, folder, files, info, run), xi, target)
-    return loop
+    model = saved_classifier.load_classifier(run.network["file"], run.network)
+    return attacked_functions(run.settings, model, run.network["grey"])
 
 
-def finish(args, info, run, files, xi, started):
+def start_attack(run: Run, functions: Any, state: AttackState, broken: Dict[str, str],
+                 max_broken_share: float) -> Iterator[Event]:
+    """The attack, going on from a state: its events. broken: receives the unreadable files."""
+    read = image_reader(run.images, image_size=run.network["image_size"],
+                        resize=run.network["resize"], max_broken_share=max_broken_share,
+                        broken=broken)
+    return attack_events(run.settings, functions, state, read, target=run.target, xi=run.xi)
+
+
+def estimate(args: argparse.Namespace, run: Run) -> None:
+    """Print how long the run will take."""
+    functions = load_network(args, run)
+    is_own = run.source.dataset == training_data_set(run.network)
+    print_estimate(
+        run.settings,
+        lambda state: start_attack(run, functions, state, broken={},
+                                   max_broken_share=args.max_broken_share),
+        shape=run.shape, number_of_images=len(run.images.files),
+        training_images=None if is_own else run.network["split"]["train"]["images"])
+
+
+def make(args: argparse.Namespace, run: Run, functions: Any, recorder: RunRecorder) -> None:
+    """Run the attack to its end, with checkpoints and a progress bar."""
+    state, images = recorder.state, len(run.images.files)
+    events = start_attack(run, functions, state, recorder.broken, args.max_broken_share)
+    if state.visits or state.steps:
+        print(f"continuing after image {state.visits} of at most {images * run.settings.passes}, "
+              f"{state.steps} steps")
+    with tqdm(total=images * run.settings.passes or None, initial=state.visits, unit="image",
+              desc=f"{run.network['name']} {args.name}") as bar:
+        try:
+            for event in with_checkpoints(events, recorder.save_checkpoint,
+                                          args.checkpoint_seconds):
+                recorder.record(event)
+                bar.set_postfix_str(f"{state.updates} of {state.steps} steps kept, norm "
+                                    f"{recorder.norm_of_v:.4f}", refresh=False)
+                bar.update(state.visits - bar.n)
+        except TooManyBroken:
+            if not state.visits:  # nothing that another start could continue
+                recorder.discard()
+            raise
+
+
+def finish(args: argparse.Namespace, run: Run, recorder: RunRecorder, started: str) -> None:
     """Write images.csv, uap.npy, uap.png and run.json, publish the run, and say what was done."""
     from utils.attack import pictures
 
-    state, source = run.state, source_name(args)
-    used, size = len(files) - len(run.broken), norm(state.v, args.norm)
-    write_csv(os.path.join(run.step.work, "images.csv"), None,
-              [(file, run.broken.get(file, "used")) for file in files])
-    uap_path = os.path.join(run.step.work, "uap.npy")
+    state, settings, network, work = recorder.state, run.settings, run.network, recorder.step.work
+    files, broken, identity = run.images.files, recorder.broken, recorder.step.identity
+    used, size = len(files) - len(broken), norm(state.v, settings.norm)
+    write_csv(os.path.join(work, "images.csv"), None,
+              [(file, broken.get(file, "used")) for file in files])
+    uap_path = os.path.join(work, "uap.npy")
     save_perturbation(uap_path, state.v)
-    pictures.uap_picture(os.path.join(run.step.work, "uap.png"), state.v,
-                        "UAP for {} from {} images of {}".format(info["name"], used, source))
-    write_json(os.path.join(run.step.work, "run.json"), dict(
+    pictures.uap_picture(os.path.join(work, "uap.png"), state.v,
+                         f"UAP for {network['name']} from {used} images of {run.source.name}")
+    write_json(os.path.join(work, "run.json"), dict(
         environment(),
-        arguments=arguments.as_json(args), identity=run.step.identity,
-        model=dict({key: info[key] for key in ("name", "architecture", "file", "image_size",
-                                               "scaling")}, sha256=info["weights"]["sha256"]),
-        made_for=info["name"] if args.backbone else None,
-        source=source, attack=args.attack, target=args.target,
-        norm={"p": "{:g}".format(args.norm), "ratio": args.norm_ratio, "bound": xi, "value": size},
-        images={"used": used, "broken": len(run.broken),
-                "sha256": run.step.identity["images_sha256"]},
-        passes=state.pass_number, visits=state.visits,
+        arguments=arguments.as_json(args),
+        identity=identity,
+        model={
+            "name": network["name"], "architecture": network["architecture"],
+            "file": network["file"], "image_size": network["image_size"],
+            "scaling": network["scaling"], "sha256": network["weights"]["sha256"]},
+        made_for=network["name"] if args.backbone else None,
+        source=run.source.name,
+        attack=settings.attack,
+        target=settings.target,
+        norm={"p": exact(settings.norm), "ratio": settings.norm_ratio, "bound": run.xi,
+              "value": size},
+        images={"used": used, "broken": len(broken), "sha256": identity["images_sha256"]},
+        passes=state.pass_number,
+        visits=state.visits,
         steps={"made": state.steps, "kept": state.updates},
-        fooling_rate_on_images=state.rates, snapshots=run.snapshots,
+        fooling_rate_on_images=state.rates,
+        snapshots=recorder.snapshots,
         uap={"file": "uap.npy", "sha256": sha256_of_file(uap_path)},
-        seconds=round(run.seconds(), 1), started=started, finished=now(),
+        seconds=round(recorder.seconds(), 1),
+        started=started,
+        finished=now(),
     ))
-    run.publish()
-    print("{} images, {} broken; {} shown in {} passes, {} of {} steps kept; norm {:.4f}, allowed "
-          "{:.4f}; wrote {}{}".format(used, len(run.broken), state.visits, state.pass_number,
-                                      state.updates, state.steps, size, xi, run.step.place, os.sep))
+    recorder.publish()
+    print(f"{used} images, {len(broken)} broken; {state.visits} shown in {state.pass_number} "
+          f"passes, {state.updates} of {state.steps} steps kept; norm {size:.4f}, allowed "
+          f"{run.xi:.4f}; wrote {recorder.step.place}{os.sep}")
 
 
-def main():
+def main() -> None:
     args, started = parse_arguments(), now()
-    info = attacked_network(args)
-    if args.target not in [None] + info["class_names"]:
-        raise UserError("--target {}: {} knows the classes {}".format(
-            args.target, args.model_file, " ".join(info["class_names"])))
-    folder, files = draw_images(args, info)
-    xi = args.norm_ratio * info["mean_norms"]["{:g}".format(args.norm)] / PIXEL_SCALE
+    run = plan_run(args)
     if args.estimate:
-        print_estimate(args, info, len(files), load_loop(args, info, folder, files, xi))
+        estimate(args, run)
         return
-
-    where = os.path.join(args.results_dir, info["name"], args.name)
-    identity = {option: value for option, value in arguments.as_json(args).items()
-                if option in DEFAULTS}
-    identity.update(model_sha256=info["weights"]["sha256"],
-                    images_sha256=fingerprint_of_images(folder, files))
-    step = uap_step(where, identity, args.restart)
+    identity = dict(as_json(run.settings), model_sha256=run.network["weights"]["sha256"],
+                    images_sha256=fingerprint_of_images(*run.images))
+    step = uap_step(os.path.join(args.results_dir, run.network["name"], args.name), identity,
+                    args.restart)
     if not step.begins():
-        print("{}{}: finished; --restart makes it anew".format(where, os.sep))
+        print(f"{step.place}{os.sep}: finished; --restart makes it anew")
         return
     checkpoint = step.last_checkpoint()
-
-    loop = load_loop(args, info, folder, files, xi)
-    shape = (info["image_size"], info["image_size"], 3)
-    run = UapRun(step, files, info["class_names"],
-                 new_state(args, shape, len(files), xi, info["grey"]), args.norm, checkpoint)
-    state, most = run.state, len(files) * args.passes
-    if checkpoint is not None:
-        print("continuing after image {} of at most {}, {} steps".format(
-            state.visits, most, state.steps))
-    with tqdm(total=most or None, initial=state.visits, unit="image",
-              desc="{} {}".format(info["name"], args.name)) as bar:
-        for event in with_checkpoints(loop(run), run.save_checkpoint, args.checkpoint_seconds):
-            run.record(event)
-            bar.set_postfix_str("{} of {} steps kept, norm {:.4f}".format(
-                state.updates, state.steps, norm(state.v, args.norm)), refresh=False)
-            bar.update(state.visits - bar.n)
-    finish(args, info, run, files, xi, started)
+    functions = load_network(args, run)
+    first = beginning(run.settings, run.shape, number_of_images=len(run.images.files), xi=run.xi,
+                      grey=run.network["grey"])
+    recorder = RunRecorder(step, run.images.files, run.network["class_names"], beginning=first,
+                           p=run.settings.norm, checkpoint=checkpoint)
+    make(args, run, functions, recorder)
+    finish(args, run, recorder, started)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,11 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 import numpy as np
 
-from utils.attack.deepfool import MAX_ITERATIONS, OVERSHOOT, deepfool
-from utils.attack.state import Showing, Shown, State
-from utils.attack.uap import universal_perturbation
+from utils.attack.attacks import attack_events
+from utils.attack.deepfool import MAX_ITERATIONS, OVERSHOOT
+from utils.attack.events import ImagesShown
+from utils.attack.settings import AttackSettings
+from utils.attack.state import first_state
 from utils.classifier import architectures, saved_classifier, session
 from utils.common import arguments
 from utils.common.errors import run_script
@@ -83,13 +85,12 @@ def our_run(graph, paths, size, p, xi):
     def read(indices):
         return map(to_model_input, read_ahead([paths[i] for i in indices], size))
 
-    state = State((size, size, 3), len(paths))
+    state = first_state((size, size, 3), len(paths))
     # a second pass would begin, so the rate is asked for; but any rate is enough
-    showing = Showing(state, read, graph.logits, passes=2, seed=0, goal=0.0)
+    settings = AttackSettings(norm=p, passes=2, target_fooling_rate=0.0)
     began = time.perf_counter()
-    visits = [visit for event in universal_perturbation(
-        showing, lambda x, label: deepfool(x, graph.boundary_gradients_to_leave, label), p, xi)
-        if isinstance(event, Shown) for visit in event.visits]
+    visits = [visit for event in attack_events(settings, graph, state, read, None, xi)
+              if isinstance(event, ImagesShown) for visit in event.visits]
     return Run(time.perf_counter() - began, sum(len(visit.path) for visit in visits),
                sum(not visit.path for visit in visits), state.rates[-1])
 

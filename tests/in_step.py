@@ -13,7 +13,11 @@ import numpy as np
 from test_uap import plain_algorithm
 
 from utils.attack.deepfool import OVERSHOOT, deepfool
-from utils.attack.state import Showing, Shown, State, Visit
+from utils.attack.events import ImagesShown, Visit
+from utils.attack.look_ahead import LookAhead, remember_last_answer
+from utils.attack.objective import Objective
+from utils.attack.passes import Passes
+from utils.attack.state import first_state
 from utils.attack.uap import universal_perturbation
 from utils.classifier.frameworks import K, tf
 
@@ -80,11 +84,17 @@ class PlainRun:
         self.visits = [Visit(*visit) for visit in plain_algorithm(
             plain, images, p=p, passes=1, xi=xi, max_iter=max_iter, trace=self.trace)[1]]
 
-    def product(self, logits, step):
+    def product(self, logits, gradients, step):
         """(state, events) of the product's loop over the same images."""
-        state = State(self.plain.shape, len(self._images))
-        showing = Showing(state, lambda indices: iter(self._images[indices]), logits, 1, 0)
-        return state, universal_perturbation(showing, step, self._p, self._xi)
+        def predict(batch):
+            return logits(batch).argmax(axis=1)
+
+        state, objective = first_state(self.plain.shape, len(self._images)), Objective()
+        passes = Passes(state, lambda indices: iter(self._images[indices]), predict, objective,
+                        seed=0, most=1)
+        look_ahead = LookAhead(state, predict, gradients, objective)
+        return state, universal_perturbation(state, passes, look_ahead, step, predict, objective,
+                                             p=self._p, xi=self._xi)
 
     def nearest(self, point, f, g, label):
         """(l, r_i, margin, rounding): the paper's, and by how much the next boundary is farther."""
@@ -115,10 +125,11 @@ def alike_until(fast, run):
 
     Raises AssertionError if they part where no decision is close.
     """
-    state, events = run.product(fast.logits, lambda x, label: fast.deepfool(
-        x, fast.differences, label, max_iter=run.max_iter))
+    gradients = remember_last_answer(fast.differences)
+    state, events = run.product(fast.logits, gradients, lambda x, label: fast.deepfool(
+        x, gradients, label, max_iter=run.max_iter))
     for event in events:
-        for visit in event.visits if isinstance(event, Shown) else ():
+        for visit in event.visits if isinstance(event, ImagesShown) else ():
             number, v = visit.visit - 1, run.trace[visit.visit - 1][-1]
             error = np.linalg.norm(state.v - v)
             if visit != run.visits[number] or error > V * np.linalg.norm(v):
@@ -136,7 +147,9 @@ class Led:
 
     def __init__(self, fast, run):
         self._fast, self._run, self._plain = fast, run, run.plain
-        self._state, self._events = run.product(self._logits, self._step)
+        self._differences = remember_last_answer(self._compared_differences)
+        self._state, self._events = run.product(self._logits, self._differences, self._step)
+        self._number = None      # of the visit whose points are being looked at
         self._end = None         # the point at which the loop will look whether to keep the step
         self._is_over = False    # the comparison of this visit
         self.decisions = self.excused = 0
@@ -144,7 +157,7 @@ class Led:
     def compare(self):
         """Returns self. Raises AssertionError."""
         for event in self._events:
-            if not isinstance(event, Shown):
+            if not isinstance(event, ImagesShown):
                 continue
             v = self._run.trace[self._state.visits - 1][-1]
             # what was predicted in one batch with an excused image had v of before its step
@@ -172,28 +185,30 @@ class Led:
         assert (np.abs(found - f) <= LOGITS * rounding[:, np.newaxis]).all(), "logits"
         return found
 
+    def _compared_differences(self, asked, label):
+        """The gradients at the next of the plain version's points in this visit."""
+        if self._number != self._state.visits:
+            self._number = self._state.visits
+            points = self._run.trace[self._number][2]
+            self._is_over = label != self._run.visits[self._number].clean or not points
+            self._rest, self._slack = iter(points), 0.0
+        if self._is_over:
+            return self._fast.differences(asked, label)
+        point, f, g = next(self._rest, (None,) * 3)
+        assert point is not None, "goes on where the plain version has stopped"
+        assert_near("point", asked, point, 4 * EPSILON, self._slack)
+        found = self._fast.differences(point.astype(np.float32), label)
+        self._slack += self._compare(point, label, *found, f, g)
+        return found
+
     def _step(self, x, label):
         number = self._state.visits
-        _, shown, points, dv, _ = self._run.trace[number]
-        self._is_over = label != self._run.visits[number].clean or not points
-        rest, slack = iter(points), 0.0
-
-        def differences(asked, label):
-            nonlocal slack
-            if self._is_over:
-                return self._fast.differences(asked, label)
-            point, f, g = next(rest, (None,) * 3)
-            assert point is not None, "goes on where the plain version has stopped"
-            assert_near("point", asked, point, 4 * EPSILON, slack)
-            found = self._fast.differences(point.astype(np.float32), label)
-            slack += self._compare(point, label, *found, f, g)
-            return found
-
-        step = self._fast.deepfool(x, differences, label, max_iter=self._run.max_iter)
+        _, shown, _, dv, _ = self._run.trace[number]
+        step = self._fast.deepfool(x, self._differences, label, max_iter=self._run.max_iter)
         if not self._is_over:
-            assert next(rest, None) is None, "stops where the plain version goes on"
+            assert next(self._rest, None) is None, "stops where the plain version goes on"
             assert step.path == self._run.visits[number].path, "path"
-            assert_near("dv", step.dv, dv, EPSILON, slack)
+            assert_near("dv", step.dv, dv, EPSILON, self._slack)
             self._end = (shown + dv).astype(np.float32) if step.reached is None else None
         return step
 

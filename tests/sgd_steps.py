@@ -15,8 +15,9 @@ import numpy as np
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from utils.attack import sgd  # noqa: E402
-from utils.attack.run_name import DEFAULTS  # noqa: E402
-from utils.attack.state import Showing, State  # noqa: E402
+from utils.attack.attacks import attack_events  # noqa: E402
+from utils.attack.settings import DEFAULTS, AttackSettings  # noqa: E402
+from utils.attack.state import first_state  # noqa: E402
 from utils.classifier import device, saved_classifier, session  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.errors import run_script  # noqa: E402
@@ -54,18 +55,18 @@ def read(args, info):
 def make_uap(graph, images, steps, xi, seed):
     """v, float32 (h, w, c), of one pass over uint8 images (n, h, w, c)."""
     sgd.FIRST_STEP, sgd.LAST_STEP = steps
-    showing = Showing(State(images.shape[1:], len(images)),
-                      lambda indices: (to_model_input(images[i]) for i in indices),
-                      graph.logits, 1, seed)
-    for _ in sgd.stochastic_gradient(showing, graph.minibatch_gradient_to_leave, np.inf, xi, BATCH):
+    state = first_state(images.shape[1:], len(images))
+    settings = AttackSettings(attack="sgd", batch_size=BATCH, seed=seed)
+    for _ in attack_events(settings, graph, state, target=None, xi=xi,
+                           read=lambda indices: (to_model_input(images[i]) for i in indices)):
         pass
-    return showing.state.v
+    return state.v
 
 
 def main():
     args = parse_arguments()
     info = saved_classifier.read_description(args.model_file)
-    xi = DEFAULTS["norm_ratio"] * info["mean_norms"]["inf"] / PIXEL_SCALE
+    xi = DEFAULTS.norm_ratio * info["mean_norms"]["inf"] / PIXEL_SCALE
     device.choose(args.device)
     session.start_session(args.seed, inference=True)
     from utils.attack.gradients.graph import AttackGraph

@@ -19,7 +19,8 @@ RUNS = ("open_images_v5-images-100000", "ilsvrc2012-images-100000", "isic2018")
 FAKE_PYTHON = """#!{python}
 import os, sys
 sys.path.insert(0, os.getcwd())
-from utils.attack.run_name import DEFAULTS, run_name
+import dataclasses
+from utils.attack.settings import AttackSettings, run_name
 
 def option(name):
     return sys.argv[sys.argv.index(name) + 1]
@@ -41,9 +42,10 @@ if words.startswith("train_model.py"):
     touch(stem + ".h5", stem + ".json")
 elif words.startswith("make_uap.py"):
     types = dict(norm=float, norm_ratio=float, num_images=int, passes=int, seed=int)
-    run = run_name(option("--source"), **{{
-        each: types.get(each, str)(option("--" + each.replace("_", "-")))
-        for each in DEFAULTS if "--" + each.replace("_", "-") in sys.argv}})
+    run = run_name(option("--source"), AttackSettings(**{{
+        each.name: types.get(each.name, str)(option("--" + each.name.replace("_", "-")))
+        for each in dataclasses.fields(AttackSettings)
+        if "--" + each.name.replace("_", "-") in sys.argv}}))
     model = os.path.splitext(os.path.basename(option("--model-file")))[0]
     assert option("--name") == run or "--target" in sys.argv
     assert not {{"gd-uap", "--passes"}} <= set(sys.argv)
@@ -59,7 +61,7 @@ elif words.startswith("evaluate.py"):
 def project(tmp_path):
     for name in ("Snakefile", "requirements.txt", "tests/requirements.txt", "data/demo.yaml",
                  "utils/environment.sh", "utils/__init__.py", "utils/attack/__init__.py",
-                 "utils/attack/run_name.py"):
+                 "utils/attack/settings.py"):
         os.makedirs(str(tmp_path / os.path.dirname(name)), exist_ok=True)
         shutil.copy(os.path.join(ROOT, name), str(tmp_path / name))
     python = tmp_path / ".venv" / "bin" / "python"

@@ -13,7 +13,6 @@ with the larger margins, in FOLDER/smaller and FOLDER/larger, and to those of ea
 in FOLDER/NV ..., for make_uap.py --source-dir. Not part of the test suite.
 """
 
-import argparse
 import os
 import sys
 
@@ -21,8 +20,8 @@ import numpy as np
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-from utils.attack.run_name import DEFAULTS  # noqa: E402
-from utils.attack.source_images import draw_images  # noqa: E402
+from utils.attack.settings import DEFAULTS  # noqa: E402
+from utils.attack.source_images import ImageSource, draw_images  # noqa: E402
 from utils.classifier import device, saved_classifier, session  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.csv_files import write_csv  # noqa: E402
@@ -46,8 +45,9 @@ def parse_arguments():
 
 def read(args, info, source):
     """(files, images) drawn from a folder, as make_uap.py draws them. UserError."""
-    _, files = draw_images(argparse.Namespace(
-        source=None, source_dir=source, num_images=args.num_images, seed=args.seed), info)
+    files = draw_images(ImageSource(dataset=None, folder=source), data_dir="",
+                        model_file=args.model_file, model=info, num_images=args.num_images,
+                        seed=args.seed).files
     return files, read_images([os.path.join(source, file) for file in files], info["image_size"],
                               info["resize"], "reading " + source)
 
@@ -117,7 +117,7 @@ def link_parts(folder, source, files, f, class_names):
 def main():
     args = parse_arguments()
     info, name = (f(args.model_file) for f in (saved_classifier.read_description, saved_classifier.model_name))
-    xi = DEFAULTS["norm_ratio"] * info["mean_norms"]["inf"] / PIXEL_SCALE
+    xi = DEFAULTS.norm_ratio * info["mean_norms"]["inf"] / PIXEL_SCALE
     device.choose(args.device)
     session.start_session(args.seed, inference=True)
     from utils.attack.gradients.graph import AttackGraph

@@ -2,43 +2,37 @@
 
 import os
 import re
-import types
 
 import pytest
 
 import checkout
 from utils.attack import estimate
-from utils.attack.state import PassDone, Shown
-
-MODEL = {"image_size": 32, "image_folder": os.path.join("isic2018", "images"),
-         "split": {"train": {"images": 5000}}}
+from utils.attack.events import ImagesShown, PassDone
+from utils.attack.settings import AttackSettings
 
 
-@pytest.mark.parametrize("attack, source, n, passes, measured, printed", [
-    ("deepfool", "ilsvrc2012", 10000, 1, 4, ["10 seconds", "27.8 hours", "69.4 hours"]),
-    ("deepfool", "ilsvrc2012", 100000, 1, 4, ["10 seconds", "277.8 hours", "569.4 hours"]),
-    ("deepfool", "ilsvrc2012", 10000, 5, 4, ["10 seconds", "138.9 hours", "347.2 hours"]),
-    ("deepfool", "isic2018", 5000, 1, 4, ["10 seconds", "13.9 hours"]),
-    ("deepfool", None, 2, 1, 2, ["10 seconds", "0.0 hours", "13.9 hours"]),
-    ("sgd", "ilsvrc2012", 10000, 1, 32, ["10 seconds", "27.8 hours", "69.4 hours"]),
+@pytest.mark.parametrize("attack, training, n, passes, measured, printed", [
+    ("deepfool", 5000, 10000, 1, 4, ["10 seconds", "27.8 hours", "69.4 hours"]),
+    ("deepfool", 5000, 100000, 1, 4, ["10 seconds", "277.8 hours", "569.4 hours"]),
+    ("deepfool", 5000, 10000, 5, 4, ["10 seconds", "138.9 hours", "347.2 hours"]),
+    ("deepfool", None, 5000, 1, 4, ["10 seconds", "13.9 hours"]),
+    ("deepfool", 5000, 2, 1, 2, ["10 seconds", "0.0 hours", "13.9 hours"]),
+    ("sgd", 5000, 10000, 1, 32, ["10 seconds", "27.8 hours", "69.4 hours"]),
 ])
-def test_hours_grow_with_images_and_passes(monkeypatch, capsys, attack, source, n, passes,
+def test_hours_grow_with_images_and_passes(monkeypatch, capsys, attack, training, n, passes,
                                            measured, printed):
     """On a machine that takes 10 s an image, and 1,000 s more for the first ever."""
     seen, clock = [], [0.0]
     monkeypatch.setattr(estimate.time, "perf_counter", lambda: clock[0])
 
-    def loop(run):
-        clock[0] += 1000
-        while run.state.pass_number == 0:
-            clock[0] += 10 * len(run.state.clean)
-            seen.append(len(run.state.clean))
-            run.state.pass_number += 1
-            yield Shown([])
-            yield PassDone(1, None)
+    def start_attack(state):
+        clock[0] += 10 * len(state.clean) if seen else 1000
+        seen.append(len(state.clean))
+        yield ImagesShown([])
+        yield PassDone(1, None)
 
-    estimate.print_estimate(types.SimpleNamespace(attack=attack, source=source, passes=passes),
-                            MODEL, n, loop)
+    estimate.print_estimate(AttackSettings(attack=attack, passes=passes), start_attack, (32, 32, 3),
+                            number_of_images=n, training_images=training)
     assert seen == [1, measured]
     assert re.findall(r"[\d.,]+ (?:seconds|hours)", capsys.readouterr().out) == printed
 

@@ -128,10 +128,9 @@ def without_one_gradient(fast):
 
 
 def with_the_class_reached(of):
-    """of: function (step) -> the class for which the loop keeps the step or not."""
-    def mutant(*arguments, **options):
-        step = deepfool(*arguments, **options)
-        return step._replace(reached=of(step))
+    """of: function (label) -> the class for which the loop keeps the step or not."""
+    def mutant(x, differences, label, **options):
+        return deepfool(x, differences, label, **options)._replace(reached=of(label))
 
     return lambda fast: fast._replace(deepfool=mutant)
 
@@ -166,8 +165,8 @@ def with_label_checks(late):
 @pytest.mark.parametrize("mutate, complaint", [
     (lambda fast: noisy(fast, 1e-3, 0), "logits"),
     (without_one_gradient, "gradients"),
-    (with_the_class_reached(lambda step: -1), "kept: True, not False"),
-    (with_the_class_reached(lambda step: step.predicted), "kept"),
+    (with_the_class_reached(lambda label: -1), "kept: True, not False"),
+    (with_the_class_reached(lambda label: label), "kept"),
     (with_iterations(-1), "stops where the plain version goes on"),
     (with_iterations(1), "goes on where the plain version has stopped"),
     (with_label_checks(late=False), "stops where the plain version goes on"),

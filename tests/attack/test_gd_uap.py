@@ -1,15 +1,14 @@
 """The attack without images: its gradient, and its climbs."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 from test_attack_graph import images
 from test_uap import by_checkpoint, projected
 
-from utils.attack import attack_choice, gd_uap
+from utils.attack import attacks, gd_uap
+from utils.attack.events import Iterated, PassDone
 from utils.attack.gradients.graph import activation_energy
-from utils.attack.state import Climbed, PassDone
+from utils.attack.settings import AttackSettings
 from utils.classifier import architectures, backbone
 from utils.classifier.frameworks import K, keras
 from utils.classifier.session import start_session
@@ -27,8 +26,8 @@ def wave(seed):
 
 
 def run(p, gradient, state=None):
-    """The product's climbs to their end: (its Climb, the events)."""
-    state = state or gd_uap.Climb(random_of_norm(SHAPE, p, XI, 0))
+    """The product's climbs to their end: (its state, the events)."""
+    state = state or gd_uap.first_climb_state(random_of_norm(SHAPE, p, XI, 0))
     return state, list(gd_uap.data_free(state, gradient, p, XI))
 
 
@@ -55,8 +54,8 @@ def plain_version(gradient, p):
 
 @pytest.mark.parametrize("p", [2, np.inf])
 def test_the_climb_does_not_begin_at_the_random_control_of_the_same_seed(p):
-    args = SimpleNamespace(attack="gd-uap", norm=p, seed=3)
-    start = attack_choice.new_state(args, (8, 8, 3), 0, XI, grey=False).v
+    settings = AttackSettings(attack="gd-uap", norm=p, seed=3)
+    start = attacks.beginning(settings, (8, 8, 3), 0, XI, grey=False).v
     control = random_of_norm(start.shape, p, XI, 3)
     assert abs(np.corrcoef(start.ravel(), control.ravel())[0, 1]) < 0.3
 
@@ -71,13 +70,13 @@ def test_the_climbs_are_those_of_the_plain_version(p, seed):
     np.testing.assert_allclose(state.v, v, rtol=0, atol=0.02 * XI)
     assert [event.number for event in events if isinstance(event, PassDone)] == list(
         range(1, len(objectives) + 1))
-    assert sum(isinstance(event, Climbed) for event in events) == state.steps
+    assert sum(isinstance(event, Iterated) for event in events) == state.steps
     assert state.pass_number == len(objectives) and norm(state.v, p) <= XI * (1 + 1e-6)
 
 
 def test_the_first_v_of_the_highest_objective_is_kept():
     heights, looked_at = [1, 3, 2, 4, 4, 3, 1, 0, 0, 2], []
-    state = gd_uap.Climb(random_of_norm(SHAPE, 2, XI, 0))
+    state = gd_uap.first_climb_state(random_of_norm(SHAPE, 2, XI, 0))
     for event in gd_uap.data_free(
             state, lambda v: (heights[len(looked_at)], np.ones(SHAPE)), 2, XI):
         if isinstance(event, PassDone):
@@ -94,7 +93,7 @@ def test_a_climb_that_was_too_long_is_not_looked_at_twice(monkeypatch):
 
 @pytest.mark.parametrize("p", [2, np.inf])
 def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(p):
-    whole, kept = gd_uap.Climb(random_of_norm(SHAPE, p, XI, 0)), []
+    whole, kept = gd_uap.first_climb_state(random_of_norm(SHAPE, p, XI, 0)), []
     for event in gd_uap.data_free(whole, wave(1), p, XI):
         if isinstance(event, PassDone) or whole.steps % 97 == 0:
             kept.append(by_checkpoint(whole))

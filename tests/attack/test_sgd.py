@@ -8,9 +8,9 @@ import pytest
 from test_attack_graph import images
 from test_uap import BATCH, XI, projected, run, start
 
+from utils.attack.events import ImagesShown
 from utils.attack.gradients.graph import BETA, AttackGraph
 from utils.attack.sgd import FIRST_STEP, LAST_STEP, steepest
-from utils.attack.state import Shown
 from utils.images.norms import norm
 
 
@@ -51,7 +51,7 @@ def plain_version(classifier, pictures, p, target, passes, seed=0):
 
 
 def assert_same_run(classifier, pictures, p=np.inf, target=None, passes=1):
-    """Returns the product's State."""
+    """Returns the product's state."""
     state, visits = run(classifier, pictures, "sgd", p, target, passes=passes)
     v, plain_visits = plain_version(classifier, pictures, p, target, passes)
     np.testing.assert_allclose(state.v, v, rtol=0, atol=1e-5 * XI[p])
@@ -108,10 +108,10 @@ def test_the_steepest_step_has_the_length_and_no_other_climbs_more(p):
 def test_every_step_has_the_length_asked_for(toy, p):
     classifier, lengths = toy(0, classes=2), []
     pictures = [classifier.image_of(0) for _ in range(4 * BATCH)]
-    state, loop = start(classifier, pictures, "sgd", p, passes=1, step_size=0.01)
+    state, events = start(classifier, pictures, "sgd", p, passes=1, step_size=0.01)
     before = state.v
-    for event in loop:
-        if isinstance(event, Shown):
+    for event in events:
+        if isinstance(event, ImagesShown):
             lengths.append(norm(state.v - before, p))
             before = state.v
     np.testing.assert_allclose(lengths, [0.01] * 4, rtol=1e-4)

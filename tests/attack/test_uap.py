@@ -6,8 +6,11 @@ import types
 import numpy as np
 import pytest
 
-from utils.attack.attack_choice import loop_over_images
-from utils.attack.state import BLOCK, LookedAgain, PassDone, Shown, State
+from utils.attack.attacks import attack_events
+from utils.attack.events import ImagesChecked, ImagesShown, PassDone
+from utils.attack.passes import IMAGES_HELD
+from utils.attack.settings import AttackSettings
+from utils.attack.state import first_state, from_checkpoint, to_checkpoint
 
 STEP_SIZE = 0.1  # of the sign step; large, so that it changes labels of the toy
 BATCH = 7        # of sgd
@@ -15,8 +18,8 @@ XI = {2: 0.9, np.inf: 0.15}
 
 
 def start(classifier, images, attack="deepfool", p=np.inf, target=None, state=None, asked=None,
-          passes=3, seed=0, goal=None, step_size=None):
-    """The State and the loop of make_uap.py over `images` (None: unreadable).
+          passes=3, seed=0, enough=None, step_size=None):
+    """The state and the attack of make_uap.py over `images` (None: unreadable).
 
     asked: list that receives every batch that the classifier is asked to label.
     """
@@ -30,16 +33,17 @@ def start(classifier, images, attack="deepfool", p=np.inf, target=None, state=No
 
     graph = types.SimpleNamespace(logits=logits, **{
         name: getattr(classifier, name) for name in dir(classifier) if "_to_" in name})
-    state = state or State(classifier.shape, len(images))
-    args = types.SimpleNamespace(
-        attack=attack, norm=p, passes=passes, seed=seed, target_fooling_rate=goal, batch_size=BATCH,
-        step_size=STEP_SIZE if attack == "fgsm" else step_size)
-    return state, loop_over_images(args, graph, state, read, XI[p], target)
+    state = state or first_state(classifier.shape, len(images))
+    settings = AttackSettings(
+        attack=attack, norm=p, passes=passes, seed=seed, target_fooling_rate=enough,
+        batch_size=BATCH, step_size=STEP_SIZE if attack == "fgsm" else step_size)
+    return state, attack_events(settings, graph, state, read, target, XI[p])
 
 
 def run(*words, **settings):
-    state, loop = start(*words, **settings)
-    return state, [visit for event in loop if isinstance(event, Shown) for visit in event.visits]
+    state, events = start(*words, **settings)
+    return state, [visit for event in events if isinstance(event, ImagesShown)
+                   for visit in event.visits]
 
 
 def projected(v, p, xi):
@@ -74,7 +78,7 @@ def plain_step(classifier, x, attack, label, target, max_iter=10, points=None):
 
 
 def plain_algorithm(classifier, images, attack="deepfool", p=np.inf, target=None, passes=3,
-                    goal=None, seed=0, xi=None, max_iter=10, trace=None):
+                    enough=None, seed=0, xi=None, max_iter=10, trace=None):
     """Algorithm 1, one image at a time, everything computed again: (v, visits, rates).
 
     trace: list that receives, of each visit, x, x + v, the points of plain_step, dv, the new v.
@@ -86,9 +90,11 @@ def plain_algorithm(classifier, images, attack="deepfool", p=np.inf, target=None
     xi = xi or XI[p]
     v, visits, rates = np.zeros(classifier.shape), [], []
     for number in range(passes):
-        if number and goal is not None:
-            rates.append(np.mean([is_fooled(x, v) for x in images if x is not None]))
-            if rates[-1] >= goal:
+        if number and enough is not None:
+            counted = [is_fooled(x, v) for x in images
+                       if x is not None and classifier.top(x) != target]
+            rates.append(np.mean(counted) if counted else None)
+            if not counted or rates[-1] >= enough:
                 break
         for i in np.random.RandomState([seed, number]).permutation(len(images)):
             if images[i] is None:
@@ -108,11 +114,13 @@ def plain_algorithm(classifier, images, attack="deepfool", p=np.inf, target=None
 
 
 def assert_same_run(classifier, images, **settings):
-    """Both versions make the same visits, rates and v. Returns the product's State and visits."""
+    """Both versions make the same visits, rates and v. Returns the product's state and visits."""
     state, visits = run(classifier, images, **settings)
     v, plain_visits, rates = plain_algorithm(classifier, images, **settings)
     assert [tuple(visit) for visit in visits] == plain_visits
-    assert state.rates == pytest.approx(rates, abs=1e-12)
+    assert len(state.rates) == len(rates)
+    for found, expected in zip(state.rates, rates):
+        assert found == (expected if expected is None else pytest.approx(expected, abs=1e-12))
     np.testing.assert_allclose(state.v, v, rtol=0, atol=1e-6)
     assert state.visits == len(visits) and state.updates == sum(t[-1] for t in visits)
     assert state.steps == sum(bool(t.path) for t in visits)
@@ -128,9 +136,9 @@ def assert_same_run(classifier, images, **settings):
 @pytest.mark.parametrize("p", [2, np.inf])
 def test_the_loop_is_algorithm_1(toy, p, target, attack, hidden, seed):
     classifier = toy(seed, hidden=hidden)
-    images = list(classifier.images(2 * BLOCK + 7))
+    images = list(classifier.images(2 * IMAGES_HELD + 7))
     state, visits = assert_same_run(classifier, images, attack=attack, p=p, target=target,
-                                    seed=seed, goal=1.0)
+                                    seed=seed, enough=1.0)
     assert 0 < state.updates < len(visits) == 3 * len(images)
     if attack == "fgsm" and hidden and seed == 0:  # steps that change no label, and are dropped
         assert sum(bool(visit.path) and not visit.kept for visit in visits) > 2
@@ -140,12 +148,12 @@ def test_the_loop_is_algorithm_1(toy, p, target, attack, hidden, seed):
 @pytest.mark.parametrize("attack", ["deepfool", "fgsm"])
 def test_unreadable_images_are_passed_over_as_if_the_order_did_not_hold_them(toy, attack, target):
     classifier = toy(0, hidden=10)
-    images = list(classifier.images(3 * BLOCK + 1))
+    images = list(classifier.images(3 * IMAGES_HELD + 1))
     order = np.random.RandomState([0, 0]).permutation(len(images))
-    whole_block = order[BLOCK:2 * BLOCK]
+    whole_block = order[IMAGES_HELD:2 * IMAGES_HELD]
     for i in [order[0], order[5], *whole_block, order[-1]]:
         images[i] = None
-    state, visits = assert_same_run(classifier, images, attack=attack, target=target, goal=1.0)
+    state, visits = assert_same_run(classifier, images, attack=attack, target=target, enough=1.0)
     assert {visit.index for visit in visits} == {i for i, x in enumerate(images) if x is not None}
     assert state.updates > 0
 
@@ -160,7 +168,7 @@ def test_without_a_readable_image_nothing_is_visited_and_v_stays_zero(toy, attac
 def test_one_image_is_enough(toy, target):
     classifier = toy(1, hidden=10)
     state, visits = assert_same_run(classifier, [classifier.image_of(2)], target=target, p=2,
-                                    goal=1.0)
+                                    enough=1.0)
     assert visits[0].path and visits[0].kept and state.rates == [1]
 
 
@@ -168,45 +176,66 @@ def test_one_image_is_enough(toy, target):
 def test_when_all_images_are_the_target_from_the_start_v_stays_zero(toy, target):
     classifier = toy(2)
     images = [x for x in classifier.images(400) if classifier.top(x) == target]
-    assert len(images) > BLOCK
-    state, visits = assert_same_run(classifier, images, target=target, goal=1.0)
+    assert len(images) > IMAGES_HELD
+    state, visits = assert_same_run(classifier, images, target=target, enough=1.0)
     assert not state.v.any() and state.updates == 0
-    assert state.rates == [1.0] and len(visits) == len(images)
+    assert state.rates == [None] and len(visits) == len(images)
 
 
-def test_only_the_last_visit_of_an_event_changes_v(toy):
+def test_v_changes_where_a_visit_says_so_and_nowhere_else(toy):
     classifier = toy(0, hidden=10)
-    state, loop = start(classifier, list(classifier.images(3 * BLOCK)), passes=1)
-    lengths, before = [], state.v.copy()
-    for event in loop:
-        visits = event.visits if isinstance(event, Shown) else []
-        lengths.append(len(visits))
-        changed = bool(visits and visits[-1].kept)
-        assert not any(visit.path for visit in visits[:-1])
-        assert np.array_equal(state.v, before) != changed
+    state, events = start(classifier, list(classifier.images(3 * IMAGES_HELD)), passes=1)
+    changes, before = set(), state.v.copy()
+    for event in events:
+        kept = isinstance(event, ImagesShown) and event.visits[-1].kept
+        changes.add(kept)
+        assert np.array_equal(state.v, before) != kept
         before = state.v.copy()
-    assert lengths[-1] == 0 and max(lengths) > 1
+    assert changes == {True, False}
+
+
+def test_while_v_fools_image_after_image_more_and_more_are_predicted_in_one_batch(toy):
+    classifier, asked = toy(0, classes=2), []
+    fooled = [classifier.image_of(0) for _ in range(2 * IMAGES_HELD)]
+    state = first_state(classifier.shape, len(fooled))
+    state.v += 10 * (classifier.gradients(None)[1] - classifier.gradients(None)[0])
+    run(classifier, fooled, state=state, asked=asked, passes=1)
+    # the clean images that are held, and those under v: 1 (by the step's own look), 2, 4 ...
+    assert [len(batch) for batch in asked] == [32, 2, 4, 8, 16, 1, 32, 32]
+
+
+def test_images_that_are_the_target_already_do_not_count_for_the_rate(toy):
+    classifier = toy(0)
+    images, target = list(classifier.images(50)), 1
+    state, _ = run(classifier, images, target=target, passes=2, enough=1.0)
+    _, at_the_end = run(classifier, images, target=target, passes=1)
+    others = [x for x in images if classifier.top(x) != target]
+    assert 0 < len(others) < len(images) and len(at_the_end) == len(images)
+    v = run(classifier, images, target=target, passes=1)[0].v
+    assert state.rates == [np.mean([classifier.top(x + v) == target for x in others])]
+    assert state.rates != [np.mean([classifier.top(x + v) == target for x in images])]
 
 
 def test_all_images_are_looked_at_again_only_where_the_rate_decides_about_another_pass(toy):
     classifier = toy(0)
-    images = list(classifier.images(3 * BLOCK - 1))
+    images = list(classifier.images(3 * IMAGES_HELD - 1))
 
-    def others(goal):
-        _, loop = start(classifier, images, passes=2, goal=goal)
-        return [event for event in loop if not isinstance(event, Shown)]
+    def others(enough):
+        _, events = start(classifier, images, passes=2, enough=enough)
+        return [event for event in events if not isinstance(event, ImagesShown)]
 
     assert others(None) == [PassDone(1, None), PassDone(2, None)]
-    *looks, first, second = others(1.0)
-    assert looks == [LookedAgain(BLOCK), LookedAgain(2 * BLOCK), LookedAgain(3 * BLOCK - 1)]
+    *checks, first, second = others(1.0)
+    assert checks == [ImagesChecked(IMAGES_HELD), ImagesChecked(2 * IMAGES_HELD),
+                      ImagesChecked(3 * IMAGES_HELD - 1)]
     assert first.number == 1 and 0 < first.rate < 1 and second == PassDone(2, None)
 
 
 def by_checkpoint(state):
-    """What makes a State again, from what a checkpoint file holds: JSON and arrays."""
-    values, arrays = state.as_checkpoint()
+    """What makes a state again, from what a checkpoint file holds: JSON and arrays."""
+    values, arrays = to_checkpoint(state)
     text, arrays = json.dumps(values), [array.copy() for array in arrays]
-    return lambda: type(state).from_checkpoint(json.loads(text), [array.copy() for array in arrays])
+    return lambda: from_checkpoint(state, json.loads(text), [array.copy() for array in arrays])
 
 
 @pytest.mark.parametrize("attack, p, target", [
@@ -214,15 +243,15 @@ def by_checkpoint(state):
     ("sgd", np.inf, None), ("sgd", 2, 0)])
 def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(toy, attack, p, target):
     classifier = toy(1, hidden=10)
-    images = list(classifier.images(BLOCK + 9))
+    images = list(classifier.images(IMAGES_HELD + 9))
     order = np.random.RandomState([3, 0]).permutation(len(images))
     for i in [3, *order[2 * BATCH:3 * BATCH], *order[-4:]]:
         images[i] = None
-    settings = dict(attack=attack, p=p, target=target, passes=2, seed=3, goal=1.0)
+    settings = dict(attack=attack, p=p, target=target, passes=2, seed=3, enough=1.0)
     asked, visited, checkpoints = [], [], []
-    whole, loop = start(classifier, images, asked=asked, **settings)
-    for event in loop:
-        visited += event.visits if isinstance(event, Shown) else []
+    whole, events = start(classifier, images, asked=asked, **settings)
+    for event in events:
+        visited += event.visits if isinstance(event, ImagesShown) else []
         checkpoints.append((by_checkpoint(whole), len(visited), len(asked)))
     assert len(checkpoints) > 10 and whole.pass_number == 2
 
@@ -232,5 +261,5 @@ def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(toy, 
         assert visits == visited[visits_before:]
         assert [batch.tobytes() for batch in questions] == [
             batch.tobytes() for batch in asked[questions_before:]]
-        assert state.as_checkpoint()[0] == whole.as_checkpoint()[0]
+        assert to_checkpoint(state)[0] == to_checkpoint(whole)[0]
         assert state.v.tobytes() == whole.v.tobytes() and (state.clean == whole.clean).all()

@@ -3,21 +3,24 @@
 import os
 
 import numpy as np
+import pytest
 
-from utils.attack.run_name import run_name
-from utils.attack.state import PassDone, Shown, State, Visit
-from utils.attack.uap_run import UapRun, uap_step
+from utils.attack.events import ImagesShown, PassDone, Visit
+from utils.attack.settings import AttackSettings, run_name
+from utils.attack.state import first_state
+from utils.attack.uap_run import RunRecorder, uap_step
 from utils.common.csv_files import read_written_csv, write_csv
+from utils.common.names import fault_of_file_name
 
 
 def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(tmp_path):
     names = ["{}.jpg".format(i) for i in range(16)]
-    state = State((2, 2, 3), len(names))
-    run = UapRun(uap_step(str(tmp_path / "run"), {}, False), names, ["MEL", "NV"], state, np.inf, None)
+    state = first_state((2, 2, 3), len(names))
+    run = RunRecorder(uap_step(str(tmp_path / "run"), {}, False), names, ["MEL", "NV"], state, np.inf, None)
 
     def shown(visits, path, kept):
         state.visits = visits[-1]
-        return Shown([Visit(i, 1, i - 1, 1, 1, path, kept) for i in visits])
+        return ImagesShown([Visit(i, 1, i - 1, 1, 1, path, kept) for i in visits])
 
     run.record(shown(range(1, 8), [], False))       # v fools them
     run.record(shown([8], [0, 0], False))
@@ -25,7 +28,7 @@ def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(
     state.v[0, 0, 0] = -0.5
     run.record(shown(range(9, 17), [0], True))      # a minibatch, the tenth image in its middle
     run.record(PassDone(1, None))
-    assert {name: its["images"] for name, its in run.snapshots.items()} == {
+    assert {name: snapshot["images"] for name, snapshot in run.snapshots.items()} == {
         "images_0000016": 16, "pass_001": 16}
     for name in run.snapshots:
         v = np.load(str(tmp_path / ".run.partial" / "snapshots" / (name + ".npy")))
@@ -40,14 +43,29 @@ def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(
 
 def test_a_file_name_that_is_not_utf_8_is_logged_as_it_is(tmp_path):
     name = os.fsdecode(b"b\xfcro.jpg")
-    run = UapRun(uap_step(str(tmp_path / "run"), {}, False), [name], ["MEL"], State((2, 2, 3), 1),
+    run = RunRecorder(uap_step(str(tmp_path / "run"), {}, False), [name], ["MEL"], first_state((2, 2, 3), 1),
                  np.inf, None)
-    run.record(Shown([Visit(1, 1, 0, 0, 0, [], False)]))
+    run.record(ImagesShown([Visit(1, 1, 0, 0, 0, [], False)]))
     write_csv(str(tmp_path / "images.csv"), None, [(name, "used")])
     assert read_written_csv(str(tmp_path / "images.csv"), None, "") == [[name, "used"]]
     assert b"\n1,1,b\xfcro.jpg,MEL" in (tmp_path / ".run.partial" / "log.csv").read_bytes()
 
 
 def test_the_name_of_a_run_is_that_of_one_folder_whatever_the_class_is_called():
-    assert run_name("isic2018", target="basal/squamous", norm_ratio=0.1, passes=1) == (
+    assert run_name("isic2018", AttackSettings(target="basal/squamous", norm_ratio=0.1)) == (
         "isic2018-ratio-0.1-target-basal-squamous")
+
+
+@pytest.mark.parametrize("source, name", [
+    (".photos", "photos"), ("-rf", "rf"), ("a/b", "a-b"), ("a:b?", "a-b-"), ("x. ", "x"),
+    ("b\udcfcro", "b-ro"), ("a\nb", "a-b"), ("...", "images"), ("Fotos für Anna", "Fotos für Anna")])
+def test_the_name_of_a_run_is_one_that_every_file_system_takes_and_shows(source, name):
+    assert run_name(source, AttackSettings()) == name
+    assert fault_of_file_name(name) is None
+
+
+@pytest.mark.parametrize("ratio, text", [(0.04000001, "0.04000001"), (0.1, "0.1"), (1e-05, "1e-05"),
+                                         (0.123456789, "0.123456789"), (2.0, "2")])
+def test_a_name_holds_the_number_that_was_asked_for(ratio, text):
+    name = run_name("isic2018", AttackSettings(norm_ratio=ratio))
+    assert name == "isic2018-ratio-" + text and float(text) == ratio

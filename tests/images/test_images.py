@@ -85,7 +85,8 @@ def test_each_step_resizes_as_the_model_was_trained(tmp_path, resize):
     path = saved(tmp_path / "a.png", pixels(60, 45))
     expected = read_image(path, SIZE, resize)
     model = {"image_size": SIZE, "resize": resize, "image_folder": ""}
-    reader = source_images.image_reader(None, str(tmp_path), ["a.png"], model, None)
+    reader = source_images.image_reader(source_images.DrawnImages(str(tmp_path), ["a.png"]), SIZE,
+                                        resize, max_broken_share=0.01, broken={})
     np.testing.assert_array_equal(next(reader([0])), to_model_input(expected))
     np.testing.assert_array_equal(evaluate.read_examples(
         str(tmp_path), SimpleNamespace(**model), ["a.png"])[0], expected)

@@ -50,6 +50,7 @@ PARSED = [
     (ILSVRC + " --checkpoint-seconds -1", "above 0"),
     (ILSVRC + " --norm 3", "inf"),
     (ILSVRC + " --target-fooling-rate 1.5", "up to 1"),
+    (ILSVRC + " --target-fooling-rate 0.8", "--passes 2 or more"),
     (ILSVRC + " --attack gd-uap", "--source none"),
     (ILSVRC + " --weights w.h5", "--backbone belong together"),
     (UAP + " --source none --attack sgd", "--attack gd-uap"),

@@ -107,7 +107,8 @@ def test_a_finished_run_is_left_as_it_is_and_says_so_and_another_is_refused(
 
 @pytest.mark.parametrize("option, value, folder", [
     ("--seed", "1", "seed-1"), ("--norm-ratio", "0.1", "ratio-0.1"), ("--passes", "2", "passes-2"),
-    ("--target-fooling-rate", "0.5", "until-0.5"), ("--norm", "2", "l2"),
+    ("--passes 2 --target-fooling-rate", "0.5", "passes-2-until-0.5"), ("--norm", "2", "l2"),
+    ("--norm-ratio", "0.04000001", "ratio-0.04000001"),
     ("--num-images", "2", "images-2"), ("--target", "NV", "target-NV"),
     ("--attack", "fgsm", "fgsm"), ("--attack fgsm --step-size", "0.01", "fgsm-step-0.01"),
     ("--attack sgd --batch-size", "4", "sgd-batch-4")])

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 import checkout
-from utils.attack import run_name
+from utils.attack.settings import NAME_PARTS
 
 
 def config():
@@ -29,7 +29,7 @@ def test_every_option_in_the_snakefile_is_one_of_the_script(script):
         text = file.read()
     command = text[text.index('" ' + script):].split("\n\n")[0]
     if script == "make_uap.py":
-        command += " ".join("--" + option.replace("_", "-") for option in run_name.DEFAULTS)
+        command += " ".join("--" + option.replace("_", "-") for option in NAME_PARTS)
     options = set(re.findall(r"--[a-z-]+", command))
     code, help_text, _ = checkout.script(checkout.ROOT, script, "--help")
     assert code == 0 and len(options) >= 3

@@ -4,74 +4,54 @@ Moosavi-Dezfooli, Fawzi, Frossard: DeepFool, CVPR 2016, Algorithm 2 (multiclass,
 authors' published code, the label is checked at the overshot point x + (1 + overshoot) r.
 """
 
-import collections
+from typing import List, Optional, Sequence
 
 import numpy as np
+
+from utils.attack.step import Gradients, Step
 
 OVERSHOOT = 0.02     # eta in the paper
 MAX_ITERATIONS = 10  # inside the UAP loop, as in its authors' code
 
-# dv: float32, the step from x (zeros when x needs none). predicted: class of x, before the step.
-# path: the class l towards which each iteration went, so len(path) is the number of iterations; of
-# attacks with one step, FGSM and SGD, the label that their loss is of.
-# reached: class of x + dv, or None where the attack did not look.
-Step = collections.namedtuple("Step", "dv predicted path reached")
 
-
-def deepfool(x, boundary_gradients, label, max_iter=MAX_ITERATIONS):
-    """Leave the class `label`.
+def deepfool(x: np.ndarray, boundary_gradients: Gradients, label: int,
+             candidates: Optional[Sequence[int]] = None,
+             max_iter: int = MAX_ITERATIONS) -> Step:
+    """Find the step that leaves the class `label`, or that reaches it.
 
     x: float32, (h, w, c), model-input units.
-    boundary_gradients: function (x, label) -> (f, w): logits f, float (K,), and, when argmax f is
-        `label`, the gradients w of f_k - f_label for every class k, (K, h, w, c); else None.
-        One call an iteration is all that is asked of the classifier.
-    label: int, k0 in the paper. max_iter: iterations at the most.
-    Returns a Step; dv contains the overshoot.
+    boundary_gradients: function (point, label) -> (f, w): the logits f, float (K,), and the
+        gradients w_k of f_k - f_k0 for the classes k of `candidates`, (m, h, w, c), where k0 is the
+        class of the point; None when the point has left the class, or reached it. One call an
+        iteration is all that is asked of the classifier.
+    label: int, the class to leave, k(x_0) in the paper, or the class to reach.
+    candidates: the classes whose boundary may be crossed. None: all but k0, to leave a class, as in
+        the paper. [label], to reach it: then always the boundary with that class is crossed.
+    max_iter: iterations at the most.
+    Returns a Step; dv contains the overshoot. It is zero where x needs no step, and where all
+    gradients are.
     """
-    def towards_boundary(f, w):
-        gaps = np.abs(f - f[label])                                # |f'_k|
-        lengths = np.sqrt(np.einsum("ki,ki->k", w.reshape(len(w), -1), w.reshape(len(w), -1)))
-        distances = np.full(len(f), np.inf)
-        np.divide(gaps, lengths, out=distances, where=lengths > 0)  # never true for k0 itself
-        l = int(distances.argmin())                                # Algorithm 2, line 8
-        if lengths[l] > 0:
-            return l, gaps[l] / lengths[l] ** 2 * w[l]             # Algorithm 2, line 9
-
-    return _iterate(x, boundary_gradients, label, towards_boundary, max_iter)
-
-
-def targeted_deepfool(x, boundary_gradient, target, max_iter=MAX_ITERATIONS):
-    """Reach the class `target`: the same step, always towards the boundary with that class.
-
-    boundary_gradient: function (x, target) -> (f, w): logits, and, when argmax f is not `target`,
-        the gradient w of f_target - f_top, (h, w, c), where top is argmax f; else None.
-    Everything else as in deepfool.
-    """
-    def towards_target(f, w):
-        squared = float(np.einsum("hwc,hwc->", w, w))
-        if squared > 0:
-            return target, (f.max() - f[target]) / squared * w
-
-    return _iterate(x, boundary_gradient, target, towards_target, max_iter)
-
-
-def _iterate(x, gradients, label, towards, max_iter):
-    """Sum the steps r_i until there are no gradients, or all are 0: Algorithm 2, lines 3 to 13.
-
-    towards: function (f, w) -> (l, r_i), or None.
-    """
-    r = np.zeros_like(x)
-    path = []
-    predicted = reached = None
+    r = np.zeros_like(x)                                                       # line 2
+    path: List[int] = []
+    reached = None
     while len(path) < max_iter:
-        f, w = gradients(x + np.float32(1 + OVERSHOOT) * r, label)
-        if predicted is None:
-            predicted = int(f.argmax())
-        step = None if w is None else towards(f, w)
-        if step is None:
-            reached = int(f.argmax())
+        f, w = boundary_gradients(x + np.float32(1 + OVERSHOOT) * r, label)
+        k0 = int(f.argmax())
+        if w is None:                                                          # line 3
+            reached = k0
             break
-        l, r_i = step
-        r += r_i.astype(np.float32)
-        path.append(l)
-    return Step(np.float32(1 + OVERSHOOT) * r, predicted, path, reached)
+        w = w.reshape((-1,) + x.shape)                                         # line 5: w'_k
+        classes = np.arange(len(f)) if candidates is None else np.array(candidates)
+        gaps = np.abs(f[classes] - f[k0])                                      # line 6: |f'_k|
+        flat = w.reshape(len(w), -1)
+        lengths = np.sqrt(np.einsum("ki,ki->k", flat, flat))                   # ||w'_k||_2
+        distances = np.full(len(classes), np.inf)
+        np.divide(gaps, lengths, out=distances, where=lengths > 0)             # not of k0 itself
+        nearest = int(distances.argmin())                                      # line 8
+        if not lengths[nearest] > 0:
+            reached = k0
+            break
+        r_i = gaps[nearest] / lengths[nearest] ** 2 * w[nearest]               # line 9
+        r += r_i.astype(np.float32)                                            # line 10
+        path.append(int(classes[nearest]))
+    return Step(np.float32(1 + OVERSHOOT) * r, path, reached)

@@ -1,36 +1,46 @@
 """How long a run of make_uap.py will take on this machine, measured on its first images."""
 
-import os
 import time
-import types
+from typing import Callable, Iterator, Optional, Tuple
 
-from utils.attack.state import PassDone, State
+from utils.attack.events import Event, PassDone
+from utils.attack.settings import AttackSettings
+from utils.attack.state import AttackState, first_state
+
+# From a state to the events of an attack that goes on from there.
+StartAttack = Callable[[AttackState], Iterator[Event]]
 
 
-def print_estimate(args, info, n, loop):
+def print_estimate(settings: AttackSettings, start_attack: StartAttack,
+                   shape: Tuple[int, int, int], number_of_images: int,
+                   training_images: Optional[int]) -> None:
     """Print the seconds of an image, and the hours of the run and of the table's for this model.
 
-    n: images of the run. loop: function (run) -> events of an attack's loop, which asks of a run
-    its `state`, `broken`, and `discard`.
+    shape: of v, (h, w, c). number_of_images: of the run. training_images: how many the model was
+    trained on; None where the run itself is of these.
     """
-    few = min(n, 4 if args.attack == "deepfool" else 32)  # half a minute of VGG16 at 299 x 299
-    shape = info["image_size"], info["image_size"], 3
-    state = State(shape, 1)  # the first run of anything prepares it
-    passes = (event for event in loop(types.SimpleNamespace(
-        state=state, broken={}, discard=lambda: None)) if isinstance(event, PassDone))
-    next(passes)
-    vars(state).update(vars(State(shape, few)))
+    measured = 4 if settings.attack == "deepfool" else 32  # half a minute of VGG16 at 299 x 299
+    measured = min(measured, number_of_images)
+    run_first_pass(start_attack(first_state(shape, 1)))  # the first run of anything prepares it
     began = time.perf_counter()
-    next(passes)
-    seconds = (time.perf_counter() - began) / few
-    print("{:.3g} seconds an image ({} of them were measured; those that the UAP fools already, "
-          "more and more, cost less)".format(seconds, few))
+    run_first_pass(start_attack(first_state(shape, measured)))
+    seconds = (time.perf_counter() - began) / measured
+    print(f"{seconds:.3g} seconds an image ({measured} of them were measured; those that the UAP "
+          "fools already, more and more, cost less)")
 
-    def hours(images):
-        return "{:,.1f} hours".format(seconds * images * args.passes / 3600)
+    def hours(images: int) -> str:
+        return f"{seconds * images * settings.passes / 3600:,.1f} hours"
 
-    print("this run, {:,} images, {} times: {}".format(n, args.passes, hours(n)))
-    if args.source != info["image_folder"].split(os.sep)[0]:
-        train = info["split"]["train"]["images"]
-        print("this model's column of the table, two natural sources of {:,} images and {:,} "
-              "training images: {}".format(n, train, hours(2 * n + train)))
+    print(f"this run, {number_of_images:,} images, {settings.passes} times: "
+          f"{hours(number_of_images)}")
+    if training_images is not None:
+        print(f"this model's column of the table, two natural sources of {number_of_images:,} "
+              f"images and {training_images:,} training images: "
+              f"{hours(2 * number_of_images + training_images)}")
+
+
+def run_first_pass(events: Iterator[Event]) -> None:
+    """Run an attack to the end of its first pass."""
+    for event in events:
+        if isinstance(event, PassDone):
+            return

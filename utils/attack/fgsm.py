@@ -5,13 +5,13 @@ The study's published code and the follow-up paper take this step inside the UAP
 
 import numpy as np
 
-from utils.attack.deepfool import Step
+from utils.attack.step import Gradients, Step
 
 STEP_SIZE = 0.001  # L-infinity, model-input units, as in the study's code; 0.0005 in the follow-up
 
 
-def fgsm(x, loss_gradient, label, step_size):
-    """One step of `step_size` in every pixel that leads from the class `label`, or towards it.
+def fgsm(x: np.ndarray, loss_gradient: Gradients, label: int, step_size: float) -> Step:
+    """Take one step of `step_size` in every pixel that leads from the class `label`, or towards it.
 
     x: float32, (h, w, c), model-input units.
     loss_gradient: function (x, label) -> (f, g): logits, float (K,), and the direction to go,
@@ -20,7 +20,6 @@ def fgsm(x, loss_gradient, label, step_size):
     Returns a Step.
     """
     f, g = loss_gradient(x, label)
-    predicted = int(f.argmax())
     if g is None:
-        return Step(np.zeros_like(x), predicted, [], predicted)
-    return Step(np.float32(step_size) * np.sign(g).astype(np.float32), predicted, [label], None)
+        return Step(np.zeros_like(x), path=[], reached=int(f.argmax()))
+    return Step(np.float32(step_size) * np.sign(g).astype(np.float32), path=[label], reached=None)

@@ -12,9 +12,13 @@ in a row were not better; and a copy of the variable is projected, not v. Here i
 objective chooses, and there are ten climbs (VGG16, 96 x 96: 161 at random, 172.3, 173.2 ... 174.5).
 """
 
+from dataclasses import dataclass, field
+from typing import Callable, Iterator, List, Tuple
+
 import numpy as np
 
-from utils.attack.state import Climbed, PassDone, State
+from utils.attack.events import Event, Iterated, PassDone
+from utils.attack.state import AttackState
 from utils.images.norms import project
 
 RATE = 0.01  # of Adam, as a share of xi: 0.1 of 10 grey levels
@@ -23,39 +27,51 @@ SATURATED, SETTLED = 0.5, 1e-5  # share of values at the bound; its change in an
 LONGEST = 400  # iterations of a climb
 CLIMBS = 10
 
+# v, float32 (h, w, c), model-input units, the only input -> the objective, and its gradient,
+# (h, w, c).
+ObjectiveGradient = Callable[[np.ndarray], Tuple[float, np.ndarray]]
 
-class Climb(State):
-    """A State that also remembers Adam's moments, and the best v at the end of a climb.
 
-    start: v to begin with. position: iterations in this climb; steps: in all. share: of values at
-    the bound, an iteration ago. is_saturated: v is to be halved. objectives: at the end of each
-    climb.
+@dataclass(eq=False)
+class ClimbState(AttackState):
+    """The state of an attack without images, of which position counts the iterations of the current
+    climb, and steps those of all.
+
+    mean, square: Adam's moments, float32, (h, w, c). best: the v of the highest objective at the
+    end of a climb. share_at_bound: of v's values, an iteration ago. is_saturated: v is to be
+    halved. objectives: at the end of each climb.
     """
 
-    ARRAYS = ("v", "clean", "mean", "square", "best")
+    mean: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    square: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    best: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    share_at_bound: float = 0.0
+    is_saturated: bool = False
+    objectives: List[float] = field(default_factory=list)
 
-    def __init__(self, start):
-        super().__init__(start.shape, 0)
-        self.v, self.best = start, start
-        self.mean, self.square = np.zeros_like(start), np.zeros_like(start)
-        self.share, self.is_saturated, self.objectives = 0.0, False, []
+
+def first_climb_state(start: np.ndarray) -> ClimbState:
+    """The state in which the climbs begin. start: v, float32 (h, w, c), model-input units."""
+    return ClimbState(v=start, clean=np.zeros(0, np.int64), mean=np.zeros_like(start),
+                      square=np.zeros_like(start), best=start)
 
 
-def data_free(state, gradient, p, xi):
-    """Run the climbs, as a generator; the result is state.best, which is then state.v too.
+def data_free(state: ClimbState, gradient: ObjectiveGradient, p: float,
+              xi: float) -> Iterator[Event]:
+    """Run the climbs; the result is state.best, which is then state.v too.
 
-    state: a Climb, new or from an interrupted run.
-    gradient: function (v) -> (objective, its gradient, (h, w, c)).
-    p, xi: as of uap.universal_perturbation; the events are Climbed and, after a climb, PassDone.
+    state: to begin with, or of an interrupted run. gradient: of the network. p, xi: as of
+    uap.universal_perturbation.
+    Yields Iterated after an iteration, and PassDone after a climb; see utils.attack.events.
     """
     while state.pass_number < CLIMBS:
         if state.is_saturated:  # and was looked at
             state.v, state.is_saturated = state.v / 2, False
         objective, g = gradient(state.v)
         share = float(np.mean(np.abs(state.v) >= np.float32(xi)))  # stays 0 where p = 2
-        state.is_saturated = (state.position > 0 and share > SATURATED
-                              and abs(share - state.share) < SETTLED)
-        state.share = share
+        is_settled = abs(share - state.share_at_bound) < SETTLED
+        state.is_saturated = state.position > 0 and share > SATURATED and is_settled
+        state.share_at_bound = share
         if state.is_saturated or state.position == LONGEST:
             if objective > max(state.objectives, default=-np.inf):
                 state.best = state.v
@@ -66,12 +82,15 @@ def data_free(state, gradient, p, xi):
         else:
             state.v = project(state.v + adam(state, g, RATE * xi), p, xi)
             state.position += 1
-            yield Climbed()
+            yield Iterated()
     state.v = state.best
 
 
-def adam(state, g, rate):
-    """The step of Adam (Algorithm 1 of Kingma and Ba) that climbs g; notes it in `state`."""
+def adam(state: ClimbState, g: np.ndarray, rate: float) -> np.ndarray:
+    """The step of Adam (Algorithm 1 of Kingma and Ba) that climbs g; notes it in `state`.
+
+    g: (h, w, c). rate: of the step in each value, model-input units. Returns (h, w, c).
+    """
     state.steps += 1
     state.updates += 1
     state.mean = MEAN_DECAY * state.mean + (1 - MEAN_DECAY) * g

@@ -24,43 +24,62 @@ natural images:
 From 640 ISIC2018 images the losses are alike: margin 86, cross-entropy 88 (steps 0.2 to 0.05).
 """
 
+from typing import Callable, Iterator, Optional, Tuple
+
 import numpy as np
 
+from utils.attack.events import Event, note_shown
+from utils.attack.objective import Objective
+from utils.attack.passes import Passes
+from utils.attack.state import AttackState
 from utils.images.norms import norm, project
 
 FIRST_STEP, LAST_STEP = 0.2, 0.01  # as shares of xi
 
+# A minibatch x, float32 (n, h, w, c), and the classes to leave or to reach, int (n,) -> the logits,
+# (n, K), and the gradient of the minibatch's loss, (h, w, c), which points where it grows: to leave
+# these classes, or to reach them.
+MinibatchGradient = Callable[[np.ndarray, np.ndarray], Tuple[np.ndarray, np.ndarray]]
 
-def stochastic_gradient(showing, gradient, p, xi, batch_size, step_size=None):
-    """Run Algorithm 2, as a generator; the result is showing.state.v.
 
-    showing, p, xi: as of uap.universal_perturbation; the events too, one Shown for each minibatch.
-    gradient: function (x, label) -> (f, g), of a minibatch x (n, h, w, c) and label (n,): logits
-        (n, K), and g (h, w, c), which points where the loss grows: to leave the labels, or to
-        reach them where there is a target; see graph.AttackGraph.
-    step_size: length of each step in the p-norm, model-input units, the same throughout. None:
-        it falls in a straight line from FIRST_STEP to LAST_STEP times xi over all passes.
+def stochastic_gradient(state: AttackState, passes: Passes, gradient: MinibatchGradient,
+                        objective: Objective, p: float, xi: float, batch_size: int,
+                        step_size: Optional[float] = None) -> Iterator[Event]:
+    """Run Algorithm 2; the result is state.v.
+
+    state, passes, objective, p, xi: as of uap.universal_perturbation. gradient: of the classifier.
+    batch_size: images in a minibatch. step_size: length of each step in the p-norm, model-input
+    units, the same throughout. None: it falls in a straight line from FIRST_STEP to LAST_STEP times
+    xi over all passes.
+    Yields an event after each minibatch; see utils.attack.events.
     """
-    state = showing.state
-    while showing.goes_on():
-        n = len(state.clean)
-        for places, indices, x in showing.blocks(showing.order(), state.position, batch_size):
-            label = showing.labels(indices)
-            f, g = gradient(x + state.v, label)
-            begin = int(places[0]) // batch_size * batch_size
-            done = (state.pass_number * n + begin) / (showing.passes * n)
-            length = step_size or xi * (FIRST_STEP + (LAST_STEP - FIRST_STEP) * done)
+    while passes.another_is_due():
+        for batch in passes.minibatches(batch_size):
+            labels = objective.labels(batch.clean)
+            f, g = gradient(batch.x + state.v, labels)
+            length = step_size or xi * falling_step(state, passes, int(batch.places[0]), batch_size)
             state.v = project(state.v + steepest(g, p, length), p, xi)
-            state.position = int(places[-1]) + 1
             predicted = f.argmax(axis=1)
-            paths = [[] if fooled else [int(k)]
-                     for fooled, k in zip(showing.fools(predicted, indices), label)]
-            yield showing.show(indices, predicted, paths, True)
-        yield from showing.end_pass()
+            fooled = objective.is_met(predicted, labels)
+            paths = [[] if is_fooled else [int(label)]
+                     for is_fooled, label in zip(fooled, labels)]
+            yield note_shown(state, batch.places, batch.indices, predicted, paths, kept=True)
+        yield from passes.end()
 
 
-def steepest(g, p, length):
-    """The step of this p-norm that climbs g fastest: along its signs (p = inf), or along it (2)."""
+def falling_step(state: AttackState, passes: Passes, place: int, batch_size: int) -> float:
+    """The step for the minibatch that holds this place of the current pass, as a share of xi."""
+    images_of_pass = len(state.clean)
+    shown = state.pass_number * images_of_pass + place // batch_size * batch_size
+    share_done = shown / (passes.most * images_of_pass)
+    return FIRST_STEP + (LAST_STEP - FIRST_STEP) * share_done
+
+
+def steepest(g: np.ndarray, p: float, length: float) -> np.ndarray:
+    """The step of this p-norm that climbs g fastest: along its signs (p = inf), or along it (2).
+
+    g: (h, w, c). Returns float32, (h, w, c); zeros where g is.
+    """
     if p == np.inf:
         return (length * np.sign(g)).astype(np.float32)
     size = norm(g, 2)

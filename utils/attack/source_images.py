@@ -1,11 +1,14 @@
 """The images that a UAP is made from: which, in which order drawn, and how they are read."""
 
 import os
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from utils.attack.passes import ReadImages
 from utils.classifier import saved_classifier
 from utils.common.errors import UserError
+from utils.common.terminal import printable
 from utils.images import datasets
 from utils.images.decoding import BrokenImage
 from utils.images.folders import list_images
@@ -13,51 +16,95 @@ from utils.images.pixels import to_model_input
 from utils.images.presence import check_images_exist
 from utils.images.reading import look_over, read_ahead
 
+NO_IMAGES = "none"  # the --source of an attack without images
 
-def draw_images(args, model):
-    """(folder, files below it in the order drawn) of the source that the arguments name."""
-    if args.source == "none":
-        return "", []
-    trained_on = model["image_folder"].split(os.sep)[0]
-    if args.source == trained_on:
-        folder = os.path.join(args.data_dir, model["image_folder"])
-        files = sorted(file for file, _ in saved_classifier.read_split_side(
-            args.model_file, model, "train"))
-        check_images_exist(args.data_dir, model["image_folder"], files, "the model's train.csv")
-    elif args.source in (None,) + tuple(datasets.SOURCES):
-        folder = args.source_dir or os.path.join(args.data_dir, datasets.SOURCES[args.source])
+
+class ImageSource(NamedTuple):
+    """Where the images of a run come from: a data set by its name, or any folder of images.
+
+    dataset: one of datasets.SOURCES, the data set that the model was trained on, or NO_IMAGES; None
+    where there is a folder. folder: its path, None where there is a data set.
+    """
+
+    dataset: Optional[str]
+    folder: Optional[str]
+
+    @property
+    def name(self) -> str:
+        """The source as results name it: a folder's name ends with /, so it is no data set's."""
+        if self.dataset is not None:
+            return self.dataset
+        return printable(os.path.basename(os.path.abspath(self.folder))) + "/"
+
+
+class DrawnImages(NamedTuple):
+    """The images of a run: files below a folder, in the order drawn."""
+
+    folder: str
+    files: List[str]
+
+
+class TooManyBroken(UserError):
+    """More images cannot be read than are allowed."""
+
+
+def training_data_set(model: Dict[str, Any]) -> str:
+    """The name of the data set that a model was trained on. model: what its JSON file says."""
+    return model["image_folder"].split(os.sep)[0]
+
+
+def draw_images(source: ImageSource, data_dir: str, model_file: Optional[str],
+                model: Dict[str, Any], num_images: Optional[int], seed: int) -> DrawnImages:
+    """List the images of a source, and draw some of them.
+
+    model_file, model: the weights file of the classifier, and what its JSON file says. num_images:
+    how many to draw, None for all, whose order is drawn too. Raises UserError.
+    """
+    if source.dataset == NO_IMAGES:
+        return DrawnImages("", [])
+    if source.dataset == training_data_set(model):
+        folder = os.path.join(data_dir, model["image_folder"])
+        rows = saved_classifier.read_split_side(model_file, model, "train")
+        files = sorted(file for file, _ in rows)
+        check_images_exist(data_dir, model["image_folder"], files, "the model's train.csv")
+    elif source.folder is not None:
+        folder = source.folder
+        files = list_images(folder)
+    elif source.dataset in datasets.SOURCES:
+        folder = os.path.join(data_dir, datasets.SOURCES[source.dataset])
         files = list_images(folder)
     else:
-        raise UserError("--source {}: expected {}, or give --source-dir".format(
-            args.source, ", ".join(sorted(set(datasets.SOURCES) | {trained_on}))))
-    if args.num_images and args.num_images > len(files):
-        raise UserError("{}: {} images found, --num-images asks for {}; get more, or ask for fewer"
-                        .format(folder, len(files), args.num_images))
-    chosen = np.random.RandomState(args.seed).permutation(len(files))[:args.num_images]
+        known = ", ".join(sorted(set(datasets.SOURCES) | {training_data_set(model)}))
+        raise UserError(f"--source {source.dataset}: expected {known}, or give --source-dir")
+    if num_images and num_images > len(files):
+        raise UserError(f"{folder}: {len(files)} images found, --num-images asks for {num_images}; "
+                        "get more, or ask for fewer")
+    chosen = np.random.RandomState(seed).permutation(len(files))[:num_images]
     drawn = [files[i] for i in chosen]
     look_over([os.path.join(folder, file) for file in drawn])
-    return folder, drawn
+    return DrawnImages(folder, drawn)
 
 
-def image_reader(args, folder, files, model, run):
-    """The function `read` of the UAP loop, over `files` below `folder`, as `model` takes them.
+def image_reader(images: DrawnImages, image_size: int, resize: str, max_broken_share: float,
+                 broken: Dict[str, str]) -> ReadImages:
+    """The function that reads images for an attack, resized and scaled for the classifier.
 
-    Files that cannot be read are noted in run.broken; too many of them raise UserError.
+    broken: receives the name of each file that cannot be read, and the reason. The function raises
+    TooManyBroken when these are more than the share allowed.
     """
-    def read(indices):
-        stream = read_ahead((os.path.join(folder, files[i]) for i in indices),
-                            model["image_size"], model["resize"])
-        for index, image in zip(indices, stream):
+    folder, files = images
+
+    def read(indices: Sequence[int]) -> Iterator[Optional[np.ndarray]]:
+        paths = (os.path.join(folder, files[i]) for i in indices)
+        for index, image in zip(indices, read_ahead(paths, image_size, resize)):
             if not isinstance(image, BrokenImage):
                 yield to_model_input(image)
                 continue
-            run.broken[files[index]] = str(image)
-            if len(run.broken) > args.max_broken_share * len(files):
-                if not run.state.visits:  # nothing that another start could continue
-                    run.discard()
-                raise UserError(
-                    "{}: {} of {} images cannot be read, the last is {} ({}); get them again"
-                    .format(folder, len(run.broken), len(files), files[index], image))
+            broken[files[index]] = str(image)
+            if len(broken) > max_broken_share * len(files):
+                raise TooManyBroken(
+                    f"{folder}: {len(broken)} of {len(files)} images cannot be read, the last is "
+                    f"{files[index]} ({image}); get them again")
             yield None
 
     return read

@@ -10,29 +10,51 @@ here any that changes the label), and the study's code keeps its step only when 
 before the projection, is another (universal_perturbation.py of its copy of ART).
 """
 
-from utils.attack.state import Shown
+from typing import Iterator
+
+import numpy as np
+
+from utils.attack.events import Event, note_shown
+from utils.attack.look_ahead import LookAhead
+from utils.attack.objective import Objective
+from utils.attack.passes import Passes
+from utils.attack.state import AttackState
+from utils.attack.step import FindStep, Predict, Step
 from utils.images.norms import project
 
 
-def universal_perturbation(showing, step, p, xi):
-    """Run Algorithm 1, as a generator; the result is showing.state.v.
+def universal_perturbation(state: AttackState, passes: Passes, look_ahead: LookAhead,
+                           find_step: FindStep, predict: Predict, objective: Objective, p: float,
+                           xi: float) -> Iterator[Event]:
+    """Run Algorithm 1; the result is state.v.
 
-    showing: a state.Showing.
-    step: function (x, label) -> deepfool.Step, where label is the clean class, or the target.
-    p, xi: the perturbation's norm (2 or numpy.inf) and its bound, model-input units.
-    Yields the events of utils.attack.state; after each, another run continues from the state and
-    ends with the same bytes.
+    state: to begin with, or of an interrupted run. passes: over the images. look_ahead: tells the
+    class of x + v. find_step: line 6, such as DeepFool. predict: k, the classifier. objective: what
+    the attack wants: that k(x_i + v) is not k(x_i), as in the paper, or that it is a target. p, xi:
+    the norm of the perturbation (2 or infinity) and its bound, model-input units.
+    Yields an event after each image; see utils.attack.events.
     """
-    state = showing.state
-    while showing.goes_on():                                                              # line 3
-        for image in showing.images():                                                    # line 4
-            if isinstance(image, Shown):                     # v fools these: line 5 says no
-                yield image
-                continue
-            x = image.x + state.v
-            taken = step(x, image.label)                                          # lines 5 and 6
-            kept = showing.changes_label(x, taken, image.index)
-            if kept:
-                state.v = project(state.v + taken.dv, p, xi)                              # line 7
-            yield showing.show([image.index], [taken.predicted], [taken.path], kept)
-        yield from showing.end_pass()
+    while passes.another_is_due():                                                        # line 3
+        for image in passes.images():                                                     # line 4
+            label = int(objective.labels(image.clean))
+            predicted, path, kept = look_ahead.class_under_v(image), [], False
+            if not objective.is_met(predicted, label):                                    # line 5
+                step = find_step(image.x + state.v, label)                                # line 6
+                path = step.path
+                kept = changes_label(step, image.x + state.v, label, predict, objective)
+                if kept:
+                    state.v = project(state.v + step.dv, p, xi)                           # line 7
+            yield note_shown(state, [image.place], [image.index], [predicted], [path], kept)
+        yield from passes.end()
+
+
+def changes_label(step: Step, x: np.ndarray, label: int, predict: Predict,
+                  objective: Objective) -> bool:
+    """Tell whether the class of x + dv is what the attack wants. A DeepFool that converged has seen
+    that class; after any other step the classifier is asked."""
+    if not step.path:
+        return False
+    reached = step.reached
+    if reached is None:
+        reached = int(predict((x + step.dv)[np.newaxis])[0])
+    return bool(objective.is_met(reached, label))

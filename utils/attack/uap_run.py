@@ -4,10 +4,13 @@ import csv
 import os
 import shutil
 import time
-from typing import Any, Dict
+from typing import Any, Dict, Generic, Optional, Sequence, Set
 
+from utils.attack.events import Event, ImagesShown, PassDone, Visit
 from utils.attack.perturbation_file import save_perturbation
-from utils.attack.state import PassDone, Shown
+from utils.attack.state import State, from_checkpoint, to_checkpoint
+from utils.common.checkpoint import Checkpoint
+from utils.common.errors import UserError
 from utils.common.step_run import ResumableStep, work_folder
 from utils.common.whole_files import write_text, writing
 from utils.images.norms import norm
@@ -16,9 +19,16 @@ from utils.images.norms import norm
 LOG_COLUMNS = ("visit", "pass", "file", "clean", "under_v", "iterations", "path", "kept", "norm")
 
 
-def snapshot_counts(n):
-    """1, 2, 5 times powers of ten, from 10 up to n."""
-    return {m * 10 ** e for e in range(1, 10) for m in (1, 2, 5) if m * 10 ** e <= n}
+def snapshot_counts(number_of_images: int) -> Set[int]:
+    """The numbers of images shown after which a snapshot is due: 1, 2, 5 times powers of ten, from
+    10 up to the number of images."""
+    counts = set()
+    power = 10
+    while power <= number_of_images:
+        counts.update(count for count in (power, 2 * power, 5 * power)
+                      if count <= number_of_images)
+        power *= 10
+    return counts
 
 
 def uap_step(folder: str, identity: Dict[str, Any], restart: bool) -> ResumableStep:
@@ -30,76 +40,107 @@ def uap_step(folder: str, identity: Dict[str, Any], restart: bool) -> ResumableS
         identity=identity, restart=restart)
 
 
-class UapRun:
-    """step: says where the finished run will be; until then its files are beside it, in step.work.
+class RunRecorder(Generic[State]):
+    """Writes down what an attack does, so that the same command continues it.
 
-    files: names of the n images. state: of the UAP loop, to
-    begin with. p: the norm to log. checkpoint: to continue from, or None. snapshots: dict from the
-    name of each to the images shown and the seconds of computing until then. broken: dict from the
-    name of an unreadable file to the reason.
+    step: says where the finished run will be; until then its files are beside it, in step.work.
+    files: names of the n images. class_names: of the classifier, by index. beginning: the state in
+    which the attack begins. p: the norm to log. checkpoint: to continue from, None to begin.
+
+    state: of the attack, from now on. broken: from the name of an unreadable file to the reason.
+    snapshots: from the name of each to the images shown and the seconds of computing until then.
+    Raises UserError where the checkpoint is not of such a run.
     """
 
-    def __init__(self, step, files, class_names, state, p, checkpoint):
-        self.step, self.state = step, state
+    def __init__(self, step: ResumableStep, files: Sequence[str], class_names: Sequence[str],
+                 beginning: State, p: float, checkpoint: Optional[Checkpoint]) -> None:
+        self.step = step
         self._files, self._class_names, self._p = files, class_names, p
         self._log_path = os.path.join(step.work, "log.csv")
         self._snapshot_counts = snapshot_counts(len(files))
-        self.broken, self.snapshots, self._seconds = {}, {}, 0.0
+        self.state = beginning
+        self.broken: Dict[str, str] = {}
+        self.snapshots: Dict[str, Dict[str, float]] = {}
+        self._seconds_before = 0.0
         if checkpoint is None:
             shutil.rmtree(step.work, ignore_errors=True)
             write_text(self._log_path, ",".join(LOG_COLUMNS) + "\n")
         else:
-            progress = checkpoint.progress
-            self.state = state.from_checkpoint(progress["state"], checkpoint.arrays)
-            self.broken, self._seconds = progress["broken"], progress["seconds"]
-            self.snapshots = progress["snapshots"]
-            os.truncate(self._log_path, progress["log_bytes"])
-        self._began = time.time()
+            self._continue_from(checkpoint)
+        self._began = time.monotonic()
+        self.norm_of_v = norm(self.state.v, p)
         self._log = open(self._log_path, "a", buffering=1, encoding="utf-8",
                          errors="surrogateescape", newline="")
 
-    def seconds(self):
-        """Time spent so far, over all starts."""
-        return self._seconds + time.time() - self._began
+    def _continue_from(self, checkpoint: Checkpoint) -> None:
+        progress, expected = checkpoint.progress, {"state": dict, "broken": dict, "snapshots": dict,
+                                                   "seconds": float, "log_bytes": int}
+        try:
+            for name, kind in expected.items():
+                if type(progress[name]) is not kind:
+                    raise ValueError(f"{name} is {progress[name]!r}")
+            self.state = from_checkpoint(self.state, progress["state"], checkpoint.arrays)
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{self.step.checkpoint}: not a checkpoint of such a run ({error}); "
+                            "give --restart to begin anew")
+        self.broken, self.snapshots = progress["broken"], progress["snapshots"]
+        self._seconds_before = progress["seconds"]
+        size = os.path.getsize(self._log_path) if os.path.exists(self._log_path) else 0
+        if size < progress["log_bytes"]:
+            raise UserError(f"{self._log_path}: {size} bytes, expected {progress['log_bytes']} or "
+                            "more as the checkpoint beside it says; give --restart to begin anew")
+        os.truncate(self._log_path, progress["log_bytes"])
 
-    def record(self, event):
-        """Write what the UAP loop yielded: a row for each visit, v where a snapshot is due."""
+    def seconds(self) -> float:
+        """The time spent so far, over all starts."""
+        return self._seconds_before + time.monotonic() - self._began
+
+    def record(self, event: Event) -> None:
+        """Write what the attack did: a row for each image shown, and v where a snapshot is due."""
         if isinstance(event, PassDone):
-            self._save_snapshot("pass_{:03d}".format(event.number), self.state.visits)
-        if not isinstance(event, Shown):
-            return
-        size, names = "{:.6g}".format(norm(self.state.v, self._p)), self._class_names
-        for visit in event.visits:
-            kept = ("yes" if visit.kept else "no") if visit.path else ""
-            with writing(self._log_path):
-                csv.writer(self._log, lineterminator="\n").writerow((
-                    visit.visit, visit.pass_number, self._files[visit.index], names[visit.clean],
-                    names[visit.predicted], len(visit.path),
-                    " ".join(names[label] for label in visit.path), kept, size))
-            if visit.visit in self._snapshot_counts:  # a minibatch: v of its last image
-                shown = event.visits[-1].visit if visit.kept else visit.visit
-                self._save_snapshot("images_{:07d}".format(shown), shown)
+            self._save_snapshot(f"pass_{event.number:03d}", self.state.visits)
+        elif isinstance(event, ImagesShown):
+            if event.visits[-1].kept:
+                self.norm_of_v = norm(self.state.v, self._p)
+            for visit in event.visits:
+                self._write_row(visit)
+            if any(visit.visit in self._snapshot_counts for visit in event.visits):
+                shown = event.visits[-1].visit  # of a minibatch: v is that after its last image
+                self._save_snapshot(f"images_{shown:07d}", shown)
+        else:
+            self.norm_of_v = norm(self.state.v, self._p)
 
-    def _save_snapshot(self, name, shown):
+    def _write_row(self, visit: Visit) -> None:
+        kept = ""
+        if visit.path:
+            kept = "yes" if visit.kept else "no"
+        row = (visit.visit, visit.pass_number, self._files[visit.index],
+               self._class_names[visit.clean], self._class_names[visit.predicted],
+               len(visit.path), " ".join(self._class_names[label] for label in visit.path), kept,
+               f"{self.norm_of_v:.6g}")
+        with writing(self._log_path):
+            csv.writer(self._log, lineterminator="\n").writerow(row)
+
+    def _save_snapshot(self, name: str, shown: int) -> None:
         save_perturbation(os.path.join(self.step.work, "snapshots", name + ".npy"), self.state.v)
         self.snapshots[name] = {"images": shown, "seconds": round(self.seconds(), 1)}
 
-    def save_checkpoint(self):
+    def save_checkpoint(self) -> None:
         """Save all that the same command needs to continue this run."""
         with writing(self._log_path):
             self._log.flush()
             os.fsync(self._log.fileno())
-        values, arrays = self.state.as_checkpoint()
+        values, arrays = to_checkpoint(self.state)
         self.step.save_checkpoint({
             "state": values, "broken": self.broken, "snapshots": self.snapshots,
             "seconds": self.seconds(), "log_bytes": os.path.getsize(self._log_path)}, arrays)
 
-    def discard(self):
+    def discard(self) -> None:
         """Remove the files of this start."""
         self._log.close()
         shutil.rmtree(self.step.work)
 
-    def publish(self):
+    def publish(self) -> None:
         """Put the finished files in the place of those of an earlier run, if there was one."""
         self._log.close()
         self.step.publish(self.step.work)

@@ -1,0 +1,72 @@
+"""The class of x + v for one image after another, several of them predicted in one batch.
+
+It is what makes line 5 of Algorithm 1 fast. While v fools image after image, more and more of those
+that come next are predicted together, under the present v. At the first image that v does not fool,
+v may change: what was predicted of the images behind it is dropped. So every image meets the v that
+it would meet alone.
+"""
+
+from typing import List
+
+import numpy as np
+
+from utils.attack.objective import Objective
+from utils.attack.passes import IMAGES_HELD, Image, Images
+from utils.attack.state import AttackState
+from utils.attack.step import Gradients, Predict
+
+
+def remember_last_answer(gradients: Gradients) -> Gradients:
+    """A function of gradients that computes once what it is asked twice in a row.
+
+    Line 5 of Algorithm 1 asks for the class of x + v, and DeepFool, in line 6, first of all asks
+    for it too, with the gradients there: one run of the network answers both.
+    """
+    asked_x = asked_label = answer = None
+
+    def remembering(x, label):
+        nonlocal asked_x, asked_label, answer
+        if answer is None or label != asked_label or not np.array_equal(x, asked_x):
+            answer = gradients(x, label)
+            asked_x, asked_label = x, label
+        return answer
+
+    return remembering
+
+
+class LookAhead:
+    """Answers which class each image has under the present v.
+
+    state: of the attack; images_ahead and classes_ahead in it are written here alone, so that a run
+    that is continued predicts the same batches. predict, gradients: of the classifier, as in
+    utils.attack.step; the gradients are those that the step is computed from, and remembered.
+    """
+
+    def __init__(self, state: AttackState, predict: Predict, gradients: Gradients,
+                 objective: Objective) -> None:
+        self._state, self._predict = state, predict
+        self._gradients, self._objective = gradients, objective
+
+    def class_under_v(self, image: Image) -> int:
+        """The class of x + v for this image. To be asked once for each image of a pass, in order.
+        """
+        if not self._state.classes_ahead:
+            self._state.classes_ahead = self._look(image.held)
+        return self._state.classes_ahead.pop(0)
+
+    def _look(self, images: Images) -> List[int]:
+        """The classes under v of the first images, up to the first that v does not fool."""
+        state = self._state
+        batch = images.part(0, state.images_ahead)
+        labels = self._objective.labels(batch.clean)
+        if state.images_ahead == 1:  # the step will most likely be needed
+            f, _ = self._gradients(batch.x[0] + state.v, int(labels[0]))
+            predicted = np.array([f.argmax()])
+        else:
+            predicted = self._predict(batch.x + state.v)
+        fooled = self._objective.is_met(predicted, labels)
+        if fooled.all():
+            state.images_ahead = min(2 * state.images_ahead, IMAGES_HELD)
+            return predicted.tolist()
+        state.images_ahead = 1
+        return predicted[:int(fooled.argmin()) + 1].tolist()

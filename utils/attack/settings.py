@@ -1,0 +1,87 @@
+"""What a run of make_uap.py is asked for, and the folder name that tells one run from another.
+
+The Snakefile imports this module, too: it needs nothing but Python.
+"""
+
+import dataclasses
+import re
+from dataclasses import dataclass
+from typing import Any, Dict, FrozenSet, Optional
+
+# Each attack, and the options of make_uap.py that mean nothing to it.
+ATTACKS: Dict[str, FrozenSet[str]] = {
+    "deepfool": frozenset(["step_size", "batch_size"]),
+    "fgsm": frozenset(["batch_size"]),
+    "sgd": frozenset(),
+    "gd-uap": frozenset(["num_images", "passes", "target_fooling_rate", "target", "step_size",
+                         "batch_size", "estimate"]),
+}
+
+
+@dataclass(frozen=True)
+class AttackSettings:
+    """The choices that make one run another run, beside the network and the images.
+
+    attack: one of ATTACKS. norm: p, 2 or infinity. norm_ratio: zeta, the bound xi of the p-norm as
+    a share of the mean p-norm of the training images. num_images: how many are drawn, None for all.
+    passes: over the images, at most. target_fooling_rate: 1 - delta, the share of images above
+    which no further pass begins; None never asks. target: the name of the class to reach, None to
+    leave the clean class. step_size: model-input units, of fgsm in every pixel, of sgd in the norm;
+    None for the attack's own. batch_size: of sgd. seed: of all that is drawn.
+    """
+
+    attack: str = "deepfool"
+    norm: float = float("inf")
+    norm_ratio: float = 0.04
+    num_images: Optional[int] = None
+    passes: int = 1
+    target_fooling_rate: Optional[float] = None
+    target: Optional[str] = None
+    step_size: Optional[float] = None
+    batch_size: int = 16
+    seed: int = 0
+
+
+DEFAULTS = AttackSettings()
+
+# What precedes a value in the name of a run's folder, in the order of the name.
+NAME_PARTS = {"attack": "", "norm": "l", "norm_ratio": "ratio-", "num_images": "images-",
+              "passes": "passes-", "target_fooling_rate": "until-", "target": "target-",
+              "step_size": "step-", "batch_size": "batch-", "seed": "seed-"}
+
+
+def other_than_default(settings: AttackSettings) -> Dict[str, Any]:
+    """The choices that are not the default, by the name of their field, in its order."""
+    return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)
+            if getattr(settings, field.name) != field.default}
+
+
+def exact(value: Any) -> str:
+    """The shortest text of a number that means exactly this number: 0.04, 2, inf, 0.04000001."""
+    if not isinstance(value, float):
+        return str(value)
+    text = f"{value:g}"
+    return text if float(text) == value else repr(value)
+
+
+def as_json(settings: AttackSettings) -> Dict[str, Any]:
+    """The choices as JSON values, which know no infinity."""
+    return dict(dataclasses.asdict(settings), norm=exact(settings.norm))
+
+
+def run_name(source: str, settings: AttackSettings) -> str:
+    """The folder of a run: its source, and every choice that is not the default.
+
+    The name is one that every file system takes: what some of them do not becomes a dash.
+    """
+    parts = [source]
+    for option, value in other_than_default(settings).items():
+        parts.append(NAME_PARTS[option] + exact(value))
+    return safe_file_name("-".join(parts))
+
+
+def safe_file_name(text: str) -> str:
+    """The text as the name of one folder: without separators, reserved and undecodable characters,
+    and without leading dots and dashes, which hide a folder or make it look like an option."""
+    text = re.sub(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028-\u202e\u2066-\u2069\ud800-\udfff]', "-", text)
+    return text.lstrip(".- ").rstrip(". ") or "images"
