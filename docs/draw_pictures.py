@@ -1,0 +1,166 @@
+"""Draw the two pictures of the README from the committed rows and UAPs, without any classifier.
+
+    python docs/draw_pictures.py --data-dir reproduction/data
+
+reads   results/reproduction/: rows and UAPs; the test images of ISIC2018 below --data-dir
+writes  docs/lesions.png    three lesions, clean and under one UAP
+        docs/images.png     the fooling rate against the number of images
+"""
+
+import os
+import sys
+from typing import List, NamedTuple, Tuple
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, ROOT)
+
+from utils.common import arguments  # noqa: E402
+from utils.common.errors import run_script  # noqa: E402
+from utils.common.figures import BLUE, ORANGE, plt  # noqa: E402
+from utils.common.whole_files import replacing  # noqa: E402
+from utils.evaluation.evaluated_uap import EvaluatedUap, read_evaluated  # noqa: E402
+from utils.images.decoding import read_image  # noqa: E402
+from utils.images.pixels import to_model_input, to_pixels  # noqa: E402
+from utils.report.table import published  # noqa: E402
+
+RESULTS = os.path.join(ROOT, "results", "reproduction")
+INCHES, DOTS = 10.0, 100  # width of a picture, and dots per inch: 1,000 pixels
+BLACK, GREY = "#000000", "#666666"
+
+# The picture of three lesions: the UAP from photographs that fools InceptionV3 most often, and the
+# first test image of each of these classes that the classifier gets right. All three are fooled, as
+# 78 % of the test images are.
+SHOWN_UAP = ("InceptionV3", "ilsvrc2012-sgd-images-10000")
+SHOWN_CLASSES = ("NV", "BCC", "AKIEC")
+CLASS_TITLES = {"MEL": "melanoma", "NV": "nevus", "BCC": "basal cell carcinoma",
+                "AKIEC": "actinic keratosis", "BKL": "benign keratosis",
+                "DF": "dermatofibroma", "VASC": "vascular lesion"}
+
+
+class Panel(NamedTuple):
+    """Two curves of one classifier and attack: from photographs, and from lesions."""
+
+    title: str
+    model: str
+    photographs: str
+    lesions: str
+
+
+PANELS = (
+    Panel("InceptionV3, 128 px, by SGD", "InceptionV3", "ilsvrc2012-sgd-images-10000",
+          "isic2018-sgd"),
+    Panel("VGG16, 96 px, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", "isic2018-sgd"),
+    Panel("InceptionV3, 128 px, by FGSM", "InceptionV3", "ilsvrc2012-fgsm", "isic2018-fgsm"),
+)
+
+
+def evaluated(model: str, run: str) -> EvaluatedUap:
+    """What evaluate.py left of a committed UAP. Raises UserError."""
+    return read_evaluated(os.path.join(RESULTS, model, run))
+
+
+def save(figure, name: str) -> None:
+    """Save a figure as docs/<name>, INCHES * DOTS pixels wide."""
+    with replacing(os.path.join(ROOT, "docs", name)) as temporary:
+        figure.savefig(temporary, dpi=DOTS)
+    plt.close(figure)
+
+
+def caption(evaluation: EvaluatedUap, column: str, place: int) -> str:
+    """The class predicted for a test image and its probability, as two lines."""
+    name = evaluation.predictions[column][place]
+    confidence = float(evaluation.predictions[column + "_confidence"][place])
+    return f"{CLASS_TITLES[name]}\n{confidence:.0%} sure"
+
+
+def first_right(evaluation: EvaluatedUap, class_name: str) -> int:
+    """The place of the first test image of a class that is predicted as this class."""
+    is_of_class = evaluation.predictions["label"] == class_name
+    is_right = evaluation.predictions["clean"] == class_name
+    return int(np.flatnonzero(is_of_class & is_right)[0])
+
+
+def draw_lesions(data_dir: str) -> None:
+    """Draw three lesions that the classifier gets right, the UAP, and the lesions under it."""
+    evaluation = evaluated(*SHOWN_UAP)
+    classifier = evaluation.classifier
+    v = np.load(os.path.join(evaluation.folder, "uap.npy"), allow_pickle=False)
+    figure, axes = plt.subplots(2, 4, figsize=(INCHES, 6.1))
+    for axis in axes.flat:
+        axis.set_axis_off()
+
+    largest = float(np.abs(v).max())
+    axes[0, 0].text(0.5, 0.5, "three lesions,\nclassified\nrightly", ha="center", va="center",
+                    fontsize=15)
+    axes[1, 0].imshow(0.5 + 0.5 * v / largest, interpolation="nearest")
+    axes[1, 0].set_title(f"+ one UAP, the same\n(here {0.5 / (largest / 2):.0f} times as strong)",
+                         fontsize=13)
+    for column, class_name in enumerate(SHOWN_CLASSES, 1):
+        place = first_right(evaluation, class_name)
+        path = os.path.join(data_dir, classifier.image_folder,
+                            evaluation.predictions["file"][place])
+        image = read_image(path, classifier.image_size, classifier.resize)
+        attacked = to_pixels(to_model_input(image) + v)
+        axes[0, column].imshow(image, interpolation="bilinear")
+        axes[0, column].set_title(caption(evaluation, "clean", place), fontsize=13)
+        axes[1, column].imshow(attacked, interpolation="bilinear")
+        axes[1, column].set_title(caption(evaluation, "uap", place), fontsize=13,
+                                  fontweight="bold")
+    figure.tight_layout()
+    save(figure, "lesions.png")
+
+
+def points(evaluation: EvaluatedUap) -> Tuple[List[int], np.ndarray]:
+    """The numbers of images of a curve, and value, low and high of each rate in %, (3, n)."""
+    rates = 100 * np.array([(rate.value, rate.low, rate.high)
+                            for rate in evaluation.curve.values()])
+    return list(evaluation.curve), rates.T
+
+
+def draw_panel(axis, panel: Panel) -> None:
+    """Draw rate against images for photographs and lesions, the control, and the published rate."""
+    curves = (("photographs (ILSVRC2012)", panel.photographs, BLUE, "^"),
+              ("lesions (ISIC2018)", panel.lesions, BLACK, "s"))
+    for label, run, color, marker in curves:
+        evaluation = evaluated(panel.model, run)
+        images, (value, low, high) = points(evaluation)
+        axis.fill_between(images, low, high, color=color, alpha=0.15, linewidth=0)
+        axis.plot(images, value, color=color, marker=marker, label=label)
+    control = evaluated(panel.model, panel.photographs).rate("permuted")
+    axis.axhspan(100 * control.low, 100 * control.high, color=GREY, alpha=0.4, linewidth=0,
+                 label="control: the UAP of photographs, shuffled")
+    axis.axhline(published()["ilsvrc2012", panel.model], color=ORANGE, linestyle="--",
+                 label="published for photographs (299 px)")
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    axis.set(ylim=(0, 100))
+    axis.set_title(panel.title, fontsize=13)
+    axis.set_xlabel("images the UAP is made from", fontsize=13)
+    axis.tick_params(labelsize=12)
+    axis.grid(alpha=0.3)
+
+
+def draw_images() -> None:
+    """Draw the fooling rate against the number of images, one panel for each of PANELS."""
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(INCHES, 4.3), sharey=True)
+    for axis, panel in zip(axes, PANELS):
+        draw_panel(axis, panel)
+    axes[0].set_ylabel("fooling rate, %", fontsize=13)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncol=2, fontsize=12.5, frameon=False)
+    figure.tight_layout(rect=(0, 0.15, 1, 1))
+    save(figure, "images.png")
+
+
+def main() -> None:
+    parser = arguments.script_parser(__doc__, "data-dir")
+    args = parser.parse_args()
+    draw_images()
+    draw_lesions(args.data_dir)
+
+
+if __name__ == "__main__":
+    run_script(main)
