@@ -1,4 +1,4 @@
-"""A copy of the project, with generated data sets, in which the README's commands are run.
+"""A copy of the project, with generated data sets, in which the documented commands are run.
 
 The copy's `python` is the real one, but makes every job small: it appends options such as
 `--epochs 1`, of which argparse takes the last. Everything else is what a user has.
@@ -85,11 +85,20 @@ def read_csv(*parts, header=None):
         return list(csv.DictReader(file, header))
 
 
-def readme_commands():
-    """The shell blocks of README.md, in order, with 3 for 10,000 or more images, and weights that
-    are there for those that Keras would download."""
-    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
-        blocks = re.findall(r"^```sh\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL)
+# The files whose commands build on each other, in the order in which a reader meets them.
+DOCUMENTED = ("README.md", "docs/reproducing.md", "docs/experiments.md")
+
+
+def documented_commands():
+    """The shell blocks of the files of DOCUMENTED, in order, as they are run in the copy.
+
+    10,000 or more images become 3, and weights that Keras would download become weights that are
+    there.
+    """
+    blocks = []
+    for name in DOCUMENTED:
+        with open(os.path.join(ROOT, name), encoding="utf-8") as file:
+            blocks += re.findall(r"^```sh\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL)
     return [re.sub(r"\b100?000\b", "3", block).replace(
         "--weights imagenet --image-size 299", "--weights models/VGG16-lesion.h5 --image-size 75")
         for block in blocks]

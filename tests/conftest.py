@@ -119,18 +119,18 @@ def model():
 
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
-    """A copy of the project in which all commands of the README were run, in order.
+    """A copy of the project in which all documented commands were run, in order.
 
     Returns its folder and the output of each block of commands.
     """
     folder = str(tmp_path_factory.mktemp("checkout"))
     checkout.make(folder)
     outputs = []
-    for block in checkout.readme_commands():
+    for block in checkout.documented_commands():
         if "--dataset" in block:
             continue  # tests/test_other_datasets.py runs these
         code, output = checkout.shell(folder, ". .venv/bin/activate\n" + block)
-        assert code == 0, "a command of the README failed:\n{}\n{}".format(block, output[-4000:])
+        assert code == 0, "a documented command failed:\n{}\n{}".format(block, output[-4000:])
         outputs.append(output)
     return folder, outputs
 

@@ -69,7 +69,7 @@ def radiograph(label, number):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A copy of the project in which the README's commands for another data set were run."""
+    """A copy of the project in which the documented commands for another data set were run."""
     folder = str(tmp_path_factory.mktemp("other"))
     checkout.make(folder)
     for label in ("NORMAL", "PNEUMONIA"):
@@ -78,7 +78,7 @@ def finished(tmp_path_factory):
         for number in range(16):
             Image.fromarray(radiograph(label, number)).save(
                 os.path.join(where, "{}.jpeg".format(number)))
-    block, = [block for block in checkout.readme_commands() if "--dataset" in block]
+    block, = [block for block in checkout.documented_commands() if "--dataset" in block]
     assert len(block.splitlines()) == 4
     code, output = checkout.shell(folder, "export IMAGE_SIZE=32\n. .venv/bin/activate\n" + block)
     assert code == 0, output[-4000:]

@@ -1,4 +1,4 @@
-"""Every command that the README shows, run from the README's own text, and what it leaves."""
+"""Every command that README and docs/ show, run from their own text, and what it leaves."""
 
 import glob
 import json
@@ -39,18 +39,42 @@ def pixels_of(folder, description, files):
 
 
 def test_make_targets_are_the_commands_that_the_readme_prints():
-    commands = "".join(checkout.readme_commands())
+    commands = "".join(checkout.documented_commands())
     for target in ("demo", "test"):
         code, output = checkout.shell(checkout.ROOT,
                                       "make --no-print-directory --dry-run " + target)
         assert code == 0 and output.strip() in commands
 
 
-def test_readme_links_to_files_that_exist():
-    links = re.findall(r"\]\(([^)]+)\)", read_text(checkout.ROOT, "README.md"))
-    assert links
-    assert [link for link in links
-            if "://" not in link and not os.path.exists(os.path.join(checkout.ROOT, link))] == []
+@pytest.mark.parametrize("path", [os.path.relpath(path, checkout.ROOT) for path in (
+    glob.glob(os.path.join(checkout.ROOT, "*.md")) + glob.glob(os.path.join(
+        checkout.ROOT, "docs", "*.md")) + glob.glob(os.path.join(checkout.ROOT, "*", "README.md")))])
+def test_links_lead_to_files_that_exist(path):
+    links = re.findall(r"\]\(([^)#]+)\)", read_text(checkout.ROOT, path))
+    links = [link for link in links if "://" not in link and "/actions/" not in link]
+    folder = os.path.dirname(os.path.join(checkout.ROOT, path))
+    assert [link for link in links if not os.path.exists(os.path.join(folder, link))] == []
+
+
+def test_the_numbers_of_the_readmes_verdict_are_those_of_the_committed_rows():
+    """The rows of its table: images, classifier, published, by FGSM, by SGD, SGD's control."""
+    sources = {"photographs (ILSVRC2012)": "ilsvrc2012", "lesions (ISIC2018)": "isic2018"}
+    rows = checkout.read_csv(checkout.ROOT, "results", "reproduction", "table.csv")
+    source, compared = None, 0
+    for line in re.findall(r"^\|(.*)\|$", read_text(checkout.ROOT, "README.md"), re.MULTILINE):
+        cells = [cell.strip() for cell in line.split("|")]
+        if len(cells) != 6 or cells[1] not in MODELS:
+            continue
+        source = sources.get(cells[0], source)  # an empty cell is that above it
+        by_attack = {row["attack"]: row for row in rows if (
+            row["model"], row["source"], row["passes"]) == (cells[1], source, "1")}
+        published = checkout.read_csv(checkout.ROOT, "results", "published.csv")
+        expected = [next(row[cells[1]] for row in published if row["source"] == source)]
+        expected += [f"{100 * float(by_attack[attack][column]):.1f}" for attack, column in (
+            ("fgsm", "rate"), ("sgd", "rate"), ("sgd", "permuted"))]
+        assert [float(cell) for cell in cells[2:]] == [float(cell) for cell in expected]
+        compared += 1
+    assert compared == 6
 
 
 def test_the_demo_prints_the_table_and_says_that_it_is_a_demo(study):
