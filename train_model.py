@@ -120,16 +120,17 @@ def read_split(args, dataset, split):
     return images, labels
 
 
-def train(args, model, images, labels, num_classes, checkpoint, save):
+def train(args, model, images, labels, num_classes, checkpoint, step):
     """Train `model`, from the checkpoint if there is one; return the history.
 
-    save: function (progress, arrays) that writes a checkpoint.
+    step: saves its checkpoints.
     """
     from utils.classifier.frameworks import K
 
     recipe, progress = fine_tuning.RECIPES[args.recipe], fine_tuning.new_progress()
     variables = fine_tuning.compile_for_training(model, args.learning_rate)
     if checkpoint is not None:
+        step.require_fit(checkpoint, fine_tuning.PROGRESS, fine_tuning.kinds_of(variables))
         progress = checkpoint.progress
         K.batch_set_value(list(zip(variables, checkpoint.arrays)))
         done = len(progress["history"])
@@ -145,7 +146,7 @@ def train(args, model, images, labels, num_classes, checkpoint, save):
                          args.epochs, args.batch_size, args.seed, progress)
     with tqdm(total=args.epochs * per_epoch, unit="batch", desc="training " + args.name,
               initial=len(progress["history"]) * per_epoch + progress["batches"]) as bar:
-        for _ in with_checkpoints(steps, lambda: save(progress, K.batch_get_value(variables)),
+        for _ in with_checkpoints(steps, lambda: step.save_checkpoint(progress, K.batch_get_value(variables)),
                                   args.checkpoint_seconds):
             if progress["history"]:
                 bar.set_postfix_str(
@@ -216,7 +217,7 @@ def main():
     model, weights_from = start_model(args, dataset.class_names)
     images, labels = read_split(args, dataset, split)
     history = train(args, model, images, labels, len(dataset.class_names), checkpoint,
-                    step.save_checkpoint)
+                    step)
     scores, predictions = score(model, images, labels, len(dataset.class_names))
     write_details(details, args.name, history, split, scores, labels["test"], predictions,
                   dataset.class_names)

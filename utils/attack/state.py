@@ -6,6 +6,9 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 
+from utils.common.checkpoint import ArrayKind
+from utils.common.json_files import NATURAL, NUMBER, Schema, fields, or_null
+
 BROKEN = -2   # in AttackState.clean: the image could not be read, and is left out from then on
 UNKNOWN = -1  # in AttackState.clean: not predicted yet
 
@@ -43,6 +46,11 @@ class AttackState:
 
 State = TypeVar("State", bound=AttackState)
 
+# The schema of a value of a state in a checkpoint, by the type that it has at the beginning.
+SCHEMAS: Dict[type, Schema] = {
+    int: NATURAL, float: NUMBER, bool: {"type": "boolean"},
+    list: {"type": "array", "items": or_null(NUMBER)}}
+
 
 def first_state(shape: Tuple[int, ...], number_of_images: int) -> AttackState:
     """The state in which Algorithm 1 begins: v is 0, and of no image is anything known.
@@ -65,28 +73,36 @@ def to_checkpoint(state: AttackState) -> Tuple[Dict[str, Any], List[np.ndarray]]
     return values, arrays
 
 
+def checkpoint_kinds(beginning: AttackState,
+                     number_of_classes: int) -> Tuple[Schema, List[ArrayKind]]:
+    """What to_checkpoint makes of any state of the attack that begins with the state `beginning`.
+
+    Returns the schema of the JSON values, and the kind of each array.
+    """
+    label = {"type": "integer", "minimum": 0, "maximum": number_of_classes - 1}
+    schemas: Dict[str, Schema] = {}
+    arrays = []
+    for each in dataclasses.fields(beginning):
+        value = getattr(beginning, each.name)
+        if isinstance(value, np.ndarray):
+            arrays.append(ArrayKind(value.shape, value.dtype.name))
+            if each.name == "clean":
+                arrays[-1] = arrays[-1]._replace(lowest=BROKEN, highest=number_of_classes - 1)
+        elif each.name == "classes_ahead":
+            schemas[each.name] = {"type": "array", "items": label}
+        else:
+            schemas[each.name] = SCHEMAS[type(value)]
+    return fields(**schemas), arrays
+
+
 def from_checkpoint(beginning: State, values: Dict[str, Any],
                     arrays: Sequence[np.ndarray]) -> State:
     """Put together a state that to_checkpoint took apart.
 
-    beginning: the state in which the same attack begins, which tells what there has to be. Raises
-    ValueError, saying what is wrong, where the values or arrays are none of such a state.
+    beginning: the state in which the same attack begins. values, arrays: as checkpoint_kinds says.
     """
-    expected, expected_arrays = to_checkpoint(beginning)
-    if set(values) != set(expected) or len(arrays) != len(expected_arrays):
-        raise ValueError("values or arrays are missing")
-    for name, value in expected.items():
-        if type(values[name]) is not type(value):
-            raise ValueError(f"{name} is {values[name]!r}")
     changes, remaining = dict(values), list(arrays)
     for each in dataclasses.fields(beginning):
-        value = getattr(beginning, each.name)
-        if isinstance(value, np.ndarray):
-            array = remaining.pop(0)
-            if array.shape != value.shape or array.dtype != value.dtype:
-                raise ValueError(f"{each.name} is {array.dtype} {array.shape}, expected "
-                                 f"{value.dtype} {value.shape}")
-            if not np.isfinite(array).all():
-                raise ValueError(f"{each.name} has NaN or infinity")
-            changes[each.name] = array
+        if isinstance(getattr(beginning, each.name), np.ndarray):
+            changes[each.name] = remaining.pop(0)
     return dataclasses.replace(beginning, **changes)

@@ -8,15 +8,25 @@ from typing import Any, Dict, Generic, Optional, Sequence, Set
 
 from utils.attack.events import Event, ImagesShown, PassDone, Visit
 from utils.attack.perturbation_file import save_perturbation
-from utils.attack.state import State, from_checkpoint, to_checkpoint
+from utils.attack.state import State, checkpoint_kinds, from_checkpoint, to_checkpoint
 from utils.common.checkpoint import Checkpoint
 from utils.common.errors import UserError
+from utils.common.json_files import NATURAL, NUMBER, Schema, fields
 from utils.common.step_run import ResumableStep, work_folder
-from utils.common.whole_files import write_text, writing
+from utils.common.whole_files import not_following, write_text, writing
 from utils.images.norms import norm
 
 # kept: whether the step went into v, yes or no; empty where v fooled the image already
 LOG_COLUMNS = ("visit", "pass", "file", "clean", "under_v", "iterations", "path", "kept", "norm")
+
+
+def progress_schema(state: Schema) -> Schema:
+    """Return the schema of the progress in a checkpoint. state: that of its state."""
+    return fields(
+        state=state, seconds=NUMBER, log_bytes=NATURAL,
+        broken={"type": "object", "additionalProperties": {"type": "string"}},
+        snapshots={"type": "object",
+                   "additionalProperties": fields(images=NATURAL, seconds=NUMBER)})
 
 
 def snapshot_counts(number_of_images: int) -> Set[int]:
@@ -69,27 +79,23 @@ class RunRecorder(Generic[State]):
             self._continue_from(checkpoint)
         self._began = time.monotonic()
         self.norm_of_v = norm(self.state.v, p)
-        self._log = open(self._log_path, "a", buffering=1, encoding="utf-8",
-                         errors="surrogateescape", newline="")
+        with writing(self._log_path):
+            self._log = open(self._log_path, "a", buffering=1, encoding="utf-8",
+                             errors="surrogateescape", newline="", opener=not_following)
+        if checkpoint is not None:
+            self._log.truncate(checkpoint.progress["log_bytes"])
 
     def _continue_from(self, checkpoint: Checkpoint) -> None:
-        progress, expected = checkpoint.progress, {"state": dict, "broken": dict, "snapshots": dict,
-                                                   "seconds": float, "log_bytes": int}
-        try:
-            for name, kind in expected.items():
-                if type(progress[name]) is not kind:
-                    raise ValueError(f"{name} is {progress[name]!r}")
-            self.state = from_checkpoint(self.state, progress["state"], checkpoint.arrays)
-        except (KeyError, TypeError, ValueError) as error:
-            raise UserError(f"{self.step.checkpoint}: not a checkpoint of such a run ({error}); "
-                            "give --restart to begin anew")
+        state, arrays = checkpoint_kinds(self.state, len(self._class_names))
+        self.step.require_fit(checkpoint, progress_schema(state), arrays)
+        progress = checkpoint.progress
+        self.state = from_checkpoint(self.state, progress["state"], checkpoint.arrays)
         self.broken, self.snapshots = progress["broken"], progress["snapshots"]
         self._seconds_before = progress["seconds"]
         size = os.path.getsize(self._log_path) if os.path.exists(self._log_path) else 0
         if size < progress["log_bytes"]:
             raise UserError(f"{self._log_path}: {size} bytes, expected {progress['log_bytes']} or "
                             "more as the checkpoint beside it says; give --restart to begin anew")
-        os.truncate(self._log_path, progress["log_bytes"])
 
     def seconds(self) -> float:
         """The time spent so far, over all starts."""

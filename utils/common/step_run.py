@@ -15,9 +15,15 @@ from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from utils.common.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from utils.common.checkpoint import (
+    ArrayKind,
+    Checkpoint,
+    load_checkpoint,
+    require_fit,
+    save_checkpoint,
+)
 from utils.common.errors import UserError
-from utils.common.json_files import OBJECT, fields, read_json
+from utils.common.json_files import OBJECT, Schema, fields, read_json
 from utils.common.locks import lock_until_exit
 from utils.common.whole_files import writing
 
@@ -52,6 +58,9 @@ class Step:
         """
         if self.is_finished():
             return False
+        if os.path.islink(self.work):
+            raise UserError(f"{self.work}: is a symbolic link, which is not followed where "
+                            "something is written; remove it")
         lock_until_exit(*os.path.split(self.place))
         return not self.is_finished()
 
@@ -111,6 +120,14 @@ class ResumableStep(Step):
             _require_same(self.checkpoint, checkpoint.identity, self._identity_of_checkpoint,
                           "an interrupted run")
         return checkpoint
+
+    def require_fit(self, checkpoint: Checkpoint, progress: Schema,
+                    arrays: Sequence[ArrayKind]) -> None:
+        """Raise UserError unless `checkpoint` holds what this run needs to be continued.
+
+        progress: the schema of its progress. arrays: what its arrays must be.
+        """
+        require_fit(checkpoint, self.checkpoint, progress, arrays)
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoint of a run whose result is there."""

@@ -1,6 +1,11 @@
-"""Files that are whole or absent: written beside their place by one process, then renamed."""
+"""Files that are whole or absent: written beside their place by one process, then renamed.
+
+Names beside a file can be foreseen. In a folder where others may write, too, one of them could be a
+symbolic link to somebody's file, which would be emptied: no such link is ever followed.
+"""
 
 import contextlib
+import errno
 import os
 import shutil
 from typing import Iterator
@@ -18,13 +23,25 @@ def replacing(path: str) -> Iterator[str]:
     with writing(path):
         os.makedirs(os.path.dirname(temporary), exist_ok=True)
         try:
+            _remove_if_there(temporary)
+            with open(temporary, "xb"):  # a new file of this process, which the block writes anew
+                pass
             yield temporary
             with open(temporary, "rb+") as file:
                 os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
-            if os.path.exists(temporary):
-                os.remove(temporary)
+            _remove_if_there(temporary)
+
+
+def _remove_if_there(path: str) -> None:
+    if os.path.lexists(path):
+        os.remove(path)
+
+
+def not_following(path: str, flags: int) -> int:
+    """Open a file unless its name is a symbolic link: the `opener` of the built-in open()."""
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def partial_path(path: str) -> str:
@@ -40,6 +57,9 @@ def writing(path: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"{error.filename or path}: is a symbolic link, which is not followed "
+                            "where something is written; remove it, then the same command continues")
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or give "
                         "another folder, then the same command continues")
 
@@ -56,7 +76,7 @@ def require_space(folder: str, needed: float) -> None:
 
 
 def write_text(path: str, text: str) -> None:
-    """Write `text` to `path` as UTF-8."""
+    """Write `text` to `path` as UTF-8; bytes of names that are not UTF-8 become escapes."""
     with replacing(path) as temporary:
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
+        with open(temporary, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             file.write(text)

@@ -1,11 +1,14 @@
 """Fine-tuning a classifier: recipes, batches, and a gradient step that repeats exactly."""
 
 import collections
+from typing import Any, List, Sequence
 
 import numpy as np
 
 from utils.common.background import in_background
+from utils.common.checkpoint import ArrayKind
 from utils.common.errors import UserError
+from utils.common.json_files import NATURAL, NUMBER, fields
 from utils.images.pixels import to_model_input
 
 Recipe = collections.namedtuple("Recipe", "epochs decay_steps oversample augment")
@@ -100,6 +103,20 @@ def batches(images, labels, num_classes, batch_size=32, order=None, augment=Fals
         return x, np.eye(num_classes, dtype=np.float32)[labels[chosen]]
 
     return in_background(batch, range(0, len(order), batch_size), workers=1, ahead=3)
+
+
+NUMBERS = {"type": "array", "items": NUMBER, "minItems": 3, "maxItems": 3}
+# What a checkpoint says of a training.
+PROGRESS = fields(
+    batches=NATURAL, totals=NUMBERS,
+    history={"type": "array", "items": fields(**dict.fromkeys(
+        ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy"), NUMBER))})
+
+
+def kinds_of(variables: Sequence[Any]) -> List[ArrayKind]:
+    """Return what the arrays of a checkpoint must be: as these variables of the session."""
+    return [ArrayKind(tuple(variable.shape.as_list()), variable.dtype.base_dtype.name)
+            for variable in variables]
 
 
 def new_progress():
