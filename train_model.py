@@ -144,10 +144,13 @@ def train(args, model, images, labels, num_classes, checkpoint, step):
     per_epoch = -(-shown // args.batch_size)
     steps = fine_tuning.fit(model, images, labels, num_classes, recipe, args.learning_rate,
                          args.epochs, args.batch_size, args.seed, progress)
+
+    def save():
+        step.save_checkpoint(progress, K.batch_get_value(variables))
+
     with tqdm(total=args.epochs * per_epoch, unit="batch", desc="training " + args.name,
               initial=len(progress["history"]) * per_epoch + progress["batches"]) as bar:
-        for _ in with_checkpoints(steps, lambda: step.save_checkpoint(progress, K.batch_get_value(variables)),
-                                  args.checkpoint_seconds):
+        for _ in with_checkpoints(steps, save, args.checkpoint_seconds):
             if progress["history"]:
                 bar.set_postfix_str(
                     "epoch {epoch}: loss {loss:.3f}, accuracy {accuracy:.3f}, test "

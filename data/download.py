@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import time
+from typing import BinaryIO, Dict, Optional
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -11,7 +13,13 @@ from urllib3.util.retry import Retry
 
 from utils.common.errors import UserError
 from utils.common.hashes import md5_of_file
-from utils.common.whole_files import partial_path, require_space, write_text, writing
+from utils.common.whole_files import (
+    not_following,
+    partial_path,
+    require_space,
+    write_text,
+    writing,
+)
 
 TIMEOUT = 30  # seconds without a byte
 BLOCK = 1 << 16  # bytes
@@ -33,7 +41,7 @@ class Absent(UserError):
     """The server answers that it has no such file."""
 
 
-def download(url, path, size=None, md5=None):
+def download(url: str, path: str, size: Optional[int] = None, md5: Optional[str] = None) -> None:
     """Bring a file from `url` to `path`, whole and checked, or not at all; `path` there is kept.
 
     A cut connection is resumed where it was cut, by this process or by a later one. size: bytes,
@@ -43,43 +51,56 @@ def download(url, path, size=None, md5=None):
     if os.path.exists(path):
         return
     os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
-    part, furthest, vain, whole = partial_path(path), 0, 0, False
-    while not whole:
-        if vain == TRIES:
-            raise UserError("{}: cut {} times in a row, after {:,} bytes at most; the same command "
-                            "continues".format(url, vain, furthest))
-        time.sleep(RETRY.backoff_factor * 2 ** vain if vain else 0)
-        with writing(path), open(part, "ab") as file:
-            whole = _receive(url, file, size)
+    part = partial_path(path)
+    furthest = tries_in_vain = 0
+    is_whole = False
+    while not is_whole:
+        if tries_in_vain == TRIES:
+            raise UserError(f"{url}: cut {TRIES} times in a row, after {furthest:,} bytes at most; "
+                            "the same command continues")
+        if tries_in_vain:
+            time.sleep(RETRY.backoff_factor * 2 ** tries_in_vain)
+        with writing(path), open(part, "ab", opener=not_following) as file:
+            is_whole = _receive(url, file, size)
             length = file.tell()
             file.flush()
             os.fsync(file.fileno())
-        furthest, vain = max(furthest, length), 0 if length > furthest else vain + 1
+        tries_in_vain = 0 if length > furthest else tries_in_vain + 1
+        furthest = max(furthest, length)
     found = md5_of_file(part) if md5 else None
     if found == md5:
         os.replace(part, path)
-    for left in (part, part + VERSION):
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(left)
+    _remove_parts(part)
     if found != md5:
-        raise UserError("{}: MD5 is {}, expected {}; what came is removed, try again later".format(
-            url, found, md5))
+        raise UserError(f"{url}: MD5 is {found}, expected {md5}; what came is removed, try again "
+                        "later")
 
 
-def _receive(url, file, size):
+def _remove_parts(part: str) -> None:
+    """Remove an unfinished file and the version of it."""
+    for path in (part, part + VERSION):
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(path)
+
+
+def _receive(url: str, file: BinaryIO, size: Optional[int]) -> bool:
     """Add what one connection brings to the end of `file`. Returns whether that is whole.
 
-    Its version, an ETag, is kept beside it: bytes of two versions are never joined.
+    Its version, an ETag, is kept beside it: bytes of two versions are never joined. Nothing is
+    written beyond the size that was published or that the server gave.
     Raises Absent, UserError.
     """
     version_path, version, start = file.name + VERSION, None, file.tell()
     with contextlib.suppress(FileNotFoundError), open(version_path) as version_file:
         version = version_file.read()
-    asked = {"Range": "bytes={}-".format(start), "If-Range": version} if start and version else {}
+    asked = {"Range": f"bytes={start}-", "If-Range": version} if start and version else {}
     with _get(url, asked) as answer:
-        found, place = (answer.headers.get(name, "") for name in ("ETag", "Content-Range"))
-        if answer.status_code != 206 or found != version or not place.startswith(
-                "bytes {}-".format(start)):
+        _refuse_encoded(url, answer)
+        found = answer.headers.get("ETag", "")
+        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+        is_rest = (answer.status_code == 206 and found == version and place is not None
+                   and int(place.group(1)) == start)
+        if not is_rest:
             start = file.seek(0)
             file.truncate()
             if answer.status_code != 200:
@@ -89,40 +110,71 @@ def _receive(url, file, size):
             elif version is not None:
                 os.remove(version_path)
         rest = answer.raw.length_remaining
-        if rest is None and size is None:
-            raise UserError("{}: the server does not say how long the file is, so that a cut one "
-                            "could not be told; try again later".format(url))
-        total = size if rest is None else start + rest
+        if is_rest:
+            total = int(place.group(2))  # this answer may be a part of the rest
+        elif rest is not None:
+            total = rest
+        elif size is not None:
+            total = size
+        else:
+            raise UserError(f"{url}: the server does not say how long the file is, so that a cut "
+                            "one could not be told; try again later")
         if size not in (None, total):
-            raise UserError("{}: {:,} bytes, expected {:,}; this is not the file that was "
-                            "published".format(url, total, size))
+            raise UserError(f"{url}: {total:,} bytes, expected {size:,}; this is not the file that "
+                            "was published")
         require_space(os.path.dirname(file.name), total - start)
-        with tqdm(desc=os.path.basename(url), initial=start, total=total, unit="B",
-                  unit_scale=True, disable=size is None) as progress:
-            try:
-                for block in answer.iter_content(BLOCK):
-                    file.write(block)
-                    progress.update(len(block))
-            except requests.RequestException:
-                pass  # cut: the next connection goes on from here
+        _write_body(url, answer, file, total, is_counted=size is not None)
         return file.tell() == total
 
 
-def _get(url, headers):
+def _refuse_encoded(url: str, answer: requests.Response) -> None:
+    """Raise UserError when the bytes that come are not those of the file, but packed ones."""
+    encoding = answer.headers.get("Content-Encoding", "identity")
+    if encoding.lower() != "identity":
+        raise UserError(f"{url}: the server sends the file packed by {encoding}, which it was asked "
+                        "not to do, so that its length cannot be checked; try again later")
+
+
+def _write_body(url: str, answer: requests.Response, file: BinaryIO, total: int,
+                is_counted: bool) -> None:
+    """Write the body of an answer to the end of `file`, until `total` bytes or a cut.
+
+    is_counted: whether a bar counts them. Raises UserError when more bytes come.
+    """
+    with tqdm(desc=os.path.basename(url), initial=file.tell(), total=total, unit="B",
+              unit_scale=True, disable=not is_counted) as progress:
+        try:
+            for block in answer.iter_content(BLOCK):
+                if file.tell() + len(block) > total:
+                    file.seek(0)
+                    file.truncate()
+                    raise UserError(f"{url}: more than the {total:,} bytes that were expected; this "
+                                    "is not the file that was published")
+                file.write(block)
+                progress.update(len(block))
+        except requests.RequestException:
+            pass  # cut: the next connection goes on from here
+
+
+def _get(url: str, headers: Dict[str, str]) -> requests.Response:
     """The server's answer, whose body is still to be read. Raises Absent, UserError."""
     try:
         answer = SESSION.get(url, headers=headers, stream=True, timeout=TIMEOUT)
         if answer.status_code in ABSENT:
-            raise Absent("{}: the server answers {}".format(url, answer.status_code))
+            raise Absent(f"{url}: the server answers {answer.status_code}")
         if answer.status_code != 416:  # the file is shorter than what we have of it
             answer.raise_for_status()
         return answer
     except requests.RequestException as error:
-        raise UserError("{}: {}; {}".format(url, error, "downloads are made over https only" if (
-            isinstance(error, ValueError)) else "gave up, the same command continues"))
+        if isinstance(error, ValueError):  # an address without a transport
+            advice = "downloads are made over https only"
+        else:
+            advice = "gave up, the same command continues"
+        raise UserError(f"{url}: {error}; {advice}")
 
 
-def require_rest(folder, size):
+def require_rest(folder: str, size: float) -> None:
     """Raise UserError when the disk lacks what is not yet in `folder` of `size` bytes."""
-    require_space(folder, size - sum(os.path.getsize(os.path.join(where, name))
-                                     for where, _, names in os.walk(folder) for name in names))
+    there = sum(os.path.getsize(os.path.join(where, name))
+                for where, _, names in os.walk(folder) for name in names)
+    require_space(folder, size - there)

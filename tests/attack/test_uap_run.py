@@ -10,6 +10,7 @@ from utils.attack.settings import AttackSettings, run_name
 from utils.attack.state import first_state
 from utils.attack.uap_run import RunRecorder, uap_step
 from utils.common.csv_files import read_written_csv, write_csv
+from utils.common.errors import UserError
 from utils.common.names import fault_of_file_name
 
 
@@ -69,3 +70,72 @@ def test_the_name_of_a_run_is_one_that_every_file_system_takes_and_shows(source,
 def test_a_name_holds_the_number_that_was_asked_for(ratio, text):
     name = run_name("isic2018", AttackSettings(norm_ratio=ratio))
     assert name == "isic2018-ratio-" + text and float(text) == ratio
+
+
+def interrupted_run(tmp_path):
+    """A run of two images that saved a checkpoint; its step, and how it is begun again."""
+    step = uap_step(str(tmp_path / "run"), {}, False)
+
+    def begin(checkpoint):
+        return RunRecorder(step, ["a.jpg", "b.jpg"], ["MEL", "NV"], first_state((2, 2, 3), 2),
+                           np.inf, checkpoint)
+
+    run = begin(None)
+    run.record(ImagesShown([Visit(1, 1, 0, 0, 0, [], False)]))
+    run.state.clean[0] = 1
+    run.state.classes_ahead = [1]
+    run.save_checkpoint()
+    return step, begin
+
+
+def test_a_run_continues_its_log_where_the_checkpoint_was_saved(tmp_path):
+    step, begin = interrupted_run(tmp_path)
+    log = tmp_path / ".run.partial" / "log.csv"
+    whole = log.read_text()
+    log.write_text(whole + "2,1,b.jpg")  # killed while it was written
+    run = begin(step.last_checkpoint())
+    assert log.read_text() == whole
+    assert run.state.clean.tolist() == [1, -1] and run.state.classes_ahead == [1]
+    run.record(ImagesShown([Visit(2, 1, 1, 0, 0, [], False)]))
+    assert log.read_text() == whole + "2,1,b.jpg,MEL,MEL,0,,,0\n"
+
+
+def test_a_log_shorter_than_its_checkpoint_says_is_refused(tmp_path):
+    step, begin = interrupted_run(tmp_path)
+    log = tmp_path / ".run.partial" / "log.csv"
+    log.write_text(log.read_text()[:-1])
+    with pytest.raises(UserError, match="log.csv: 79 bytes, expected 80 or more as the checkpoint "
+                                        "beside it says; give --restart"):
+        begin(step.last_checkpoint())
+    log.unlink()
+    with pytest.raises(UserError, match="log.csv: 0 bytes"):
+        begin(step.last_checkpoint())
+
+
+def test_a_log_that_is_a_symbolic_link_is_not_followed(tmp_path):
+    step, begin = interrupted_run(tmp_path)
+    log = tmp_path / ".run.partial" / "log.csv"
+    log.rename(tmp_path / "victim")
+    before = (tmp_path / "victim").read_text()
+    log.symlink_to(tmp_path / "victim")
+    with pytest.raises(UserError, match="log.csv: is a symbolic link"):
+        begin(step.last_checkpoint())
+    assert (tmp_path / "victim").read_text() == before
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda progress, arrays: progress["state"].update(visits="1"), "state.visits: '1' is not"),
+    (lambda progress, arrays: progress["state"].pop("rates"), "state: 'rates' is a required"),
+    (lambda progress, arrays: progress["state"].update(classes_ahead=[2]), "2 is greater than"),
+    (lambda progress, arrays: progress.update(broken=[]), "broken: .. is not of type 'object'"),
+    (lambda progress, arrays: progress.update(snapshots={"a": 1}), "snapshots.a: 1 is not of type"),
+    (lambda progress, arrays: progress.pop("log_bytes"), "'log_bytes' is a required property"),
+    (lambda progress, arrays: arrays.pop(), "1 arrays, expected 2"),
+    (lambda progress, arrays: arrays[0].fill(np.nan), "not finite"),
+    (lambda progress, arrays: arrays[1].fill(2), "values from 2 to 2, expected -2 to 1")])
+def test_a_checkpoint_of_another_kind_of_state_is_refused(tmp_path, change, message):
+    step, begin = interrupted_run(tmp_path)
+    checkpoint = step.last_checkpoint()
+    change(checkpoint.progress, checkpoint.arrays)
+    with pytest.raises(UserError, match="npz: not a checkpoint of this run .*" + message):
+        begin(checkpoint)

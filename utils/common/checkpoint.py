@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import time
+import zipfile
 from typing import (
     Any,
     Callable,
@@ -76,14 +77,13 @@ def load_checkpoint(path: str) -> Optional[Checkpoint]:
     """
     if not os.path.exists(path):
         return None
+    with open(path, "rb") as file:
+        content = file.read()
     try:
-        with np.load(path, allow_pickle=False) as file:
-            header = parse_json(str(file["header"]))
-            arrays = [file[name] for name in sorted(file.files) if name != "header"]
+        arrays = _read_arrays(content)
+        header = parse_json(str(arrays.pop("header")))
     except Exception as error:  # zipfile, zlib and NumPy raise almost any of damaged bytes
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the disk
-        raise UserError(f"{path}: not a checkpoint ({error or type(error).__name__}); {MEND}")
+        raise UserError(f"{path}: not a checkpoint ({str(error) or type(error).__name__}); {MEND}")
     version = header.get("format", 1) if isinstance(header, dict) else None
     if version != FORMAT:
         raise UserError(f"{path}: a checkpoint of format {version}, this version of the code "
@@ -92,7 +92,19 @@ def load_checkpoint(path: str) -> Optional[Checkpoint]:
     fault = fault_of(header, HEADER)
     if fault:
         raise UserError(f"{path}: not a checkpoint ({fault}); {MEND}")
-    return Checkpoint(header["identity"], header["progress"], arrays)
+    return Checkpoint(header["identity"], header["progress"],
+                      [arrays[name] for name in sorted(arrays)])
+
+
+def _read_arrays(content: bytes) -> Dict[str, np.ndarray]:
+    """Read a .npz file as np.load() does, which leaves a message behind where it is damaged."""
+    arrays = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                arrays[os.path.splitext(name)[0]] = np.lib.format.read_array(
+                    member, allow_pickle=False)
+    return arrays
 
 
 def require_fit(checkpoint: Checkpoint, path: str, progress: Schema,
