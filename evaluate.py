@@ -24,9 +24,11 @@ import sys
 
 import numpy as np
 
-from utils.classifier import device, saved_classifier
+from utils.classifier import device
+from utils.classifier.description import read_weights_sha256
+from utils.classifier.saved_classifier import load_classifier
 from utils.classifier.session import start_session
-from utils.common import arguments, json_files
+from utils.common import arguments
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
 from utils.common.locks import lock_until_exit
@@ -99,8 +101,7 @@ def is_current(args, run):
     path = os.path.join(args.models_dir, run.classifier.name + ".json")
     if not os.path.exists(path):
         return True
-    info = json_files.read_json(path, json_files.WEIGHTS, "train the model again")
-    if info["weights"]["sha256"] == run.classifier.sha256:
+    if read_weights_sha256(path) == run.classifier.sha256:
         return True
     print("{}: left out, these rows are of other weights than those of {}".format(run.folder, path))
     return False
@@ -118,15 +119,15 @@ def predict(args, files):
 
     model = files[0].model
     start_session(args.seed, inference=True)
-    graph = AttackGraph(saved_classifier.load_classifier(model.file, model.info))
+    graph = AttackGraph(load_classifier(model.info))
     names, labels = zip(*model.rows)
-    image_folder = os.path.join(args.data_dir, model.info["image_folder"])
+    image_folder = os.path.join(args.data_dir, model.info.image_folder)
     images = read_images([os.path.join(image_folder, name) for name in names],
-                         model.info["image_size"], model.info["resize"], "reading test images")
+                         model.info.image_size, model.info.resize, "reading test images")
     passes = sum(prediction.PASSES if file.kind == "predictions" else len(file.perturbations)
                  for file in files)
     with tqdm(unit="image", desc="evaluating " + model.name, total=passes * len(images)) as bar:
-        predictor = prediction.Predictor(graph.logits, images, model.info["class_names"],
+        predictor = prediction.Predictor(graph.logits, images, model.info.class_names,
                                          args.batch_size, bar.update)
         for file in files:
             columns = {"file": names}

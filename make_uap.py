@@ -37,7 +37,9 @@ from utils.attack.source_images import (
 )
 from utils.attack.state import AttackState
 from utils.attack.uap_run import RunRecorder, uap_step
-from utils.classifier import architectures, backbone, device, saved_classifier
+from utils.classifier import architectures, backbone, device
+from utils.classifier.description import ClassifierDescription, read_description
+from utils.classifier.saved_classifier import load_classifier
 from utils.classifier.session import start_session
 from utils.common import arguments
 from utils.common.checkpoint import with_checkpoints
@@ -122,23 +124,21 @@ def source_of(args: argparse.Namespace) -> ImageSource:
     return ImageSource(dataset=args.source, folder=args.source_dir)
 
 
-def describe_network(args: argparse.Namespace) -> Dict[str, Any]:
-    """What the JSON file of --model-file says, or as much of --backbone; its name and file."""
+def describe_network(args: argparse.Namespace) -> ClassifierDescription:
+    """What the JSON file of --model-file says, or as much of --backbone."""
     if args.backbone is None:
-        return dict(saved_classifier.read_description(args.model_file), file=args.model_file,
-                    name=saved_classifier.model_name(args.model_file))
-    file, description = backbone.describe(args.backbone, args.weights, args.image_size)
-    return dict(description, file=file, name=f"backbone-{args.backbone}-{args.image_size}")
+        return read_description(args.model_file)
+    return backbone.describe(args.backbone, args.weights, args.image_size)
 
 
-def index_of_target(args: argparse.Namespace, network: Dict[str, Any]) -> Optional[int]:
+def index_of_target(args: argparse.Namespace, network: ClassifierDescription) -> Optional[int]:
     """The index of --target, None without one. Raises UserError where it is no class."""
     if args.target is None:
         return None
-    if args.target not in network["class_names"]:
-        classes = " ".join(network["class_names"])
+    if args.target not in network.class_names:
+        classes = " ".join(network.class_names)
         raise UserError(f"--target {args.target}: {args.model_file} knows the classes {classes}")
-    return network["class_names"].index(args.target)
+    return network.class_names.index(args.target)
 
 
 class Run(NamedTuple):
@@ -146,7 +146,7 @@ class Run(NamedTuple):
     reach, or None. xi: the bound of the norm, model-input units."""
 
     settings: AttackSettings
-    network: Dict[str, Any]
+    network: ClassifierDescription
     source: ImageSource
     images: DrawnImages
     target: Optional[int]
@@ -155,33 +155,32 @@ class Run(NamedTuple):
     @property
     def shape(self) -> Tuple[int, int, int]:
         """Of v: (h, w, c)."""
-        return self.network["image_size"], self.network["image_size"], 3
+        return self.network.image_size, self.network.image_size, 3
 
 
 def plan_run(args: argparse.Namespace) -> Run:
     """Read and check everything that the run is asked for, before any work. Raises UserError."""
     settings, source, network = settings_of(args), source_of(args), describe_network(args)
     target = index_of_target(args, network)
-    images = draw_images(source, data_dir=args.data_dir, model_file=args.model_file, model=network,
+    images = draw_images(source, data_dir=args.data_dir, model=network,
                          num_images=settings.num_images, seed=settings.seed)
-    mean_norm = network["mean_norms"][exact(settings.norm)]
     return Run(settings=settings, network=network, source=source, images=images, target=target,
-               xi=settings.norm_ratio * mean_norm / PIXEL_SCALE)
+               xi=settings.norm_ratio * network.mean_norm(settings.norm) / PIXEL_SCALE)
 
 
 def load_network(args: argparse.Namespace, run: Run) -> Any:
     """Load the network's weights: the functions that the attack asks it for."""
     device.choose(args.device)
     start_session(args.seed, inference=True)
-    model = saved_classifier.load_classifier(run.network["file"], run.network)
-    return attacked_functions(run.settings, model, run.network["grey"])
+    model = load_classifier(run.network)
+    return attacked_functions(run.settings, model, run.network.grey)
 
 
 def start_attack(run: Run, functions: Any, state: AttackState, broken: Dict[str, str],
                  max_broken_share: float) -> Iterator[Event]:
     """The attack, going on from a state: its events. broken: receives the unreadable files."""
-    read = image_reader(run.images, image_size=run.network["image_size"],
-                        resize=run.network["resize"], max_broken_share=max_broken_share,
+    read = image_reader(run.images, image_size=run.network.image_size,
+                        resize=run.network.resize, max_broken_share=max_broken_share,
                         broken=broken)
     return attack_events(run.settings, functions, state, read, target=run.target, xi=run.xi)
 
@@ -195,7 +194,7 @@ def estimate(args: argparse.Namespace, run: Run) -> None:
         lambda state: start_attack(run, functions, state, broken={},
                                    max_broken_share=args.max_broken_share),
         shape=run.shape, number_of_images=len(run.images.files),
-        training_images=None if is_own else run.network["split"]["train"]["images"])
+        training_images=None if is_own else run.network.split["train"].images)
 
 
 def make(args: argparse.Namespace, run: Run, functions: Any, recorder: RunRecorder) -> None:
@@ -206,7 +205,7 @@ def make(args: argparse.Namespace, run: Run, functions: Any, recorder: RunRecord
         print(f"continuing after image {state.visits} of at most {images * run.settings.passes}, "
               f"{state.steps} steps")
     with tqdm(total=images * run.settings.passes or None, initial=state.visits, unit="image",
-              desc=f"{run.network['name']} {args.name}") as bar:
+              desc=f"{run.network.name} {args.name}") as bar:
         try:
             for event in with_checkpoints(events, recorder.save_checkpoint,
                                           args.checkpoint_seconds):
@@ -232,16 +231,16 @@ def finish(args: argparse.Namespace, run: Run, recorder: RunRecorder, started: s
     uap_path = os.path.join(work, "uap.npy")
     save_perturbation(uap_path, state.v)
     pictures.uap_picture(os.path.join(work, "uap.png"), state.v,
-                         f"UAP for {network['name']} from {used} images of {run.source.name}")
+                         f"UAP for {network.name} from {used} images of {run.source.name}")
     write_json(os.path.join(work, "run.json"), dict(
         environment(),
         arguments=arguments.as_json(args),
         identity=identity,
         model={
-            "name": network["name"], "architecture": network["architecture"],
-            "file": network["file"], "image_size": network["image_size"],
-            "scaling": network["scaling"], "sha256": network["weights"]["sha256"]},
-        made_for=network["name"] if args.backbone else None,
+            "name": network.name, "architecture": network.architecture,
+            "file": network.file, "image_size": network.image_size,
+            "scaling": architectures.SCALING, "sha256": network.weights_sha256},
+        made_for=network.name if args.backbone else None,
         source=run.source.name,
         attack=settings.attack,
         target=settings.target,
@@ -270,9 +269,9 @@ def main() -> None:
     if args.estimate:
         estimate(args, run)
         return
-    identity = dict(as_json(run.settings), model_sha256=run.network["weights"]["sha256"],
+    identity = dict(as_json(run.settings), model_sha256=run.network.weights_sha256,
                     images_sha256=fingerprint_of_images(*run.images))
-    step = uap_step(os.path.join(args.results_dir, run.network["name"], args.name), identity,
+    step = uap_step(os.path.join(args.results_dir, run.network.name, args.name), identity,
                     args.restart)
     if not step.begins():
         print(f"{step.place}{os.sep}: finished; --restart makes it anew")
@@ -280,8 +279,8 @@ def main() -> None:
     checkpoint = step.last_checkpoint()
     functions = load_network(args, run)
     first = beginning(run.settings, run.shape, number_of_images=len(run.images.files), xi=run.xi,
-                      grey=run.network["grey"])
-    recorder = RunRecorder(step, run.images.files, run.network["class_names"], beginning=first,
+                      grey=run.network.grey)
+    recorder = RunRecorder(step, run.images.files, run.network.class_names, beginning=first,
                            p=run.settings.norm, checkpoint=checkpoint)
     make(args, run, functions, recorder)
     finish(args, run, recorder, started)

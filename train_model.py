@@ -104,8 +104,8 @@ def start_model(args, class_names):
         load_weights(model, imagenet_weights(args.model), args.model, class_names)
         return model, "ImageNet by Keras"
     loaded = load_weights(model, args.weights, args.model, class_names)
-    print("{file}: {layers} layers loaded; the head is {head}".format(**loaded))
-    return model, loaded
+    print(f"{loaded.file}: {loaded.layers} layers loaded; the head is {loaded.head}")
+    return model, loaded._asdict()
 
 
 def read_split(args, dataset, split):

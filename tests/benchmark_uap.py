@@ -22,6 +22,7 @@ import argparse
 import collections
 import contextlib
 import ctypes
+import dataclasses
 import os
 import random
 import sys
@@ -36,7 +37,9 @@ from utils.attack.deepfool import MAX_ITERATIONS, OVERSHOOT
 from utils.attack.events import ImagesShown
 from utils.attack.settings import AttackSettings
 from utils.attack.state import first_state
-from utils.classifier import architectures, saved_classifier, session
+from utils.classifier import architectures, session
+from utils.classifier.description import read_description
+from utils.classifier.saved_classifier import load_classifier
 from utils.common import arguments
 from utils.common.errors import run_script
 from utils.evaluation.prediction import Predictor
@@ -139,7 +142,7 @@ class Theirs:
         self._session = tf.Session(graph=tf.Graph())
         with self.usual_settings():
             K.set_learning_phase(0)
-            model = saved_classifier.load_classifier(weights, description)
+            model = load_classifier(description)
             model = keras.Model(model.input, model.get_layer("logits").output)
             model.compile("sgd", "categorical_crossentropy")  # ART asks for it, and never uses it
             self.art = KerasClassifier(model, use_logits=True)
@@ -162,9 +165,9 @@ def benchmark_model(args, name, size):
     from utils.classifier.frameworks import keras
 
     weights = os.path.join(args.models_dir, name + ".h5")
-    description = dict(saved_classifier.read_description(weights), image_size=size)
+    description = dataclasses.replace(read_description(weights), image_size=size)
     session.start_session(0, inference=True)
-    model = saved_classifier.load_classifier(weights, description)
+    model = load_classifier(description)
     graph, plain = AttackGraph(model), keras.Model(model.input, model.get_layer("logits").output)
     theirs = Theirs(weights, description)
     paths = [os.path.join(args.images, file) for file in list_images(args.images)]
@@ -172,7 +175,7 @@ def benchmark_model(args, name, size):
     p, xi = np.inf, NORM_RATIO * mean_norm(pixels, np.inf) / PIXEL_SCALE
     x = to_model_input(pixels)
     batches = np.resize(pixels, (2 * BATCH,) + pixels.shape[1:])
-    predictor = Predictor(graph.logits, batches, description["class_names"], BATCH)
+    predictor = Predictor(graph.logits, batches, description.class_names, BATCH)
     v = xi * np.sign(np.random.RandomState(0).uniform(-1, 1, x.shape[1:])).astype(np.float32)
 
     def repetition(n):

@@ -18,7 +18,9 @@ from utils.attack import sgd  # noqa: E402
 from utils.attack.attacks import attack_events  # noqa: E402
 from utils.attack.settings import DEFAULTS, AttackSettings  # noqa: E402
 from utils.attack.state import first_state  # noqa: E402
-from utils.classifier import device, saved_classifier, session  # noqa: E402
+from utils.classifier import device, session  # noqa: E402
+from utils.classifier.description import read_description  # noqa: E402
+from utils.classifier.saved_classifier import load_classifier, read_split_side  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.errors import run_script  # noqa: E402
 from utils.evaluation.prediction import Predictor  # noqa: E402
@@ -42,14 +44,14 @@ def parse_arguments():
 def read(args, info):
     """Dict from "shown", "training" and "natural" to uint8 images, drawn with the seed."""
     random = np.random.RandomState(args.seed)
-    own = os.path.join(args.data_dir, info["image_folder"])
+    own = os.path.join(args.data_dir, info.image_folder)
     natural = random.permutation(list_images(args.source))[:args.num_images + 200]
     training = random.permutation([
-        file for file, _ in saved_classifier.read_split_side(args.model_file, info, "train")])[:400]
+        file for file, _ in read_split_side(info, "train")])[:400]
     drawn = {"shown": (args.source, natural[:-200]), "training": (own, training),
              "natural": (args.source, natural[-200:])}
-    return {name: read_images([os.path.join(folder, file) for file in files], info["image_size"],
-                              info["resize"], name) for name, (folder, files) in drawn.items()}
+    return {name: read_images([os.path.join(folder, file) for file in files], info.image_size,
+                              info.resize, name) for name, (folder, files) in drawn.items()}
 
 
 def make_uap(graph, images, steps, xi, seed):
@@ -65,15 +67,15 @@ def make_uap(graph, images, steps, xi, seed):
 
 def main():
     args = parse_arguments()
-    info = saved_classifier.read_description(args.model_file)
-    xi = DEFAULTS.norm_ratio * info["mean_norms"]["inf"] / PIXEL_SCALE
+    info = read_description(args.model_file)
+    xi = DEFAULTS.norm_ratio * info.mean_norms["inf"] / PIXEL_SCALE
     device.choose(args.device)
     session.start_session(args.seed, inference=True)
     from utils.attack.gradients.graph import AttackGraph
 
-    graph, images = AttackGraph(saved_classifier.load_classifier(args.model_file, info)), read(args, info)
+    graph, images = AttackGraph(load_classifier(info)), read(args, info)
     shown = images.pop("shown")
-    predictors = {name: Predictor(graph.logits, its, info["class_names"], 32)
+    predictors = {name: Predictor(graph.logits, its, info.class_names, 32)
                   for name, its in images.items()}
     for steps in STEPS:
         v = make_uap(graph, shown, steps, xi, args.seed)

@@ -22,7 +22,9 @@ sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 from utils.attack.settings import DEFAULTS  # noqa: E402
 from utils.attack.source_images import ImageSource, draw_images  # noqa: E402
-from utils.classifier import device, saved_classifier, session  # noqa: E402
+from utils.classifier import device, session  # noqa: E402
+from utils.classifier.description import classifier_name, read_description  # noqa: E402
+from utils.classifier.saved_classifier import load_classifier  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.csv_files import write_csv  # noqa: E402
 from utils.common.errors import run_script  # noqa: E402
@@ -46,10 +48,9 @@ def parse_arguments():
 def read(args, info, source):
     """(files, images) drawn from a folder, as make_uap.py draws them. UserError."""
     files = draw_images(ImageSource(dataset=None, folder=source), data_dir="",
-                        model_file=args.model_file, model=info, num_images=args.num_images,
-                        seed=args.seed).files
-    return files, read_images([os.path.join(source, file) for file in files], info["image_size"],
-                              info["resize"], "reading " + source)
+                        model=info, num_images=args.num_images, seed=args.seed).files
+    return files, read_images([os.path.join(source, file) for file in files], info.image_size,
+                              info.resize, "reading " + source)
 
 
 def margins(f):
@@ -116,19 +117,19 @@ def link_parts(folder, source, files, f, class_names):
 
 def main():
     args = parse_arguments()
-    info, name = (f(args.model_file) for f in (saved_classifier.read_description, saved_classifier.model_name))
-    xi = DEFAULTS.norm_ratio * info["mean_norms"]["inf"] / PIXEL_SCALE
+    info, name = (f(args.model_file) for f in (read_description, classifier_name))
+    xi = DEFAULTS.norm_ratio * info.mean_norms["inf"] / PIXEL_SCALE
     device.choose(args.device)
     session.start_session(args.seed, inference=True)
     from utils.attack.gradients.graph import AttackGraph
 
-    graph, rows = AttackGraph(saved_classifier.load_classifier(args.model_file, info)), []
+    graph, rows = AttackGraph(load_classifier(info)), []
     for source in args.sources:
         files, images = read(args, info, source)
         f = np.concatenate([graph.logits(to_model_input(images[i:i + 32]))
                             for i in range(0, len(images), 32)])
         if args.links:
-            link_parts(args.links, source, files, f, info["class_names"])
+            link_parts(args.links, source, files, f, info.class_names)
         else:
             rows += [(os.path.basename(source), file, margin) + steps(
                          graph, to_model_input(image), int(logits.argmax()), xi)

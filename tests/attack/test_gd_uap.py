@@ -146,5 +146,5 @@ def test_a_layer_that_is_silent_leaves_the_gradient_finite(model):
 @pytest.mark.parametrize("size", [32, 224])
 def test_the_bound_without_training_images_is_that_of_natural_images(tmp_path, size):
     (tmp_path / "weights.h5").write_bytes(b"")
-    norms = backbone.describe("VGG16", str(tmp_path / "weights.h5"), size)[1]["mean_norms"]
+    norms = backbone.describe("VGG16", str(tmp_path / "weights.h5"), size).mean_norms
     assert norms["inf"] == 250 and norms["2"] == pytest.approx(5e4 * size / 224)

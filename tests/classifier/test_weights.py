@@ -53,8 +53,8 @@ def test_the_base_is_loaded_and_the_top_where_its_classes_are_the_same(
         (tmp_path / "w.json").write_text(json.dumps({"class_names": beside}))
     before = model.get_layer("logits").get_weights()
     loaded = load_weights(model, str(path), "VGG16", NAMES)
-    assert (loaded["layers"], loaded["head"]) == (layers, head)
-    assert loaded["file"] == "w.h5" and len(loaded["sha256"]) == 64
+    assert (loaded.layers, loaded.head) == (layers, head)
+    assert loaded.file == "w.h5" and len(loaded.sha256) == 64
     found, expected = model.get_weights(), arrays(path, 14 if head == "loaded" else 13)
     for ours, theirs in zip(found, expected + before[len(expected) - 26:]):
         np.testing.assert_array_equal(ours, theirs)

@@ -182,7 +182,7 @@ CASES = {
     "description without image size": (
         ILSVRC, write("models/VGG16.json", "{}"), "architecture required"),
     "description of an unknown architecture": (ILSVRC, edit(
-        "models/VGG16.json", lambda its: its.update(architecture="VGG19")), "VGG19 VGG16"),
+        "models/VGG16.json", lambda its: its.update(architecture="VGG21")), "VGG21 VGG16"),
     "description of another scaling": (ILSVRC, edit(
         "models/VGG16.json", lambda its: its.update(scaling=OTHER_SCALING)), "scaled"),
     "description of other weights": (ILSVRC, other_model(".h5"), "SHA-256"),

@@ -1,12 +1,13 @@
 """The images that a UAP is made from: which, in which order drawn, and how they are read."""
 
 import os
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from utils.attack.passes import ReadImages
-from utils.classifier import saved_classifier
+from utils.classifier.description import ClassifierDescription
+from utils.classifier.saved_classifier import read_split_side
 from utils.common.errors import UserError
 from utils.common.terminal import printable
 from utils.images import datasets
@@ -48,25 +49,25 @@ class TooManyBroken(UserError):
     """More images cannot be read than are allowed."""
 
 
-def training_data_set(model: Dict[str, Any]) -> str:
-    """The name of the data set that a model was trained on. model: what its JSON file says."""
-    return model["image_folder"].split(os.sep)[0]
+def training_data_set(model: ClassifierDescription) -> str:
+    """The name of the data set that a model was trained on."""
+    return model.image_folder.split(os.sep)[0]
 
 
-def draw_images(source: ImageSource, data_dir: str, model_file: Optional[str],
-                model: Dict[str, Any], num_images: Optional[int], seed: int) -> DrawnImages:
+def draw_images(source: ImageSource, data_dir: str, model: ClassifierDescription,
+                num_images: Optional[int], seed: int) -> DrawnImages:
     """List the images of a source, and draw some of them.
 
-    model_file, model: the weights file of the classifier, and what its JSON file says. num_images:
-    how many to draw, None for all, whose order is drawn too. Raises UserError.
+    model: the classifier. num_images: how many to draw, None for all, whose order is drawn too.
+    Raises UserError.
     """
     if source.dataset == NO_IMAGES:
         return DrawnImages("", [])
     if source.dataset == training_data_set(model):
-        folder = os.path.join(data_dir, model["image_folder"])
-        rows = saved_classifier.read_split_side(model_file, model, "train")
+        folder = os.path.join(data_dir, model.image_folder)
+        rows = read_split_side(model, "train")
         files = sorted(file for file, _ in rows)
-        check_images_exist(data_dir, model["image_folder"], files, "the model's train.csv")
+        check_images_exist(data_dir, model.image_folder, files, "the model's train.csv")
     elif source.folder is not None:
         folder = source.folder
         files = list_images(folder)

@@ -2,30 +2,33 @@
 
 import os
 
-from utils.classifier.architectures import MIN_IMAGE_SIZE, SCALING
+from utils.classifier.architectures import require_buildable
+from utils.classifier.description import ClassifierDescription
 from utils.classifier.weights import imagenet_weights
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 
+# The mean norms of 300 images of ILSVRC2012 at 224 x 224 pixels, in pixel units, rounded: 254 for
+# p = infinity, and 50,400 for p = 2, which grows with height and width.
+NATURAL_NORM_INF = 250.0
+NATURAL_NORM_2 = 5e4 / 224
 
-def describe(architecture, weights, image_size):
-    """What of a classifier's JSON file (classifier.read_description) a backbone has, too.
 
-    weights: "imagenet", or an h5 file. Returns (path of the weights, description). UserError.
+def describe(architecture: str, weights: str, image_size: int) -> ClassifierDescription:
+    """Describe a pretrained network as far as the attack without images asks.
 
-    The bound is a share of the mean norm of the images that the classifier was trained on. Who has
-    no such image takes that of natural images: 300 of ILSVRC2012 at 224 x 224, pixel units, have
-    254 (p = inf) and 50,400 (p = 2).
+    weights: "imagenet", or an h5 file. image_size: height and width in pixels.
+
+    The bound of a UAP is a share of the mean norm of the images that the classifier was trained on.
+    Who has no such image takes that of natural images. Raises UserError.
     """
     path = weights if weights != "imagenet" else imagenet_weights(architecture)
     if not os.path.isfile(path):
-        raise UserError("{}: no such weights file; expected imagenet, or an h5 file of {}".format(
-            path, architecture))
-    if image_size < MIN_IMAGE_SIZE[architecture]:
-        raise UserError("--image-size {}: {} takes {} or more".format(
-            image_size, architecture, MIN_IMAGE_SIZE[architecture]))
-    return path, {
-        "architecture": architecture, "image_size": image_size, "resize": "bilinear",
-        "class_names": [], "grey": False, "scaling": SCALING,
-        "weights": {"sha256": sha256_of_file(path)},
-        "mean_norms": {"inf": 250.0, "2": 5e4 / 224 * image_size}}
+        raise UserError(f"{path}: no such weights file; expected imagenet, or an h5 file of "
+                        f"{architecture}")
+    require_buildable(architecture, image_size, "--image-size")
+    return ClassifierDescription(
+        file=path, name=f"backbone-{architecture}-{image_size}", architecture=architecture,
+        class_names=[], image_folder="", image_size=image_size, resize="bilinear", grey=False,
+        mean_norms={"inf": NATURAL_NORM_INF, "2": NATURAL_NORM_2 * image_size},
+        weights_sha256=sha256_of_file(path), split={}, weights_from=None, epochs=None, identity={})

@@ -12,9 +12,11 @@ Importing it takes seconds: what must not wait for TensorFlow imports it inside 
 """
 
 import contextlib
+import importlib.util
 import os
 import subprocess
 import sys
+import warnings
 
 # What TensorFlow and Keras say to everybody at their start, and what asks nothing of anybody: parts
 # of lines. 303 is the error of a machine without any driver of NVIDIA.
@@ -47,29 +49,34 @@ def without_greetings():
             os.close(stderr)
 
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")  # 0 brings TensorFlow's lines back
+IS_TENSORFLOW_2 = importlib.util.find_spec("tf_keras") is not None
+
+# Of the lines of TensorFlow's C++ the warnings and errors are shown, of version 2 the errors: it
+# warns of what Keras does each time that it initialises variables. 0 brings them all back.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if IS_TENSORFLOW_2 else "1")
 # Lets XLA compile for a CPU, which session_config() rules out: else 1.14 warns that it may not.
 os.environ.setdefault("TF_XLA_FLAGS", "--tf_xla_cpu_global_jit")
 with without_greetings():
     import tensorflow
 
     # Keras 2 calls names that TensorFlow announces as deprecated, once for each name; on pinned
-    # versions that announcement asks nothing of anybody. Warnings of TensorFlow itself, in C++, stay.
+    # versions that announcement asks nothing of anybody.
     tensorflow.compat.v1.logging.set_verbosity(tensorflow.compat.v1.logging.ERROR)
-    if tensorflow.__version__.startswith("1."):
+    if IS_TENSORFLOW_2:
+        import tf_keras
+        from tf_keras.api._v1 import keras
+        from tf_keras.src.optimizers.optimizer_v1 import SGD  # that of Keras 2.2.4
+
+        tf = tensorflow.compat.v1
+        tf.disable_v2_behavior()
+        warnings.filterwarnings("ignore", category=UserWarning, module=r"tf_keras\.")
+        VERSIONS = {"tensorflow": tensorflow.__version__, "tf_keras": tf_keras.__version__}
+    else:
         import keras
         from keras.optimizers import SGD
 
         tf = tensorflow
         VERSIONS = {"tensorflow": tensorflow.__version__, "keras": keras.__version__}
-    else:
-        import tf_keras
-        from tf_keras.api._v1 import keras
-        from tf_keras.src.optimizers.optimizer_v1 import SGD  # as in Keras 2.2.4
-
-        tf = tensorflow.compat.v1
-        tf.disable_v2_behavior()
-        VERSIONS = {"tensorflow": tensorflow.__version__, "tf_keras": tf_keras.__version__}
     from tensorflow.python.client import device_lib
 
 K, activations, layers = keras.backend, keras.activations, keras.layers

@@ -1,15 +1,78 @@
-"""Weights from anywhere: Keras' ImageNet weights, or an h5 file of the same architecture."""
+"""Weights from anywhere: Keras' ImageNet weights, or an h5 file of the same architecture.
 
+Keras 2 writes an h5 file as a group for each layer, in order, with the names of its weights, each
+of which is a data set of numbers. That is all that is read here: no code that a file may hold is
+run, and no other file that it may name is opened.
+"""
+
+import contextlib
+import json
 import os
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
 
 from utils.classifier.keras_networks import KERAS_NETWORKS, address_of_weights
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.common.json_files import OBJECT, read_json
+from utils.common.memory import require_memory
+
+# A layer that only the ResNet50 of newer versions has.
+NEWER_RESNET50 = "conv2_block1_0_conv"
+ZIP = b"PK\x03\x04"  # with which a zip file begins
+AS_H5 = "write it again from there as an h5 file: model.save(\"FILE.h5\")"
 
 
-def imagenet_weights(architecture):
-    """The path of Keras' ImageNet weights, which are downloaded where missing. Raises UserError."""
+@dataclass(frozen=True)
+class StoredLayer:
+    """A layer that has weights, in an h5 file that is open; `arrays` are its h5py data sets."""
+
+    path: str
+    name: str
+    arrays: List[Any]
+
+    @property
+    def shapes(self) -> List[Tuple[int, ...]]:
+        """The shapes of its weights, in order."""
+        return [tuple(array.shape) for array in self.arrays]
+
+    def read(self) -> List[np.ndarray]:
+        """Read the weights. Raises UserError where they do not fit into memory or are not finite.
+        """
+        require_memory(sum(4 * array.size for array in self.arrays),
+                       f"{self.path}: the weights of layer {self.name}", "get the file again")
+        values = [array[()] for array in self.arrays]
+        if not all(np.isfinite(value).all() for value in values):
+            raise UserError(f"{self.path}: layer {self.name} has weights that are infinite or no "
+                            "numbers; train the model again, or get the file again")
+        return values
+
+
+
+class NamedWeights(NamedTuple):
+    """The weights of one layer, in the order in which Keras lists them."""
+
+    name: str
+    arrays: List[np.ndarray]
+
+
+class LoadedWeights(NamedTuple):
+    """What was loaded into a model: of which file, how many layers, and whether the top is of it.
+    """
+
+    file: str
+    sha256: str
+    layers: int
+    head: str
+
+
+HEAD_LOADED, HEAD_NEW = "loaded", "new and random"
+
+
+def imagenet_weights(architecture: str) -> str:
+    """Return the path of Keras' ImageNet weights, downloaded where missing. Raises UserError."""
     from utils.classifier.frameworks import keras
 
     address, md5 = address_of_weights(architecture), KERAS_NETWORKS[architecture].md5
@@ -19,66 +82,181 @@ def imagenet_weights(architecture):
     except Exception as error:  # Keras raises a bare one
         home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
         raise UserError(
-            "the ImageNet weights of {} could not be loaded ({}); without a connection, download "
-            "{} (md5 {}) elsewhere and put it into {}, or give others with --weights"
-            .format(architecture, error, address, md5, os.path.join(home, "models")))
+            f"the ImageNet weights of {architecture} could not be loaded ({error}); without a "
+            f"connection, download {address} (md5 {md5}) elsewhere and put it into "
+            f"{os.path.join(home, 'models')}, or give others with --weights")
 
 
-def load_weights(model, path, architecture, class_names):
+def load_weights(model: Any, path: str, architecture: str,
+                 class_names: Sequence[str]) -> LoadedWeights:
     """Load the weights of an h5 file into a classifier of `architecture`, layer by layer in order.
 
     path: a file without top, as Keras itself downloads them, or with any. The top, one dense layer,
     is loaded too where the JSON file beside it names the same classes; otherwise the model's stays.
-    Returns what was loaded, for the model's JSON file. Raises UserError, naming the first layer
-    that does not fit.
+    Raises UserError, naming the first layer that does not fit.
     """
     from utils.classifier.frameworks import K
 
-    found = read_layers(path)
-    *base, (_, head) = [(layer.name, layer.weights) for layer in model.layers if layer.weights]
-    refusal = "{}: not the weights of {}".format(path, architecture)
-    for i, ((name, weights), (theirs, arrays)) in enumerate(zip(base, found), 1):
-        shapes, expected = _shapes(arrays), [K.int_shape(w) for w in weights]
-        if shapes != expected:
-            raise UserError("{}: layer {}, number {} with weights, has shapes {}, expected {} as {}"
-                            .format(refusal, theirs, i, shapes, expected, name))
-    if len(found) < len(base):
-        raise UserError("{}: {} layers with weights, expected {} or more; layer {} is missing"
-                        .format(refusal, len(found), len(base), base[len(found)][0]))
-    top = found[len(base):]
-    fits = (len(top) == 1 and _class_names_beside(path) == list(class_names)
-            and _shapes(top[0][1]) == [K.int_shape(w) for w in head])
-    values = [value for _, layer in found[:len(base) + fits] for value in layer]
-    K.batch_set_value(list(zip([w for _, layer in base for w in layer] + head, values)))
-    return {"file": os.path.basename(path), "sha256": sha256_of_file(path),
-            "layers": len(base) + fits, "head": "loaded" if fits else "new and random"}
+    *base, top = [layer for layer in model.layers if layer.weights]
+    refusal = f"{path}: not the weights of {architecture}"
+    with stored_layers(path) as stored:
+        if any(layer.name == NEWER_RESNET50 for layer in stored) and architecture == "ResNet50":
+            raise UserError(
+                f"{refusal} as in the study: it has the layers of the ResNet50 that Keras has had "
+                "since 2.2.5, with another order and another normalisation; give weights of the "
+                "earlier one, such as --weights imagenet")
+        for number, (layer, found) in enumerate(zip(base, stored), 1):
+            expected = _shapes(layer)
+            if found.shapes != expected:
+                raise UserError(
+                    f"{refusal}: layer {found.name}, number {number} with weights, has shapes "
+                    f"{found.shapes}, expected {expected} as {layer.name}")
+        if len(stored) < len(base):
+            raise UserError(
+                f"{refusal}: {len(stored)} layers with weights, expected {len(base)} or more; "
+                f"layer {base[len(stored)].name} is missing")
+        rest = stored[len(base):]
+        fits = (len(rest) == 1 and _class_names_beside(path) == list(class_names)
+                and rest[0].shapes == _shapes(top))
+        loaded = base + [top] if fits else base
+        values = [value for layer in stored[:len(loaded)] for value in layer.read()]
+    K.batch_set_value(list(zip([weight for layer in loaded for weight in layer.weights], values)))
+    return LoadedWeights(os.path.basename(path), sha256_of_file(path), len(loaded),
+                         HEAD_LOADED if fits else HEAD_NEW)
 
 
-def _shapes(arrays):
-    return [array.shape for array in arrays]
+def _shapes(layer: Any) -> List[Tuple[int, ...]]:
+    return [tuple(weight.shape.as_list()) for weight in layer.weights]
 
 
-def read_layers(path):
-    """The layers of a Keras h5 file that have weights: a list of (name, arrays). UserError."""
-    import h5py
-
-    if not os.path.isfile(path):
-        raise UserError("{}: no such weights file; train one with train_model.py".format(path))
-    try:
-        with h5py.File(path, "r") as file:
-            group = file["model_weights"] if "model_weights" in file else file
-            layers = []
-            for name in group.attrs["layer_names"]:
-                arrays = [group[name][each][()] for each in group[name].attrs["weight_names"]]
-                layers += [(name.decode(), arrays)] if arrays else []
-            return layers
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise UserError("{}: not an h5 file with Keras weights ({}); get it again".format(
-            path, error))
-
-
-def _class_names_beside(path):
+def _class_names_beside(path: str) -> Any:
     json_path = os.path.splitext(path)[0] + ".json"
     if not os.path.exists(json_path):
         return None
     return read_json(json_path, OBJECT, "restore or delete it").get("class_names")
+
+
+def read_layers(path: str) -> List[NamedWeights]:
+    """Read all layers of a Keras h5 file that have weights, in order. Raises UserError."""
+    with stored_layers(path) as stored:
+        return [NamedWeights(layer.name, layer.read()) for layer in stored]
+
+
+@contextlib.contextmanager
+def stored_layers(path: str) -> Iterator[List[StoredLayer]]:
+    """Open a Keras h5 file and yield its layers that have weights, in order.
+
+    The layers of a model that is itself a layer stand in its place. Nothing but names and shapes is
+    read before StoredLayer.read() is called. Raises UserError, also for what is only found then.
+    """
+    import h5py
+
+    _require_h5(path)
+    try:
+        with h5py.File(path, "r") as file:
+            root = _member(file, "model_weights", path) if _has(file, "model_weights") else file
+            if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
+                raise UserError(
+                    f"{path}: an h5 file in which no layer_names are, as Keras 2 writes them; "
+                    + (f"it looks like one of Keras 3, {AS_H5}" if _has(file, "layers") else
+                       "give one that model.save or model.save_weights wrote"))
+            orders = _orders_of_inner_layers(file)
+            stored: List[StoredLayer] = []
+            for name in _names(root, "layer_names"):
+                group = _member(root, name, path)
+                arrays = {each: _numbers(group, each, path) for each in _names(group, "weight_names")}
+                stored += _split_into_layers(path, name, arrays, orders.get(name))
+            yield stored
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise UserError(f"{path}: not an h5 file with Keras weights ({error}); get it again")
+
+
+def _require_h5(path: str) -> None:
+    """Raise UserError for what is no h5 file at first sight, saying what it is."""
+    if os.path.isdir(path):
+        raise UserError(f"{path}: a folder, as of a SavedModel, expected an h5 file; {AS_H5}")
+    if not os.path.isfile(path):
+        raise UserError(f"{path}: no such weights file; train one with train_model.py")
+    with open(path, "rb") as file:
+        begin = file.read(len(ZIP))
+    if begin == ZIP:
+        raise UserError(f"{path}: a zip file, as Keras 3 writes them, expected an h5 file; {AS_H5}")
+
+
+def _names(group: Any, attribute: str) -> List[str]:
+    """A list of names in the attributes of a group: bytes or text, whole or in parts 0, 1, ..."""
+    if attribute in group.attrs:
+        values = list(group.attrs[attribute])
+    else:
+        values = []
+        while attribute + str(len(values)) in group.attrs:
+            values.append(group.attrs[attribute + str(len(values))])
+        values = [value for part in values for value in part]
+    return [value.decode() if isinstance(value, bytes) else str(value) for value in values]
+
+
+def _has(file: Any, name: str) -> bool:
+    """Whether there is a link of this name, which is not followed."""
+    return file.id.links.exists(name.encode())
+
+
+def _member(group: Any, name: str, path: str) -> Any:
+    """What is below a group, in the same file. Raises UserError where another file is named."""
+    import h5py
+
+    for part in name.split("/"):
+        link = group.get(part, getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise UserError(f"{path}: {part} is a link to another place, expected the weights "
+                            "themselves; get a file that holds them")
+        group = group[part]
+    return group
+
+
+def _numbers(group: Any, name: str, path: str) -> Any:
+    """A data set of floating-point numbers that are in this file. Raises UserError."""
+    import h5py
+
+    array = _member(group, name, path)
+    found = None
+    if not isinstance(array, h5py.Dataset):
+        found = "a group"
+    elif array.dtype.kind != "f":
+        found = f"of type {array.dtype}"
+    elif array.external or array.is_virtual:
+        found = "kept in another file"
+    elif array.shape is None:
+        found = "empty"
+    if found:
+        raise UserError(f"{path}: the weights {name} are {found}, expected floating-point numbers; "
+                        "get a file that holds them")
+    return array
+
+
+def _orders_of_inner_layers(file: Any) -> Dict[str, List[str]]:
+    """For each model that is a layer, its layers' names in order, where the file says so."""
+    config = file.attrs.get("model_config")
+    if config is None:
+        return {}
+    layers = json.loads(config)["config"]
+    layers = layers["layers"] if isinstance(layers, dict) else layers
+    return {layer["config"]["name"]: [inner["config"]["name"] for inner in layer["config"]["layers"]]
+            for layer in layers if "layers" in layer["config"]}
+
+
+def _split_into_layers(path: str, name: str, arrays: Dict[str, Any],
+                       order: Optional[List[str]]) -> List[StoredLayer]:
+    """The layers whose weights stand together: one, or several where the layer is a model.
+
+    arrays: by the names of the weights, such as block1_conv1/kernel:0; Keras lists those of a model
+    with the trainable ones first. order: of its layers' names, None where nobody says.
+    """
+    by_layer: Dict[str, List[Any]] = {}
+    for weight, array in arrays.items():
+        layer = weight.split("/")[-2] if "/" in weight else name
+        by_layer.setdefault(layer, []).append(array)
+    if len(by_layer) <= 1:
+        return [StoredLayer(path, name, each) for each in by_layer.values()]
+    if order is not None and set(by_layer) <= set(order):
+        by_layer = {layer: by_layer[layer] for layer in order if layer in by_layer}
+    return [StoredLayer(path, layer, each) for layer, each in by_layer.items()]

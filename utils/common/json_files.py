@@ -38,18 +38,6 @@ INSIDE = {"type": "string", "pattern": r"^(?!/|(.*/)?\.\.(/|\Z))[^\x00-\x1f\x7f]
 OBJECT = {"type": "object"}
 SCALING = fields(offset=NUMBER, scale=POSITIVE)
 
-# models/<name>.json, by train_model.py: all of it, and as much as tells one model from another
-WEIGHTS = fields(weights=fields(sha256=SHA256))
-MODEL = fields(
-    architecture={"enum": ["VGG16", "ResNet50", "InceptionV3"]},
-    class_names={"type": "array", "minItems": 2, "uniqueItems": True, "items": TEXT},
-    image_folder=INSIDE, image_size=COUNT, scaling=SCALING, grey={"type": "boolean"},
-    mean_norms=fields(**{"2": POSITIVE, "inf": POSITIVE}),
-    split=fields(train=fields(images=COUNT, sha256=SHA256),
-                 test=fields(images=COUNT, sha256=SHA256)),
-    resize={"enum": ["bilinear", "nearest"]}, weights=fields(sha256=SHA256), weights_from={},
-    epochs=COUNT, identity=OBJECT)
-
 
 def read_json(path: str, schema: Schema, mend: str) -> Any:
     """Read a JSON file and compare it with its schema.

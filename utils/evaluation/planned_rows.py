@@ -6,7 +6,13 @@ import pathlib
 
 from utils.attack import run_record
 from utils.attack.perturbation_file import load_perturbation
-from utils.classifier import architectures, saved_classifier
+from utils.classifier import architectures
+from utils.classifier.description import (
+    classifier_name,
+    read_description,
+    read_description_alone,
+)
+from utils.classifier.saved_classifier import read_split_side
 from utils.common import json_files
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file, sha256_of_lines
@@ -38,7 +44,7 @@ def asked_for(args):
     if args.uap:
         path = os.path.join(os.path.dirname(args.uap), "run.json")
         run = json_files.read_json(path, run_record.SCHEMA, mend) if os.path.exists(path) else dict(
-            UNKNOWN, source=saved_classifier.model_name(args.uap),
+            UNKNOWN, source=classifier_name(args.uap),
             norm={"p": args.norm, "ratio": None, "bound": None})
         return [(args.uap, run, args.model_file)]
     found = []
@@ -57,9 +63,10 @@ def model_files(run, models_dir):
     found = []
     for path in sorted(pathlib.Path(models_dir).glob("*.json")):
         if path.with_suffix(".h5").exists():
-            info = json_files.read_json(str(path), json_files.MODEL, "train the model again")
-            if (info["weights"]["sha256"] != its["sha256"]
-                    and all(info[key] == its[key] for key in ("architecture", "image_size"))):
+            info = read_description_alone(str(path.with_suffix(".h5")))
+            if (info.weights_sha256 != its["sha256"]
+                    and info.architecture == its["architecture"]
+                    and info.image_size == its["image_size"]):
                 found.append(str(path.with_suffix(".h5")))
     if not found:
         print("{name}: no {architecture} of {image_size} px in {} to try it on".format(
@@ -69,10 +76,10 @@ def model_files(run, models_dir):
 
 def read_model(args, file):
     """The Model of a weights file. Raises UserError."""
-    info = saved_classifier.read_description(file)
-    test = splits.limit_rows(saved_classifier.read_split_side(file, info, "test"), args.limit, 0)
-    return Model(saved_classifier.model_name(file), file, info, test, {
-        "model_sha256": info["weights"]["sha256"],
+    info = read_description(file)
+    test = splits.limit_rows(read_split_side(info, "test"), args.limit, 0)
+    return Model(classifier_name(file), file, info, test, {
+        "model_sha256": info.weights_sha256,
         "test_sha256": sha256_of_lines(",".join(row) for row in test)})
 
 
@@ -82,7 +89,7 @@ def origin(run, file, model):
     model: the Model of `file`, None where it is not there.
     """
     made_for, sha256 = run["made_for"] or run["model"]["name"], run["model"]["sha256"]
-    if made_for == saved_classifier.model_name(file) and model is not None and (
+    if made_for == classifier_name(file) and model is not None and (
             model.hashes["model_sha256"] != sha256):
         return "{}-{}".format(made_for, sha256[:DIGITS])
     return made_for
@@ -90,7 +97,7 @@ def origin(run, file, model):
 
 def folder_of_rows(args, path, run, made_for, file):
     """Where the rows of a UAP on a model go: beside it if it was made for this model. UserError."""
-    folder, name = os.path.dirname(os.path.abspath(path)), saved_classifier.model_name(file)
+    folder, name = os.path.dirname(os.path.abspath(path)), classifier_name(file)
     its = os.path.join(args.results_dir, name)
     if made_for == name and os.path.dirname(folder) == os.path.abspath(its):
         return folder
@@ -149,7 +156,7 @@ def check(uap):
                         "with make_uap.py".format(
                             uap.path, scaling, architectures.SCALING))
     for path in [uap.path] + list(snapshots(uap).values()):
-        load_perturbation(path, info["image_size"],
+        load_perturbation(path, info.image_size,
                           uap.run["uap"]["sha256"] if path == uap.path else None,
                           float(norm["p"]), norm["bound"])
 
@@ -164,8 +171,8 @@ def describe(args, uap):
         images=run["images"]["used"], norm=norm["p"],
         norm_ratio=norm["ratio"], norm_bound=norm["bound"], seed=args.seed,
         snapshots={str(its["images"]): its["seconds"] for its in run["snapshots"].values()},
-        **{key: info[key] for key in TRAINED},
-        **{key: info["identity"].get(key) for key in CHOSEN})
+        **{key: getattr(info, key) for key in TRAINED},
+        **{key: info.identity.get(key) for key in CHOSEN})
 
 
 def snapshots(uap):
@@ -179,8 +186,8 @@ def elsewhere(uap, uaps):
     """The untargeted UAPs of the same run for the models like this one, with the same test images:
     dict from the model's name to the path."""
     def kind(its):
-        return (os.path.basename(its.folder), its.model.info["image_size"],
-                its.model.info["class_names"], its.model.hashes["test_sha256"])
+        return (os.path.basename(its.folder), its.model.info.image_size,
+                its.model.info.class_names, its.model.hashes["test_sha256"])
 
     return {other.model.name: other.path for other in uaps
             if other.model is not uap.model and kind(other) == kind(uap)
