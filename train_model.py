@@ -42,7 +42,10 @@ HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accu
 
 
 def add_options(add):
-    add("--model", required=True, choices=architectures.ARCHITECTURES, help="architecture")
+    of_the_study = architectures.ARCHITECTURES
+    others = [name for name in architectures.MIN_IMAGE_SIZE if name not in of_the_study]
+    add("--model", required=True, choices=architectures.MIN_IMAGE_SIZE, metavar="ARCHITECTURE",
+        help=f"{', '.join(of_the_study)}, as in the study; Keras' others: {', '.join(others)}")
     add("--name", type=arguments.folder_name,
         help="of the model's files (default: the architecture, and any other --dataset)")
     add("--dataset", default="isic2018", metavar="NAME", type=arguments.folder_name,

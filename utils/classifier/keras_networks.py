@@ -11,10 +11,10 @@ _RESNET_FILE = "_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 class KerasNetwork(NamedTuple):
-    """module: of keras_applications. min_image_size: the smallest height and width that it takes.
-    address: the attribute of the module that holds the address of the weights without top, or of
-    their folder. file: their name in that folder, or nothing. md5: as keras_applications lists it;
-    None where it lists none."""
+    """module: of keras_applications, or the whole name of another one. min_image_size: the
+    smallest height and width that it takes. address: the attribute of the module that holds the
+    address of the weights without top, or of their folder. file: their name in that folder, or
+    nothing. md5: as keras_applications lists it; None where it lists none."""
 
     module: str
     min_image_size: int
@@ -67,8 +67,9 @@ KERAS_NETWORKS = {
 
 
 def keras_module(architecture: str) -> Any:
-    """The module of keras_applications that defines an architecture."""
-    return importlib.import_module("keras_applications." + KERAS_NETWORKS[architecture].module)
+    """The module that defines an architecture, most often one of keras_applications."""
+    name = KERAS_NETWORKS[architecture].module
+    return importlib.import_module(name if "." in name else "keras_applications." + name)
 
 
 def address_of_weights(architecture: str) -> str:
