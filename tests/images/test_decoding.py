@@ -123,7 +123,7 @@ def test_samples_of_12_bits_keep_their_upper_8(tmp_path):
 def test_float_signed_and_32_bit_samples_are_broken_and_the_message_says_how_to_save_them(
         tmp_path, samples, tags, reason):
     path = tiff(tmp_path / "a.tif", samples, **tags)
-    with pytest.raises(BrokenImage, match=reason + ".*save it as an 8-bit PNG"):
+    with pytest.raises(BrokenImage, match=reason + ".*save such images as 8-bit PNG"):
         read_image(path, SIZE)
 
 

@@ -5,9 +5,9 @@ import os
 from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
 
 from utils.common.background import in_background
-from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.images.label_files import Rows, Split
+from utils.images.presence import cannot_be_read
 
 
 class CopyAcrossSplit(NamedTuple):
@@ -50,7 +50,6 @@ def _digests(folder: str, files_by_size: Dict[int, List[str]],
         try:
             return sha256_of_file(os.path.join(folder, file))
         except OSError as error:
-            raise UserError(f"{os.path.join(folder, file)}: cannot be read ({error.strerror}); get "
-                            "the image again or remove it, then give the same command")
+            raise cannot_be_read(os.path.join(folder, file), error)
 
     return list(zip(files, in_background(digest, files, workers=2, ahead=256)))

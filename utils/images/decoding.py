@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from utils.common.errors import UserError
+from utils.images.presence import cannot_be_read
 
 # The only decoders that are ever opened, whatever a file's name says. Not WebP's: the library that
 # comes with Pillow 9.5 is older than the mend of CVE-2023-4863, and which files count as images
@@ -19,7 +20,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "GIF")
 RESIZE = {"bilinear": Image.BILINEAR, "nearest": Image.NEAREST}
 LARGEST_FILE = 1 << 30  # bytes; Pillow itself refuses more than 178,956,970 pixels
 
-SAVE_AS = "save it as an 8-bit PNG, with black at 0 and white at 255"
+SAVE_AS = "save such images as 8-bit PNG, with black at 0 and white at 255"
 
 # Tags of a TIFF file (TIFF revision 6.0, sections 8 and 19), and some of their values.
 BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC_INTERPRETATION, SAMPLE_FORMAT = 258, 259, 262, 339
@@ -87,9 +88,7 @@ def _blaming(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is None:
             raise BrokenImage(str(error))
-        raise UserError(f"{path}: cannot be read ({error.strerror}), which says nothing of the "
-                        "image; mend the disk, the connection or the permissions, then give the "
-                        "same command")
+        raise cannot_be_read(path, error)
     except Exception as error:  # Pillow's decoders raise almost any of a damaged file
         raise BrokenImage(str(error) or type(error).__name__)
 

@@ -9,7 +9,7 @@ from typing import Sequence
 from tqdm import tqdm
 
 from utils.common.background import in_background
-from utils.common.errors import UserError
+from utils.images.presence import cannot_be_read
 
 # Files up to this many bytes are hashed whole, as nearly all photographs and scans of lesions are.
 WHOLE_FILE_BYTES = 1 << 20
@@ -55,6 +55,5 @@ def _fingerprint_of_file(folder: str, file: str) -> bytes:
                     opened.seek(block * (size - BLOCK_BYTES) // (BLOCKS - 1))
                     digest.update(opened.read(BLOCK_BYTES))
     except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror or error}); get the image again "
-                        "or remove it, then give the same command")
+        raise cannot_be_read(path, error)
     return digest.digest()

@@ -10,7 +10,7 @@ from utils.common.terminal import printable
 
 # Of the formats that utils.images.decoding decodes.
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".gif")
-NO_ENDING, NO_FILE = "without an ending", "no regular files"  # where endings are counted
+NO_ENDING, NO_FILE = "without an ending", "pipe, socket or device"  # where endings are counted
 
 
 class FoundImages(NamedTuple):

@@ -1,5 +1,6 @@
-"""Whether the images that a list names are there, and what is probably wrong where they are not."""
+"""Images that are not there or cannot be reached: what is probably wrong, and what to do."""
 
+import errno
 import os
 from typing import Sequence
 
@@ -35,3 +36,18 @@ def _probable_mend(folder: str, file: str) -> str:
         if other != file and os.path.exists(os.path.join(folder, other)):
             return f"{other} is there: write the paths relative to the folder, with / between"
     return HOW_TO_GET
+
+
+def cannot_be_read(path: str, error: OSError) -> UserError:
+    """Return the UserError for an image file that the system cannot read.
+
+    Such an image is not called broken: that its contents are no image is not known, and a later
+    attempt may succeed.
+    """
+    mend = ("mend the disk, the connection, the limit or the permissions, then give the same "
+            "command")
+    if error.errno == errno.ENOENT:
+        mend = ("get the image again, mend the link, or remove it from the folder or the list, then "
+                "give the same command")
+    return UserError(f"{path}: cannot be read ({error.strerror or error}), so nothing is known of "
+                     f"this image; {mend}")

@@ -11,7 +11,7 @@ from utils.common.errors import UserError
 from utils.common.terminal import printable
 from utils.images.copies import copies_across_split
 from utils.images.datasets import LabelledImages
-from utils.images.isic2018 import ISIC2018_IMAGES, isic2018_lesions
+from utils.images.isic2018 import isic2018_lesions
 from utils.images.label_files import Rows, Split, read_labels
 
 TEST_SHARE = 0.3  # of the images: 3,015 of 10,015 in the authors' published split
@@ -24,45 +24,41 @@ def make_split(wanted: Optional[str], dataset: LabelledImages, data_dir: str,
     wanted: "image" (70/30 by class), "lesion" (the same, no lesion on both sides), the path of a
     folder with the lists of both sides, or None: the sides that the data set's folders give, else
     "image". limit: at most so many images of each side, or None.
-    Prints what the folders give. An image whose copy is on the other side is said by name where the
-    split was published (with the data set, or by lists), and refused where it is drawn here: then
-    the copies are the user's own and can go.
+    Prints what the folders give, and how many test images are copies of training images.
     Raises UserError.
     """
-    drawn = dataset.image_folder != ISIC2018_IMAGES
     if wanted is None and dataset.folder_split is not None:
         split, training_folders, test_folders = dataset.folder_split
         print(f"{printable(dataset.image_folder)}: split by its folders: {len(split.train)} "
               f"training images in {', '.join(map(printable, training_folders))}; "
               f"{len(split.test)} test images in {', '.join(map(printable, test_folders))}")
-        drawn = False
     elif wanted in (None, "image"):
         split = image_split(dataset.labels, seed)
     elif wanted == "lesion":
         split = lesion_split(dataset.labels, isic2018_lesions(data_dir), seed)
     elif os.path.isdir(wanted):
         split = folder_split(wanted, dataset.labels)
-        drawn = False
     else:
         raise UserError(f"--split {wanted}: expected image, lesion, or a folder with train.csv and "
                         "test.csv")
     split = Split(*(limit_rows(rows, limit, seed) for rows in split))
-    _look_for_copies(os.path.join(data_dir, dataset.image_folder), split, drawn)
+    _warn_of_copies(os.path.join(data_dir, dataset.image_folder), split)
     return split
 
 
-def _look_for_copies(folder: str, split: Split, drawn: bool) -> None:
-    """Say or refuse that images are on both sides. drawn: the split is none that was published."""
+def _warn_of_copies(folder: str, split: Split) -> None:
+    """Say by name that images are on both sides.
+
+    They are not refused: in a data set that was published they are part of what is reproduced.
+    """
     copies = copies_across_split(folder, split)
-    if not copies:
-        return
-    found = (f"{folder}: {len(copies)} of {len(split.test)} test images are training images too, "
-             f"with equal bytes: {copies[0].test} is {copies[0].train}")
-    if drawn:
-        raise UserError(f"{found}; remove one of each pair, or give --split a folder with lists "
-                        "that part them as you mean it")
-    print(f"warning: {printable(found)}; the accuracy on the test images is too high by up to "
-          f"{len(copies) / len(split.test):.1%}", file=sys.stderr)
+    if copies:
+        share = len(copies) / len(split.test)
+        print(printable(
+            f"warning: {folder}: {len(copies)} of {len(split.test)} test images are training images "
+            f"too, with equal bytes: {copies[0].test} is {copies[0].train}; the accuracy on the "
+            f"test images is too high by up to {share:.1%}; where these copies are yours, remove "
+            "one of each pair"), file=sys.stderr)
 
 
 def image_split(labels: Dict[str, str], seed: int) -> Split:
