@@ -2,6 +2,7 @@
 
 import collections
 import errno
+import gzip
 import hashlib
 import os
 import random
@@ -103,6 +104,7 @@ BEGUN_AGAIN = {
     "a part from 0": (rest("bytes 0-3999999/4000000", start=0), FILE),
     "a part that begins later": (rest("bytes 70001-3999999/4000000", start=70001), FILE),
     "a part of nonsense": (rest("nonsense", start=70001), FILE),
+    "a part of a file of unknown length": (rest("bytes 65536-3999999/*"), FILE),
 }
 
 
@@ -120,6 +122,34 @@ def test_a_server_that_is_busy_or_broken_is_asked_again(tmp_path, status):
     assert_whole(tmp_path)
 
 
+def test_a_part_that_is_shorter_than_the_rest_is_not_taken_for_the_whole(tmp_path):
+    """Neither the size nor the MD5 is known, and each part is whole as an answer."""
+    def part(start, end):
+        return {"content_range": "bytes {}-{}/{}".format(start, end - 1, len(FILE)),
+                "length": end - start, "cut": end - start}
+
+    fetch(tmp_path, {"cut": 70000}, part(65536, 131072), part(131072, 200000), {})
+    assert_whole(tmp_path)
+
+
+def test_what_comes_is_never_written_beyond_what_is_expected(tmp_path, monkeypatch):
+    written = []
+    monkeypatch.setattr(module.tqdm, "update", lambda bar, n: written.append(n))
+    for how in ({"length": False, "body": 10 * FILE},
+                {"body": gzip.compress(bytes(10 * len(FILE))), "encoding": "gzip"}):
+        with pytest.raises(UserError):
+            fetch(tmp_path, how, size=len(FILE))
+        assert sum(written) <= len(FILE)
+
+
+def test_a_partial_file_that_is_a_symbolic_link_is_not_followed(tmp_path):
+    (tmp_path / "victim").write_text("what somebody would miss")
+    (tmp_path / ".file.partial").symlink_to(tmp_path / "victim")
+    with pytest.raises(UserError, match="file.partial: is a symbolic link.*; remove it"):
+        fetch(tmp_path)
+    assert (tmp_path / "victim").read_text() == "what somebody would miss"
+
+
 CUT = r"cut 6 times in a row, after 65,536 bytes at most; the same command continues"
 REFUSED = {
     "cut again and again": ([{"cut": 70000}, {"cut": 0}], {}, CUT),
@@ -130,6 +160,13 @@ REFUSED = {
     "an end that could be a cut": ([{"length": False}], {"md5": MD5}, "does not say how long"),
     "more than was published": ([{"length": False}], {"size": len(FILE) - 1},
                                 "more than the 3,999,999 bytes that were expected"),
+    "a body without end": ([{"length": False, "body": 10 * FILE}], {"size": len(FILE)},
+                           "more than the 4,000,000 bytes that were expected"),
+    "a packed file": ([{"body": gzip.compress(bytes(10 ** 7)), "encoding": "gzip"}], {},
+                      "the server sends the file packed by gzip, which it was asked not to do"),
+    "a part of another file": (
+        [{"cut": 70000}, {"content_range": "bytes 65536-3999999/4000001"}], {"size": len(FILE)},
+        "4,000,001 bytes, expected 4,000,000"),
     "wrong bytes": ([{"body": FILE[:-1] + b"?"}], {"md5": MD5},
                     "MD5 is [0-9a-f]{32}, expected " + MD5),
     "bad request": ([{"status": 400}], {}, "400 Client Error"),

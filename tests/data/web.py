@@ -20,6 +20,7 @@ class Site:
         ranges: False to ignore Range; etag: the text to send, or "" for none. length: False to send
         none, or a wrong number. body: other bytes. location: redirect to it. content_range: what to
         call a part. start: where it begins instead. delay: seconds before each 4096 bytes.
+        encoding: what to say that the body is packed by.
     asked: list of (path, Range header or None), in the order of the requests.
     """
 
@@ -49,6 +50,7 @@ class Site:
             headers["Content-Range"] = how.get("content_range", "bytes {}-{}/{}".format(
                 start, len(body) - 1, len(body)))
         rest = body[how.get("start", start):]
+        headers["Content-Encoding"] = how.get("encoding")
         headers["Content-Length"] = str(how.get("length", len(rest)) or "")
         handler.send_response(status)
         for name, value in headers.items():
