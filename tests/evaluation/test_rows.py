@@ -19,7 +19,7 @@ INPUTS = {
     "identity": {}, "seed": 0}
 COLUMNS = {name: ["{}-{}".format(name, i) for i in range(3)]
            for name in rows.COLUMNS["predictions"]}
-COLUMNS["file"] = ["plain.jpg", "with space.jpg", "comma, \"quotes\" and ü.jpg"]
+COLUMNS["file"] = [os.fsdecode(b"not UTF-8 \xfc.jpg"), "with space.jpg", "comma, \"quotes\" and ü.jpg"]
 SAME = {"model_sha256": A, "test_sha256": B}
 
 

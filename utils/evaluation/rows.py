@@ -105,7 +105,9 @@ def read(folder: str, kind: str) -> Dict[str, np.ndarray]:
     rows = read_written_csv(path, COLUMNS[kind], MEND)
     if not rows:
         return {}
-    return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    # NumPy's own kind of text cannot give back the name of a file that is not UTF-8.
+    return {name: np.array([row[name] for row in rows], object if name == "file" else str)
+            for name in rows[0]}
 
 
 def read_record(folder: str, kind: str) -> Optional[Dict[str, Any]]:
