@@ -1,6 +1,7 @@
 """A pretrained network before any fine-tuning: what an attacker has without the classifier."""
 
 import os
+from typing import Dict
 
 from utils.classifier.architectures import require_buildable
 from utils.classifier.description import ClassifierDescription
@@ -12,6 +13,11 @@ from utils.common.hashes import sha256_of_file
 # p = infinity, and 50,400 for p = 2, which grows with height and width.
 NATURAL_NORM_INF = 250.0
 NATURAL_NORM_2 = 5e4 / 224
+
+
+def natural_mean_norms(image_size: int) -> Dict[str, float]:
+    """The mean norms of natural images, pixel units, by p as "2" and "inf"."""
+    return {"inf": NATURAL_NORM_INF, "2": NATURAL_NORM_2 * image_size}
 
 
 def describe(architecture: str, weights: str, image_size: int) -> ClassifierDescription:
@@ -30,5 +36,5 @@ def describe(architecture: str, weights: str, image_size: int) -> ClassifierDesc
     return ClassifierDescription(
         file=path, name=f"backbone-{architecture}-{image_size}", architecture=architecture,
         class_names=[], image_folder="", image_size=image_size, resize="bilinear", grey=False,
-        mean_norms={"inf": NATURAL_NORM_INF, "2": NATURAL_NORM_2 * image_size},
-        weights_sha256=sha256_of_file(path), split={}, weights_from=None, epochs=None, identity={})
+        mean_norms=natural_mean_norms(image_size), weights_sha256=sha256_of_file(path), split={},
+        weights_from=None, epochs=None, identity={}, mean_norms_of="natural images")

@@ -10,25 +10,31 @@ from utils.common.hashes import sha256_of_file
 from utils.common.json_files import (
     COUNT,
     INSIDE,
+    NATURAL,
     OBJECT,
     POSITIVE,
     SHA256,
     TEXT,
     fields,
+    or_null,
     read_json,
 )
 from utils.common.json_files import SCALING as SCALING_SCHEMA
 from utils.common.names import require_name
 
-_SIDE = fields(images=COUNT, sha256=SHA256)
+OF_ITS_OWN = "its own"  # the architecture of an adopted network that is none of Keras'
+TRAINING_IMAGES = "training images"
+
+_SIDE = fields(images=NATURAL, sha256=SHA256)
 SCHEMA = fields(
-    architecture={"enum": sorted(MIN_IMAGE_SIZE)},
+    architecture={"enum": sorted(MIN_IMAGE_SIZE) + [OF_ITS_OWN]},
     class_names={"type": "array", "minItems": 2, "uniqueItems": True, "items": TEXT},
-    image_folder=INSIDE, image_size=COUNT, scaling=SCALING_SCHEMA, grey={"type": "boolean"},
+    image_folder={"anyOf": [INSIDE, {"const": ""}]}, image_size=COUNT, scaling=SCALING_SCHEMA, grey={"type": "boolean"},
     mean_norms=fields(**{"2": POSITIVE, "inf": POSITIVE}),
     split=fields(train=_SIDE, test=_SIDE),
     resize={"enum": ["bilinear", "nearest"]}, weights=fields(sha256=SHA256), weights_from={},
-    epochs=COUNT, identity=OBJECT)
+    epochs=or_null(COUNT), identity=OBJECT)
+SCHEMA["properties"].update(mean_norms_of=TEXT, adopted=OBJECT)  # where it was adopted
 # As much of it as tells one classifier from another.
 WEIGHTS_SCHEMA = fields(weights=fields(sha256=SHA256))
 MEND = "train_model.py writes it beside the weights"
@@ -47,11 +53,13 @@ class ClassifierDescription:
 
     file: of its weights, whose SHA-256 is weights_sha256. name: of the classifier, in the folders
     of its results. class_names: in the order of the logits; empty for a pretrained network.
-    image_folder: of its images, below the data folder. image_size: height and width, pixels.
+    image_folder: of its images, below the data folder; empty where there are none. image_size: height and width, pixels.
     resize: how images become that size, a key of decoding.RESIZE. grey: whether all its training
-    images are. mean_norms: of the training images, ||pixels||_p in 0..255, by p as "2" and "inf".
+    images are. mean_norms: of images, ||pixels||_p in 0..255, by p as "2" and "inf"; mean_norms_of
+    says which: the training images, but for a network that was adopted without any.
     split: by "train" and "test"; empty for a pretrained network. weights_from: what the training
     began with: a text, or a dict that names a file. identity: the choices of the training.
+    is_adopted: whether other code trained it; its file then holds the whole network.
     """
 
     file: str
@@ -68,9 +76,11 @@ class ClassifierDescription:
     weights_from: Union[str, Dict[str, Any], None]
     epochs: Optional[int]
     identity: Dict[str, Any]
+    mean_norms_of: str = TRAINING_IMAGES
+    is_adopted: bool = False
 
     def mean_norm(self, p: float) -> float:
-        """Return the mean p-norm of the training images, pixel units. p: 2 or infinity."""
+        """Return the mean p-norm that bounds are a share of, pixel units. p: 2 or infinity."""
         return self.mean_norms[f"{p:g}"]
 
 
@@ -96,9 +106,11 @@ def read_description(path: str) -> ClassifierDescription:
     built of what they say.
     """
     if not os.path.isfile(path):
-        raise UserError(f"{path}: no such model file; train one with train_model.py")
+        raise UserError(f"{path}: no such model file; train one with train_model.py, or adopt one "
+                        "with python -m utils.classifier.adopt")
     description = read_description_alone(path)
-    require_buildable(description.architecture, description.image_size, json_path_of(path))
+    if not description.is_adopted:
+        require_buildable(description.architecture, description.image_size, json_path_of(path))
     found = sha256_of_file(path)
     if found != description.weights_sha256:
         raise UserError(f"{path}: SHA-256 is {found}, {json_path_of(path)} says "
@@ -126,7 +138,8 @@ def read_description_alone(path: str) -> ClassifierDescription:
         mean_norms=values["mean_norms"], weights_sha256=values["weights"]["sha256"],
         split={side: SplitSide(values["split"][side]["images"], values["split"][side]["sha256"])
                for side in ("train", "test")},
-        weights_from=values["weights_from"], epochs=values["epochs"], identity=values["identity"])
+        weights_from=values["weights_from"], epochs=values["epochs"], identity=values["identity"],
+        mean_norms_of=values.get("mean_norms_of", TRAINING_IMAGES), is_adopted="adopted" in values)
 
 
 def read_weights_sha256(json_path: str) -> str:

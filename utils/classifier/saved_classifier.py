@@ -7,6 +7,8 @@ import numpy as np
 
 from utils.classifier.architectures import build_classifier
 from utils.classifier.description import ClassifierDescription, json_path_of, without_extension
+from utils.classifier.foreign_network import read_network
+from utils.classifier.logits import head_of
 from utils.classifier.session import start_session
 from utils.classifier.weights import HEAD_LOADED, load_weights
 from utils.common.errors import UserError
@@ -27,12 +29,20 @@ def save_classifier(arrays: List[np.ndarray], path: str, values: Dict[str, Any])
     and more. Ends the current session: Keras gets the weights of each layer in a run of its own, in
     minutes on a graph that was trained, in seconds on a new one. Raises UserError.
     """
-    import h5py
-
     start_session(0, inference=True)
     model = build_classifier(values["architecture"], values["image_size"],
                              len(values["class_names"]))
     model.set_weights(arrays)
+    save_adopted(model, path, values)
+
+
+def save_adopted(model: Any, path: str, values: Dict[str, Any]) -> None:
+    """Save a network as it is, and `values` as save_classifier does. Raises UserError.
+
+    model: a Keras model in a session of which little was made but the model.
+    """
+    import h5py
+
     with replacing(path) as temporary:
         with h5py.File("in memory", "w", driver="core", backing_store=False) as with_times:
             model.save(with_times, include_optimizer=False)
@@ -67,6 +77,12 @@ def read_split_side(description: ClassifierDescription, side: str) -> List[Tuple
     Raises UserError when the list is not the one that the classifier was trained with.
     """
     path = os.path.join(without_extension(description.file), side + ".csv")
+    if not description.split[side].images:
+        where = {"train": "--split", "test": "--dataset"}[side]
+        other = "; or take another --source" if side == "train" else ""
+        raise UserError(f"{json_path_of(description.file)}: adopted without "
+                        f"{'training' if side == 'train' else 'test'} images; adopt it again with "
+                        f"{where}{other}")
     rows = list(read_labels(path).items())
     if sha256_of_lines(",".join(row) for row in rows) != description.split[side].sha256:
         raise UserError(f"{path}: not the {side} images that {json_path_of(description.file)} "
@@ -77,9 +93,12 @@ def read_split_side(description: ClassifierDescription, side: str) -> List[Tuple
 def load_classifier(description: ClassifierDescription) -> Any:
     """Build the network that `description` names and load its weights. Raises UserError.
 
-    One without classes, a pretrained network, has a top of one class that means nothing.
+    One without classes, a pretrained network, has a top of one class that means nothing. One that
+    was adopted is built of the layers that its file lists.
     """
     class_names = description.class_names
+    if description.is_adopted:
+        return _load_adopted(description)
     model = build_classifier(description.architecture, description.image_size,
                              max(1, len(class_names)))
     loaded = load_weights(model, description.file, description.architecture, class_names)
@@ -87,3 +106,15 @@ def load_classifier(description: ClassifierDescription) -> Any:
         raise UserError(f"{description.file}: its last layer is not one of {len(class_names)} "
                         "classes; train the model again")
     return model
+
+
+def _load_adopted(description: ClassifierDescription) -> Any:
+    network = read_network(description.file)
+    size, classes = description.image_size, len(description.class_names)
+    expected = (None, size, size, 3)
+    found = head_of(network).classes
+    if network.input_shape != expected or found != classes:
+        raise UserError(f"{description.file}: a network of inputs {network.input_shape} and {found} "
+                        f"classes, {json_path_of(description.file)} says {expected} and {classes}; "
+                        "adopt it again")
+    return network

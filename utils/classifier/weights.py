@@ -50,7 +50,6 @@ class StoredLayer:
         return values
 
 
-
 class NamedWeights(NamedTuple):
     """The weights of one layer, in the order in which Keras lists them."""
 
@@ -98,23 +97,8 @@ def load_weights(model: Any, path: str, architecture: str,
     from utils.classifier.frameworks import K
 
     *base, top = [layer for layer in model.layers if layer.weights]
-    refusal = f"{path}: not the weights of {architecture}"
     with stored_layers(path) as stored:
-        if any(layer.name == NEWER_RESNET50 for layer in stored) and architecture == "ResNet50":
-            raise UserError(
-                f"{refusal} as in the study: it has the layers of the ResNet50 that Keras has had "
-                "since 2.2.5, with another order and another normalisation; give weights of the "
-                "earlier one, such as --weights imagenet")
-        for number, (layer, found) in enumerate(zip(base, stored), 1):
-            expected = _shapes(layer)
-            if found.shapes != expected:
-                raise UserError(
-                    f"{refusal}: layer {found.name}, number {number} with weights, has shapes "
-                    f"{found.shapes}, expected {expected} as {layer.name}")
-        if len(stored) < len(base):
-            raise UserError(
-                f"{refusal}: {len(stored)} layers with weights, expected {len(base)} or more; "
-                f"layer {base[len(stored)].name} is missing")
+        _require_same_shapes(base, stored, path, architecture)
         rest = stored[len(base):]
         fits = (len(rest) == 1 and _class_names_beside(path) == list(class_names)
                 and rest[0].shapes == _shapes(top))
@@ -123,6 +107,44 @@ def load_weights(model: Any, path: str, architecture: str,
     K.batch_set_value(list(zip([weight for layer in loaded for weight in layer.weights], values)))
     return LoadedWeights(os.path.basename(path), sha256_of_file(path), len(loaded),
                          HEAD_LOADED if fits else HEAD_NEW)
+
+
+def weights_with_top(model: Any, path: str, architecture: str) -> Dict[str, List[np.ndarray]]:
+    """Read the weights of a classifier of `architecture`, its top too, layer by layer in order.
+
+    model: of Keras. path: of an h5 file. Returns the weights of each layer of the model, by its
+    name. Raises UserError, naming the first layer that does not fit.
+    """
+    expected = [layer for layer in model.layers if layer.weights]
+    with stored_layers(path) as stored:
+        _require_same_shapes(expected, stored, path, architecture)
+        if len(stored) > len(expected):
+            raise UserError(
+                f"{path}: not the weights of {architecture}, global average pooling and one dense "
+                f"layer: {len(stored)} layers with weights, expected {len(expected)}; "
+                f"{stored[len(expected)].name} is one too many")
+        return {layer.name: found.read() for layer, found in zip(expected, stored)}
+
+
+def _require_same_shapes(layers: Sequence[Any], stored: Sequence[StoredLayer], path: str,
+                         architecture: str) -> None:
+    """Raise UserError where the first layers of a file are not these layers of a model."""
+    refusal = f"{path}: not the weights of {architecture}"
+    if any(layer.name == NEWER_RESNET50 for layer in stored) and architecture == "ResNet50":
+        raise UserError(
+            f"{refusal} as in the study: it has the layers of the ResNet50 that Keras has had "
+            "since 2.2.5, with another order and another normalisation; give weights of the "
+            "earlier one, such as --weights imagenet")
+    for number, (layer, found) in enumerate(zip(layers, stored), 1):
+        expected = _shapes(layer)
+        if found.shapes != expected:
+            raise UserError(
+                f"{refusal}: layer {found.name}, number {number} with weights, has shapes "
+                f"{found.shapes}, expected {expected} as {layer.name}")
+    if len(stored) < len(layers):
+        raise UserError(
+            f"{refusal}: {len(stored)} layers with weights, expected {len(layers)} or more; "
+            f"layer {layers[len(stored)].name} is missing")
 
 
 def _shapes(layer: Any) -> List[Tuple[int, ...]]:
