@@ -55,7 +55,8 @@ from utils.images.pixels import PIXEL_SCALE
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    attacked, source = (parser.add_mutually_exclusive_group(required=True) for _ in range(2))
+    attacked = parser.add_mutually_exclusive_group(required=True)
+    source = parser.add_mutually_exclusive_group(required=True)
     attacked.add_argument("--model-file", metavar="FILE", help="a model that train_model.py wrote")
     attacked.add_argument("--backbone", choices=architectures.ARCHITECTURES,
         help="for gd-uap: a pretrained network, with --weights and --image-size")
@@ -197,7 +198,8 @@ def estimate(args: argparse.Namespace, run: Run) -> None:
         training_images=None if is_own else run.network.split["train"].images)
 
 
-def make(args: argparse.Namespace, run: Run, functions: Any, recorder: RunRecorder) -> None:
+def run_attack(args: argparse.Namespace, run: Run, functions: Any,
+               recorder: RunRecorder) -> None:
     """Run the attack to its end, with checkpoints and a progress bar."""
     state, images = recorder.state, len(run.images.files)
     events = start_attack(run, functions, state, recorder.broken, args.max_broken_share)
@@ -219,7 +221,8 @@ def make(args: argparse.Namespace, run: Run, functions: Any, recorder: RunRecord
             raise
 
 
-def finish(args: argparse.Namespace, run: Run, recorder: RunRecorder, started: str) -> None:
+def write_results(args: argparse.Namespace, run: Run, recorder: RunRecorder,
+                  started: str) -> None:
     """Write images.csv, uap.npy, uap.png and run.json, publish the run, and say what was done."""
     from utils.attack import pictures
 
@@ -270,7 +273,7 @@ def main() -> None:
         estimate(args, run)
         return
     identity = dict(as_json(run.settings), model_sha256=run.network.weights_sha256,
-                    images_sha256=fingerprint_of_images(*run.images))
+                    images_sha256=fingerprint_of_images(run.images.folder, run.images.files))
     step = uap_step(os.path.join(args.results_dir, run.network.name, args.name), identity,
                     args.restart)
     if not step.begins():
@@ -282,8 +285,8 @@ def main() -> None:
                       grey=run.network.grey)
     recorder = RunRecorder(step, run.images.files, run.network.class_names, beginning=first,
                            p=run.settings.norm, checkpoint=checkpoint)
-    make(args, run, functions, recorder)
-    finish(args, run, recorder, started)
+    run_attack(args, run, functions, recorder)
+    write_results(args, run, recorder, started)
 
 
 if __name__ == "__main__":

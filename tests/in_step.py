@@ -237,7 +237,7 @@ class Led:
         """Whether all was decided alike in this visit."""
         number = visit.visit - 1
         plain, (x, shown, _, dv, _) = self._run.visits[number], self._run.trace[number]
-        assert visit.index == plain.index
+        assert visit.image_index == plain.image_index
         if not (self._agree("clean label", visit.clean, plain.clean, *self._plain.margin(x))
                 and self._agree("label under v", visit.predicted, plain.predicted,
                                 *self._plain.margin(shown))) or visit.path and self._is_over:

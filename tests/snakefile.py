@@ -171,6 +171,14 @@ def test_any_options_of_a_run_and_any_combination_of_choices_leave_the_files_tha
     assert sum(command.startswith("make_uap.py") for command in commands(project)) == 4
 
 
+def test_a_number_reaches_the_script_with_all_its_digits(project):
+    assert snakemake(project, "--cores", "2", "--config", "norm_ratio=[0.04000001,0.123456789]",
+                     "models=[VGG16]", "--", "table")[0] == 0
+    runs = [command for command in commands(project) if command.startswith("make_uap.py")]
+    assert sum("--norm-ratio 0.04000001 " in command for command in runs) == 3
+    assert sum("--norm-ratio 0.123456789 " in command for command in runs) == 3
+
+
 def test_a_misspelt_configuration_is_an_error(project):
     code, output = snakemake(project, "-n", "--cores", "1", "--config", "datadir=x", "--", "table")
     assert code != 0 and "unknown in --config: datadir" in output

@@ -17,7 +17,8 @@ from utils.common.names import fault_of_file_name
 def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(tmp_path):
     names = ["{}.jpg".format(i) for i in range(16)]
     state = first_state((2, 2, 3), len(names))
-    run = RunRecorder(uap_step(str(tmp_path / "run"), {}, False), names, ["MEL", "NV"], state, np.inf, None)
+    run = RunRecorder(uap_step(str(tmp_path / "run"), {}, False), names, ["MEL", "NV"],
+                      beginning=state, p=np.inf, checkpoint=None)
 
     def shown(visits, path, kept):
         state.visits = visits[-1]
@@ -44,8 +45,8 @@ def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(
 
 def test_a_file_name_that_is_not_utf_8_is_logged_as_it_is(tmp_path):
     name = os.fsdecode(b"b\xfcro.jpg")
-    run = RunRecorder(uap_step(str(tmp_path / "run"), {}, False), [name], ["MEL"], first_state((2, 2, 3), 1),
-                 np.inf, None)
+    run = RunRecorder(uap_step(str(tmp_path / "run"), {}, False), [name], ["MEL"],
+                      beginning=first_state((2, 2, 3), 1), p=np.inf, checkpoint=None)
     run.record(ImagesShown([Visit(1, 1, 0, 0, 0, [], False)]))
     write_csv(str(tmp_path / "images.csv"), None, [(name, "used")])
     assert read_written_csv(str(tmp_path / "images.csv"), None, "") == [[name, "used"]]
@@ -59,7 +60,8 @@ def test_the_name_of_a_run_is_that_of_one_folder_whatever_the_class_is_called():
 
 @pytest.mark.parametrize("source, name", [
     (".photos", "photos"), ("-rf", "rf"), ("a/b", "a-b"), ("a:b?", "a-b-"), ("x. ", "x"),
-    ("b\udcfcro", "b-ro"), ("a\nb", "a-b"), ("...", "images"), ("Fotos für Anna", "Fotos für Anna")])
+    ("b\udcfcro", "b-ro"), ("a\nb", "a-b"), ("...", "images"),
+    ("Fotos für Anna", "Fotos für Anna")])
 def test_the_name_of_a_run_is_one_that_every_file_system_takes_and_shows(source, name):
     assert run_name(source, AttackSettings()) == name
     assert fault_of_file_name(name) is None

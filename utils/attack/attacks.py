@@ -7,7 +7,7 @@ import numpy as np
 from utils.attack.deepfool import deepfool
 from utils.attack.events import Event
 from utils.attack.fgsm import STEP_SIZE, fgsm
-from utils.attack.gd_uap import data_free, first_climb_state
+from utils.attack.gd_uap import ClimbState, data_free, first_climb_state
 from utils.attack.look_ahead import LookAhead, remember_last_answer
 from utils.attack.objective import Objective
 from utils.attack.passes import Passes, ReadImages
@@ -32,7 +32,9 @@ def attacked_functions(settings: AttackSettings, model: Any, grey: bool) -> Any:
     """What the attack asks of a Keras model: an AttackGraph, or, for gd-uap, a function of v."""
     from utils.attack.gradients.graph import AttackGraph, activation_energy  # imports TensorFlow
 
-    return activation_energy(model, grey) if settings.attack == "gd-uap" else AttackGraph(model, grey)
+    if settings.attack == "gd-uap":
+        return activation_energy(model, grey)
+    return AttackGraph(model, grey)
 
 
 def attack_events(settings: AttackSettings, classifier: Any, state: AttackState, read: ReadImages,
@@ -43,7 +45,7 @@ def attack_events(settings: AttackSettings, classifier: Any, state: AttackState,
     index of the class to reach, None to leave the clean class. xi: bound of the norm, model-input
     units. Yields the events of utils.attack.events.
     """
-    if settings.attack == "gd-uap":
+    if isinstance(state, ClimbState):  # of gd-uap
         return data_free(state, classifier, settings.norm, xi)
 
     def predict(batch: np.ndarray) -> np.ndarray:

@@ -11,15 +11,15 @@ from utils.attack.state import AttackState
 class Visit(NamedTuple):
     """One image shown.
 
-    visit: the count of images shown, from 1, over all passes. pass_number: from 1. index: of the
-    image. clean: the class of x. predicted: the class of x + v before the step. path: as in
+    visit: the count of images shown, from 1, over all passes. pass_number: from 1. image_index:
+    of the image. clean: the class of x. predicted: the class of x + v before the step. path: as in
     step.Step; empty where v fooled the image already. kept: whether its step went into v; in a
     minibatch there is one step for all images, which always does.
     """
 
     visit: int
     pass_number: int
-    index: int
+    image_index: int
     clean: int
     predicted: int
     path: List[int]
@@ -63,9 +63,9 @@ def note_shown(state: AttackState, places: Sequence[int], indices: Sequence[int]
     visits = []
     for index, label, path in zip(indices, predicted, paths):
         state.visits += 1
-        visits.append(Visit(visit=state.visits, pass_number=state.pass_number + 1,
-                            index=int(index), clean=int(state.clean[index]), predicted=int(label),
-                            path=path, kept=kept))
+        visits.append(Visit(
+            visit=state.visits, pass_number=state.pass_number + 1, image_index=int(index),
+            clean=int(state.clean[index]), predicted=int(label), path=path, kept=kept))
     if kept or any(paths):
         state.steps += 1
     if kept:

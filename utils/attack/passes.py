@@ -36,19 +36,20 @@ class Images(NamedTuple):
 
     def part(self, begin: int, end: Optional[int] = None) -> "Images":
         """The images from `begin` to before `end`, counted from 0."""
-        return Images(*(column[begin:end] for column in self))
+        return Images(places=self.places[begin:end], indices=self.indices[begin:end],
+                      x=self.x[begin:end], clean=self.clean[begin:end])
 
 
 class Image(NamedTuple):
     """One image of a pass: x_i.
 
-    place: in the order of the pass. index: of the image. x: float32, (h, w, c), model-input units.
-    clean: the class of the clean image. held: this image and those that come next, as far as they
-    are in memory.
+    place: in the order of the pass. image_index: of the image. x: float32, (h, w, c), model-input
+    units. clean: the class of the clean image. held: this image and those that come next, as far as
+    they are in memory.
     """
 
     place: int
-    index: int
+    image_index: int
     x: np.ndarray
     clean: int
     held: Images
@@ -84,8 +85,8 @@ class Passes:
         """The rest of the current pass, one image after another."""
         for held in self.minibatches(IMAGES_HELD):
             for i in range(len(held.places)):
-                yield Image(place=int(held.places[i]), index=int(held.indices[i]), x=held.x[i],
-                            clean=int(held.clean[i]), held=held.part(i))
+                yield Image(place=int(held.places[i]), image_index=int(held.indices[i]),
+                            x=held.x[i], clean=int(held.clean[i]), held=held.part(i))
 
     def minibatches(self, size: int) -> Iterator[Images]:
         """The rest of the current pass in minibatches, which begin at multiples of `size` places;
@@ -135,5 +136,5 @@ class Passes:
                 unknown = clean[indices] == UNKNOWN
                 if unknown.any():
                     clean[indices[unknown]] = self._predict(x[unknown])
-                yield Images(places, indices, x, clean[indices])
+                yield Images(places=places, indices=indices, x=x, clean=clean[indices])
             begin = end

@@ -80,8 +80,12 @@ def run_name(source: str, settings: AttackSettings) -> str:
     return safe_file_name("-".join(parts))
 
 
+# Separators, what some file systems reserve, and what is no visible text or no UTF-8.
+UNSAFE = re.compile(
+    r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028-\u202e\u2066-\u2069\ud800-\udfff]')
+
+
 def safe_file_name(text: str) -> str:
-    """The text as the name of one folder: without separators, reserved and undecodable characters,
-    and without leading dots and dashes, which hide a folder or make it look like an option."""
-    text = re.sub(r'[\x00-\x1f\x7f-\x9f/\\:*?"<>|\u2028-\u202e\u2066-\u2069\ud800-\udfff]', "-", text)
-    return text.lstrip(".- ").rstrip(". ") or "images"
+    """The text as the name of one folder: each unsafe character becomes a dash, and there is none
+    of the leading dots and dashes that hide a folder or make it look like an option."""
+    return UNSAFE.sub("-", text).lstrip(".- ").rstrip(". ") or "images"

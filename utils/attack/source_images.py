@@ -33,8 +33,8 @@ class ImageSource(NamedTuple):
     @property
     def name(self) -> str:
         """The source as results name it: a folder's name ends with /, so it is no data set's."""
-        if self.dataset is not None:
-            return self.dataset
+        if self.folder is None:
+            return str(self.dataset)
         return printable(os.path.basename(os.path.abspath(self.folder))) + "/"
 
 
@@ -93,7 +93,7 @@ def image_reader(images: DrawnImages, image_size: int, resize: str, max_broken_s
     broken: receives the name of each file that cannot be read, and the reason. The function raises
     TooManyBroken when these are more than the share allowed.
     """
-    folder, files = images
+    folder, files = images.folder, images.files
 
     def read(indices: Sequence[int]) -> Iterator[Optional[np.ndarray]]:
         paths = (os.path.join(folder, files[i]) for i in indices)

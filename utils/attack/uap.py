@@ -44,7 +44,7 @@ def universal_perturbation(state: AttackState, passes: Passes, look_ahead: LookA
                 kept = changes_label(step, image.x + state.v, label, predict, objective)
                 if kept:
                     state.v = project(state.v + step.dv, p, xi)                           # line 7
-            yield note_shown(state, [image.place], [image.index], [predicted], [path], kept)
+            yield note_shown(state, [image.place], [image.image_index], [predicted], [path], kept)
         yield from passes.end()
 
 

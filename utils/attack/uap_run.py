@@ -32,7 +32,7 @@ def progress_schema(state: Schema) -> Schema:
 def snapshot_counts(number_of_images: int) -> Set[int]:
     """The numbers of images shown after which a snapshot is due: 1, 2, 5 times powers of ten, from
     10 up to the number of images."""
-    counts = set()
+    counts: Set[int] = set()
     power = 10
     while power <= number_of_images:
         counts.update(count for count in (power, 2 * power, 5 * power)
@@ -120,7 +120,7 @@ class RunRecorder(Generic[State]):
         kept = ""
         if visit.path:
             kept = "yes" if visit.kept else "no"
-        row = (visit.visit, visit.pass_number, self._files[visit.index],
+        row = (visit.visit, visit.pass_number, self._files[visit.image_index],
                self._class_names[visit.clean], self._class_names[visit.predicted],
                len(visit.path), " ".join(self._class_names[label] for label in visit.path), kept,
                f"{self.norm_of_v:.6g}")
