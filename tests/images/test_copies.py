@@ -23,7 +23,8 @@ def test_copies_are_found_by_their_bytes_and_no_file_of_a_size_of_its_own_is_rea
     write(tmp_path, a=b"same", b=b"other", c=b"same", d=b"else", e=b"other", f=b"longer than all")
     read, digest = [], copies.sha256_of_file
     monkeypatch.setattr(copies, "sha256_of_file", lambda path: read.append(path) or digest(path))
-    split = Split([(f"{name}.jpg", "A") for name in "abf"], [(f"{name}.jpg", "A") for name in "dce"])
+    split = Split(train=[(f"{name}.jpg", "A") for name in "abf"],
+                  test=[(f"{name}.jpg", "A") for name in "dce"])
     assert sorted(copies_across_split(str(tmp_path), split)) == [
         ("a.jpg", "c.jpg"), ("b.jpg", "e.jpg")]
     assert sorted(map(os.path.basename, read)) == [f"{name}.jpg" for name in "abcde"]

@@ -40,7 +40,7 @@ def png(path, samples):
     ("TGA", "tga"), ("PDF", "pdf")])
 def test_no_decoder_but_those_of_the_formats_named_is_ever_opened(
         tmp_path, kind, extension, monkeypatch):
-    for name, (factory, accept) in list(Image.OPEN.items()):
+    for name in list(Image.OPEN):
         def opened(*_, name=name):
             raise AssertionError(f"the decoder of {name} was opened")
 

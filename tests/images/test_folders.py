@@ -56,8 +56,8 @@ def test_what_was_skipped_is_said_in_one_line_by_ending(tmp_path, capsys):
     assert list_images(str(tmp_path)) == ["1.jpg", "3.jpe", "a/2.JFIF"]
     line, = capsys.readouterr().out.splitlines()
     assert f"{tmp_path}: 3 images; skipped are 8 other files: 2 .dcm, " in line
-    for words in ("1 .heic", "1 .avif", "1 .webp", "1 without an ending", "1 pipe, socket or device",
-                  "1 .\\x1b[31m"):
+    for words in ("1 .heic", "1 .avif", "1 .webp", "1 without an ending",
+                  "1 pipe, socket or device", "1 .\\x1b[31m"):
         assert words in line
 
 

@@ -20,7 +20,8 @@ def moles(tmp_path, table, encoding="utf-8"):
 
 
 @pytest.mark.parametrize("table", [
-    BODY, "file,label\n" + BODY, "File,Label\n" + BODY, "\ufeff" + BODY, "\ufefffile,label\n" + BODY,
+    BODY, "file,label\n" + BODY, "File,Label\n" + BODY, "\ufeff" + BODY,
+    "\ufefffile,label\n" + BODY,
     BODY.replace(",", ", "), BODY.replace("\n", " \n"), BODY.replace(",", " , "),
     BODY.replace("\n", "\r\n") + ",\r\n,\r\n"],
     ids=["plain", "header", "capitals", "mark", "mark and header", "blanks before", "blanks after",

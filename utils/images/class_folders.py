@@ -2,7 +2,7 @@
 
 import collections
 import os
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from utils.common.errors import UserError
 from utils.images.folders import FoundImages, endings_in_words, find_images, require_images
@@ -96,26 +96,26 @@ def _check_classes(folder: str, files: Sequence[str], names: Sequence[str]) -> N
     files: the images below it, relative to it. names: of the folders directly in it.
     """
     _refuse_loose(folder, files)
-    subfolders = collections.OrderedDict((name, set()) for name in names)
+    subfolders: Dict[str, Set[str]] = {name: set() for name in names}
     with_images = set()
     for file in files:
         name, *below = file.split(os.sep)
         with_images.add(name)
         subfolders[name].update(below[:-1][:1])
-    for name in subfolders:
+    for name in names:
         if name not in with_images:
             skipped = find_images(os.path.join(folder, name)).skipped
             raise UserError(f"{os.path.join(folder, name)}: no image of this class, "
                             f"{endings_in_words(skipped)}; {EXPECTED}: put its images there, as "
                             "JPEG or PNG for example, or remove the folder")
-    check_class_names(folder, list(subfolders), "rename one of the folders")
+    check_class_names(folder, names, "rename one of the folders")
     shared = sorted(set.intersection(*subfolders.values())) if len(subfolders) > 1 else []
     if shared:
         raise UserError(f"{folder}: every class has the same folders below it, "
                         f"{', '.join(shared[:5])}; {EXPECTED}, or folders train and test above the "
                         f"classes; {ADVICE}")
-    for name, below in subfolders.items():
-        again = sorted(below & set(subfolders))
+    for name in names:
+        again = sorted(subfolders[name] & set(names))
         if again:
             raise UserError(f"{folder}: {again[0]} is a folder beside {name} and below it; "
                             f"{EXPECTED}, on one level; {ADVICE}")

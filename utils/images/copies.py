@@ -1,4 +1,4 @@
-"""Copies of an image: files of equal bytes, which must not be on both sides of a split unnoticed."""
+"""Copies of an image: files of equal bytes that are on both sides of a split."""
 
 import collections
 import os
@@ -25,7 +25,7 @@ def copies_across_split(folder: str, split: Split) -> List[CopyAcrossSplit]:
     """
     train, test = (_by_size(folder, rows) for rows in split)
     both = set(train) & set(test)
-    first = {}  # type: Dict[str, str]
+    first: Dict[str, str] = {}
     for file, digest in _digests(folder, train, both):
         first.setdefault(digest, file)
     return [CopyAcrossSplit(first[digest], file) for file, digest in _digests(folder, test, both)
@@ -33,7 +33,7 @@ def copies_across_split(folder: str, split: Split) -> List[CopyAcrossSplit]:
 
 
 def _by_size(folder: str, rows: Rows) -> Dict[int, List[str]]:
-    files = collections.defaultdict(list)  # type: Dict[int, List[str]]
+    files: Dict[int, List[str]] = collections.defaultdict(list)
     for file, _ in rows:
         path = os.path.join(folder, file)
         if os.path.isfile(path):  # what is missing or no file is refused when it is read

@@ -3,7 +3,7 @@
 import collections
 import errno
 import os
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 from utils.common.errors import UserError
 from utils.common.terminal import printable
@@ -11,6 +11,9 @@ from utils.common.terminal import printable
 # Of the formats that utils.images.decoding decodes.
 EXTENSIONS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".gif")
 NO_ENDING, NO_FILE = "without an ending", "pipe, socket or device"  # where endings are counted
+
+
+FoldersAbove = Tuple[Tuple[int, int], ...]  # (device, number) of each folder on the way
 
 
 class FoundImages(NamedTuple):
@@ -30,9 +33,10 @@ def find_images(folder: str) -> FoundImages:
     it is missed. A folder that does not exist has no files.
     Raises UserError when a folder cannot be listed.
     """
-    files, searched = [], []  # type: List[str], List[str]
-    skipped = collections.Counter()  # type: collections.Counter
-    to_search = [("", ())]  # type: List[Tuple[str, Tuple[Tuple[int, int], ...]]]
+    files: List[str] = []
+    searched: List[str] = []
+    skipped: Dict[str, int] = collections.Counter()
+    to_search: List[Tuple[str, FoldersAbove]] = [("", ())]
     while to_search:
         place, above = to_search.pop()
         path = os.path.join(folder, place)

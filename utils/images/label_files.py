@@ -2,7 +2,7 @@
 
 import collections
 import os
-from typing import List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
@@ -37,9 +37,9 @@ def read_labels(path: str) -> "collections.OrderedDict[str, str]":
     if rows and [cell.lower() for cell in rows[0]] == HEADER:
         del rows[0]
     elif rows and _is_header(rows[0]):
-        raise UserError(f"{path}: the first row, {','.join(rows[0])}, is a header; {EXPECTED}, with "
-                        "file,label as the header or with none: keep the column of the files' "
-                        "names and that of the classes")
+        raise UserError(f"{path}: the first row, {','.join(rows[0])}, is a header; {EXPECTED}, "
+                        "with file,label as the header or with none: keep the column of the "
+                        "files' names and that of the classes")
     for number, row in enumerate(rows, 1):
         _check_row(path, number, row)
     labels = unique_labels(path, [(file, label) for file, label in rows], EXPECTED)
@@ -77,7 +77,7 @@ def unique_labels(path: str, rows: Rows, mend: str) -> "collections.OrderedDict[
     """
     if not rows:
         raise UserError(f"{path}: no rows; {mend}")
-    spellings = {}  # type: Dict[str, str]
+    spellings: Dict[str, str] = {}
     for file, _ in rows:
         place = os.path.normpath(file)
         if place in spellings:
@@ -92,7 +92,7 @@ def check_class_names(where: str, labels: Sequence[str], mend: str) -> None:
 
     where: the names come from. labels: of the images, or of folders. mend: to end the message.
     """
-    spellings = {}  # type: Dict[str, str]
+    spellings: Dict[str, str] = {}
     for name in sorted(set(labels)):
         require_name(name, f"{where}: a class")
         other = spellings.setdefault(name.strip().lower(), name)

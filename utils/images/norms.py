@@ -3,20 +3,22 @@
 A norm runs over the whole array, all pixels and channels; p is 2 or numpy.inf.
 """
 
+from typing import List, Sequence, Tuple, Union
+
 import numpy as np
 
 
-def norm(array, p):
-    """The p-norm of one array, as a float."""
+def norm(array: np.ndarray, p: float) -> float:
+    """Return the p-norm of one array of any shape, in the array's units."""
     return float(np.linalg.norm(np.asarray(array, np.float64).ravel(), p))
 
 
-def mean_norm(images, p):
-    """Mean over images of each image's p-norm. images: (n, ...), pixel units 0..255."""
+def mean_norm(images: Sequence[np.ndarray], p: float) -> float:
+    """Return the mean over images of each image's p-norm. images: (n, ...), grey levels 0..255."""
     return float(np.mean([norm(image, p) for image in images]))
 
 
-def project(v, p, xi):
+def project(v: np.ndarray, p: float, xi: float) -> np.ndarray:
     """Project v onto the ball of radius xi around 0: P_{p,xi} of Moosavi-Dezfooli et al. 2017.
 
     v: float32, any shape, same units as xi. Returns float32, the nearest point of the ball in the
@@ -29,30 +31,33 @@ def project(v, p, xi):
     return v if length <= xi else (v * (xi / length)).astype(np.float32)
 
 
-def random_of_norm(shape, p, size, seed, grey=False):
-    """A random perturbation whose p-norm is `size`.
+def random_of_norm(shape: Tuple[int, int, int], p: float, size: float,
+                   seed: Union[int, List[int]], grey: bool = False) -> np.ndarray:
+    """Draw a random perturbation whose p-norm is `size`.
 
     p = 2: uniform on the sphere. p = inf: each entry uniform in -size..size, scaled so that the
-    largest is `size`. seed: int, or a list of them. grey: equal in the channels, shape[2]. Returns
-    float32, `shape`.
+    largest is `size`. grey: equal in the channels, the last axis. Returns float32, `shape`.
     """
     random = np.random.RandomState(seed)
-    drawn = shape[:2] + (1,) if grey else shape
-    r = random.normal(size=drawn) if p == 2 else random.uniform(-1, 1, drawn)
-    r = np.broadcast_to(r, shape)
+    drawn_shape = shape[:2] + (1,) if grey else shape
+    if p == 2:
+        drawn = random.normal(size=drawn_shape)
+    else:
+        drawn = random.uniform(-1, 1, drawn_shape)
+    r = np.broadcast_to(drawn, shape)
     return (r * (size / norm(r, p))).astype(np.float32)
 
 
-def permuted(v, seed):
-    """The values of v, (h, w, c), at random places: keeps every p-norm.
+def permuted(v: np.ndarray, seed: int) -> np.ndarray:
+    """Return the values of v, (h, w, c), at random places, which keeps every p-norm.
 
-    Pixels and channels alike; where v is grey, pixels only, so that it stays grey.
+    Pixels and channels alike are moved; where v is grey, whole pixels, so that it stays grey.
     """
     moved = v.reshape(-1, v.shape[2]) if is_grey(v) else v.ravel()
     return np.random.RandomState(seed).permutation(moved).reshape(v.shape)
 
 
-def is_grey(images):
+def is_grey(images: np.ndarray) -> bool:
     """Return whether the channels, the last axis of an array, are all equal.
 
     images: one, (h, w, c), or many, (n, h, w, c), which are compared one by one: all at once would

@@ -22,8 +22,9 @@ def check_images_exist(data_dir: str, image_folder: str, files: Sequence[str],
         raise UserError(f"{folder}: no such folder; {HOW_TO_GET}")
     missing = [file for file in files if not os.path.lexists(os.path.join(folder, file))]
     if missing:
-        raise UserError(f"{folder}: {len(missing)} of {len(files)} images listed in {listed_in} are "
-                        f"missing, the first is {missing[0]}; {_probable_mend(folder, missing[0])}")
+        raise UserError(f"{folder}: {len(missing)} of {len(files)} images listed in {listed_in} "
+                        f"are missing, the first is {missing[0]}; "
+                        f"{_probable_mend(folder, missing[0])}")
 
 
 def _probable_mend(folder: str, file: str) -> str:
@@ -47,7 +48,7 @@ def cannot_be_read(path: str, error: OSError) -> UserError:
     mend = ("mend the disk, the connection, the limit or the permissions, then give the same "
             "command")
     if error.errno == errno.ENOENT:
-        mend = ("get the image again, mend the link, or remove it from the folder or the list, then "
-                "give the same command")
+        mend = ("get the image again, mend the link, or remove it from the folder or the list, "
+                "then give the same command")
     return UserError(f"{path}: cannot be read ({error.strerror or error}), so nothing is known of "
                      f"this image; {mend}")

@@ -88,8 +88,9 @@ def look_over(paths: Sequence[str]) -> None:
             break
     if looked_at and all_constant:
         raise UserError(f"{os.path.dirname(paths[0])}: all {looked_at} images are constant, one "
-                        f"colour in every pixel, {os.path.basename(paths[0])} for example; expected "
-                        f"pictures; if their samples do not fill the bits of the file, {SAVE_AS}")
+                        f"colour in every pixel, {os.path.basename(paths[0])} for example; "
+                        "expected pictures; if their samples do not fill the bits of the file, "
+                        f"{SAVE_AS}")
     if looked_at and all_dark:
         print(f"warning: {printable(os.path.dirname(paths[0]))}: the {looked_at} images that were "
               "looked at have 16-bit samples below 4,096, so they are nearly black in 8 bits; if "

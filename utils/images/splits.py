@@ -3,7 +3,7 @@
 import collections
 import os
 import sys
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
@@ -55,10 +55,10 @@ def _warn_of_copies(folder: str, split: Split) -> None:
     if copies:
         share = len(copies) / len(split.test)
         print(printable(
-            f"warning: {folder}: {len(copies)} of {len(split.test)} test images are training images "
-            f"too, with equal bytes: {copies[0].test} is {copies[0].train}; the accuracy on the "
-            f"test images is too high by up to {share:.1%}; where these copies are yours, remove "
-            "one of each pair"), file=sys.stderr)
+            f"warning: {folder}: {len(copies)} of {len(split.test)} test images are training "
+            f"images too, with equal bytes: {copies[0].test} is {copies[0].train}; the accuracy on "
+            f"the test images is too high by up to {share:.1%}; where these copies are yours, "
+            "remove one of each pair"), file=sys.stderr)
 
 
 def image_split(labels: Dict[str, str], seed: int) -> Split:
@@ -70,9 +70,10 @@ def image_split(labels: Dict[str, str], seed: int) -> Split:
 
     counts = collections.Counter(labels.values())
     small = min(counts, key=lambda name: (counts[name], name))
-    few = (f"cannot split {len(labels)} images 70/30 by class: the class {small} has {counts[small]}"
-           f" image{'' if counts[small] == 1 else 's'}; expected enough for both sides, 4 or more; "
-           "add images, leave the class out, or give --split a folder with train.csv and test.csv")
+    number = f"{counts[small]} image{'' if counts[small] == 1 else 's'}"
+    few = (f"cannot split {len(labels)} images 70/30 by class: the class {small} has {number}; "
+           "expected enough for both sides, 4 or more; add images, leave the class out, or give "
+           "--split a folder with train.csv and test.csv")
     if counts[small] < 2:
         raise UserError(few)
     try:
@@ -98,12 +99,13 @@ def lesion_split(labels: Dict[str, str], lesions: Dict[str, str], seed: int) -> 
         raise UserError(f"the lesion groupings lack {len(without)} of {len(labels)} images, the "
                         f"first is {without[0]}; use the official csv, or --split image")
     images_of_lesion = collections.Counter(lesions[file] for file in labels)
-    class_of_lesion = {}  # type: Dict[str, str]
-    lesions_of_class = collections.OrderedDict()  # type: Dict[str, set]
+    class_of_lesion: Dict[str, str] = {}
+    lesions_of_class: Dict[str, Set[str]] = collections.OrderedDict()
     for file, label in labels.items():
         label = class_of_lesion.setdefault(lesions[file], label)
         lesions_of_class.setdefault(label, set()).add(lesions[file])
-    in_test, random = set(), np.random.RandomState(seed)
+    in_test: Set[str] = set()
+    random = np.random.RandomState(seed)
     for label, names in lesions_of_class.items():
         if len(names) < 2:
             raise UserError(f"cannot split {len(labels)} images by lesion: all images of {label} "
@@ -149,11 +151,11 @@ def limit_rows(rows: Rows, limit: Optional[int], seed: int) -> Rows:
     """
     if limit is None or limit >= len(rows):
         return list(rows)
-    members = collections.OrderedDict()  # type: Dict[str, List[int]]
+    members: Dict[str, List[int]] = collections.OrderedDict()
     for index in np.random.RandomState(seed).permutation(len(rows)):
         members.setdefault(rows[index][1], []).append(index)
     # The i-th of n rows of a class stands at i / n of the way: taking the earliest keeps shares.
-    places = []  # type: List[Tuple[float, str, int]]
+    places: List[Tuple[float, str, int]] = []
     for label, group in members.items():
         places += [(rank / len(group), label, index) for rank, index in enumerate(group)]
     kept = sorted(index for _, _, index in sorted(places)[:limit])
