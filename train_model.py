@@ -11,37 +11,48 @@ The same command again does nothing where the training is finished, and continue
 interrupted, from models/VGG16/checkpoint.npz, to the same weights.
 """
 
+import argparse
+import dataclasses
 import os
 import textwrap
 import time
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 from tqdm import tqdm
 
-from utils.classifier import architectures, device, saved_classifier
+from utils.classifier import architectures, device
+from utils.classifier.saved_classifier import save_classifier
 from utils.classifier.session import start_session
 from utils.classifier.weights import imagenet_weights, load_weights
-from utils.common import arguments, csv_files
-from utils.common.checkpoint import with_checkpoints
+from utils.common import arguments
+from utils.common.checkpoint import Checkpoint, with_checkpoints
+from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
-from utils.common.hashes import sha256_of_file, sha256_of_lines
+from utils.common.hashes import sha256_of_lines
 from utils.common.provenance import environment, now
 from utils.common.step_run import ResumableStep
 from utils.evaluation.metrics import accuracy
 from utils.images import datasets, splits
 from utils.images.decoding import RESIZE
 from utils.images.fingerprint import fingerprint_of_images
+from utils.images.label_files import Split
 from utils.images.norms import is_grey, mean_norm
 from utils.images.reading import read_images, require_memory_for_images
 from utils.training import fine_tuning
+from utils.training.batches import (
+    LabelledPixels,
+    TrainingImages,
+    batches,
+    epoch_order,
+    number_of_batches,
+)
+from utils.training.fine_tuning import EpochResult, Progress
+from utils.training.recipes import RECIPES
+from utils.training.settings import IMAGENET, RANDOM, TrainingSettings
 
-# The choices that make a training another training; the split and the weights count by their hash.
-CHOICES = ("model", "dataset", "weights", "recipe", "epochs", "learning_rate", "batch_size",
-           "image_size", "resize", "seed")
-HISTORY = ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy")
 
-
-def add_options(add):
+def add_options(add: Callable[..., Any]) -> None:
     of_the_study = architectures.ARCHITECTURES
     others = [name for name in architectures.MIN_IMAGE_SIZE if name not in of_the_study]
     add("--model", required=True, choices=architectures.MIN_IMAGE_SIZE, metavar="ARCHITECTURE",
@@ -55,10 +66,10 @@ def add_options(add):
         help="70/30 by class; the same, no lesion on both sides; or a folder with train.csv and "
              "test.csv, or the authors' train_pre.csv and test_pre.csv (default: the folders train "
              "and test of the data set, if it has them, else image)")
-    add("--weights", default="imagenet", metavar="imagenet|none|FILE",
+    add("--weights", default=IMAGENET, metavar="imagenet|none|FILE",
         help="to start from: Keras', random ones, or an h5 file of this architecture, without "
              "top or with any (default: %(default)s)")
-    add("--recipe", default="study", choices=sorted(fine_tuning.RECIPES),
+    add("--recipe", default="study", choices=sorted(RECIPES),
         help="study: 100 epochs; follow-up: 50 epochs, classes balanced by oversampling, images "
              "rotated and shifted (default: %(default)s)")
     add("--epochs", type=arguments.count, help="(default: the recipe's)")
@@ -72,173 +83,230 @@ def add_options(add):
         help="at most this many training and as many test images")
 
 
-def parse_arguments():
+def parse_arguments() -> TrainingSettings:
     parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "batch-size", "seed",
                                      "device", "checkpoint-seconds", "restart")
     add_options(parser.add_argument)
     args = parser.parse_args()
-    if args.image_size < architectures.MIN_IMAGE_SIZE[args.model]:
-        parser.error("--image-size {}: {} needs at least {}".format(
-            args.image_size, args.model, architectures.MIN_IMAGE_SIZE[args.model]))
-    own = args.dataset == "isic2018"
-    if args.name in architectures.ARCHITECTURES and not (own and args.name == args.model):
-        parser.error("--name {}: the names of the study's own models are theirs".format(args.name))
-    if args.split == "lesion" and not own:
+    refuse_what_cannot_be_meant(parser, args)
+    if args.name is None:
+        is_of_the_study = args.dataset == "isic2018"
+        args.name = args.model if is_of_the_study else f"{args.model}-{args.dataset}"
+    if args.epochs is None:
+        args.epochs = RECIPES[args.recipe].epochs
+    return TrainingSettings(**vars(args))
+
+
+def refuse_what_cannot_be_meant(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    least = architectures.MIN_IMAGE_SIZE[args.model]
+    if args.image_size < least:
+        parser.error(f"--image-size {args.image_size}: {args.model} needs at least {least}")
+    is_of_the_study = args.dataset == "isic2018"
+    if args.name in architectures.ARCHITECTURES and not (
+            is_of_the_study and args.name == args.model):
+        parser.error(f"--name {args.name}: the names of the study's own models are theirs")
+    if args.split == "lesion" and not is_of_the_study:
         parser.error("--split lesion is for isic2018")
-    if args.weights not in ("imagenet", "none") and not os.path.isfile(args.weights):
-        parser.error("--weights {}: no such file; expected imagenet, none, or an h5 file that "
-                     "Keras or train_model.py wrote".format(args.weights))
-    args.name = args.name or (args.model if own else "{}-{}".format(args.model, args.dataset))
-    args.epochs = args.epochs or fine_tuning.RECIPES[args.recipe].epochs
-    return args
+    if args.weights not in (IMAGENET, RANDOM) and not os.path.isfile(args.weights):
+        parser.error(f"--weights {args.weights}: no such file; expected imagenet, none, or an h5 "
+                     "file that Keras or train_model.py wrote")
 
 
-def start_model(args, class_names):
+def describe_split(split: Split) -> Dict[str, Dict[str, Any]]:
+    """For each side, its number of images and the SHA-256 of its rows, `file,class name`."""
+    return {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
+            for side, rows in split._asdict().items()}
+
+
+def training_step(settings: TrainingSettings, image_folder: str, split: Split) -> ResumableStep:
+    """What makes this training this training, and where its files will be.
+
+    image_folder: below the data folder.
+    """
+    files = sorted(file for rows in split for file, _ in rows)
+    identity = dict(
+        settings.identity(),
+        split={side: values["sha256"] for side, values in describe_split(split).items()},
+        images=fingerprint_of_images(os.path.join(settings.data_dir, image_folder), files))
+    place = os.path.join(settings.models_dir, settings.name)
+    return ResumableStep(
+        place=place, record=place + ".json", product=place + ".h5",
+        checkpoint=os.path.join(place, "checkpoint.npz"), identity=identity,
+        extendable=["epochs"],  # an interrupted training may be lengthened
+        restart=settings.restart)
+
+
+def start_model(settings: TrainingSettings,
+                class_names: Sequence[str]) -> Tuple[Any, Union[str, Dict[str, Any]]]:
     """The model to train, and where its weights come from, for its JSON file."""
     from utils.classifier.convolution_gradients import quick_gradients
 
-    start_session(args.seed, inference=False)
+    start_session(settings.seed, inference=False)
     with quick_gradients():
-        model = architectures.build_classifier(args.model, args.image_size, len(class_names),
-                                            from_scratch=args.weights == "none")
-    if args.weights == "none":
+        model = architectures.build_classifier(
+            settings.model, settings.image_size, len(class_names),
+            from_scratch=settings.weights == RANDOM)
+    if settings.weights == RANDOM:
         return model, "random"
-    if args.weights == "imagenet":
-        load_weights(model, imagenet_weights(args.model), args.model, class_names)
+    if settings.weights == IMAGENET:
+        load_weights(model, imagenet_weights(settings.model), settings.model, class_names)
         return model, "ImageNet by Keras"
-    loaded = load_weights(model, args.weights, args.model, class_names)
+    loaded = load_weights(model, settings.weights, settings.model, class_names)
     print(f"{loaded.file}: {loaded.layers} layers loaded; the head is {loaded.head}")
     return model, loaded._asdict()
 
 
-def read_split(args, dataset, split):
-    """({side: images, uint8 (n, size, size, 3)}, {side: labels, int (n,)}) of "train", "test"."""
-    folder = os.path.join(args.data_dir, dataset.image_folder)
-    images, labels = {}, {}
-    require_memory_for_images(len(split.train) + len(split.test), args.image_size)
-    for side, rows in split._asdict().items():
-        images[side] = read_images([os.path.join(folder, file) for file, _ in rows],
-                                   args.image_size, args.resize, "reading {} images".format(side))
-        labels[side] = np.array([dataset.class_names.index(label) for _, label in rows])
-    return images, labels
+def read_split(settings: TrainingSettings, dataset: datasets.LabelledImages,
+               split: Split) -> TrainingImages:
+    """Read the images of both sides into memory. Raises UserError."""
+    folder = os.path.join(settings.data_dir, dataset.image_folder)
+    require_memory_for_images(len(split.train) + len(split.test), settings.image_size)
+
+    def read_side(side: str) -> LabelledPixels:
+        rows = getattr(split, side)
+        images = read_images([os.path.join(folder, file) for file, _ in rows],
+                             settings.image_size, settings.resize, f"reading {side} images")
+        labels = [dataset.class_names.index(label) for _, label in rows]
+        return LabelledPixels(images, np.array(labels))
+
+    return TrainingImages(read_side("train"), read_side("test"), len(dataset.class_names))
 
 
-def train(args, model, images, labels, num_classes, checkpoint, step):
-    """Train `model`, from the checkpoint if there is one; return the history.
+def continue_from(checkpoint: Checkpoint, variables: List[Any], settings: TrainingSettings,
+                  step: ResumableStep) -> Progress:
+    """Set the variables of the session, and return the progress, to what a checkpoint says.
 
-    step: saves its checkpoints.
+    Raises UserError when it cannot be of this training, or when that is beyond --epochs already.
     """
     from utils.classifier.frameworks import K
 
-    recipe, progress = fine_tuning.RECIPES[args.recipe], fine_tuning.new_progress()
-    variables = fine_tuning.compile_for_training(model, args.learning_rate)
+    step.require_fit(checkpoint, fine_tuning.PROGRESS_SCHEMA, fine_tuning.kinds_of(variables))
+    progress = Progress.from_json(checkpoint.progress)
+    K.batch_set_value(list(zip(variables, checkpoint.arrays)))
+    done = len(progress.history)
+    print(f"continuing after {done} of {settings.epochs} epochs and {progress.trained_batches} "
+          "batches")
+    begun = done + (progress.trained_batches > 0)
+    if begun > settings.epochs:
+        raise UserError(f"--epochs {settings.epochs}: epoch {begun} has begun; ask for {begun} or "
+                        "more, or give --restart")
+    return progress
+
+
+def train(settings: TrainingSettings, model: Any, images: TrainingImages,
+          checkpoint: Optional[Checkpoint], step: ResumableStep) -> List[EpochResult]:
+    """Train `model`, from the checkpoint if there is one; return the history. Raises UserError."""
+    from utils.classifier.frameworks import K
+
+    variables = fine_tuning.compile_for_training(model, settings.learning_rate)
+    progress = Progress()
     if checkpoint is not None:
-        step.require_fit(checkpoint, fine_tuning.PROGRESS, fine_tuning.kinds_of(variables))
-        progress = checkpoint.progress
-        K.batch_set_value(list(zip(variables, checkpoint.arrays)))
-        done = len(progress["history"])
-        print("continuing after {} of {} epochs and {} batches".format(
-            done, args.epochs, progress["batches"]))
-        begun = done + (progress["batches"] > 0)
-        if begun > args.epochs:
-            raise UserError("--epochs {}: epoch {} has begun; ask for {} or more, or give "
-                            "--restart".format(args.epochs, begun, begun))
-    shown = len(fine_tuning.epoch_order(labels["train"], recipe.oversample, args.seed, 0))
-    per_epoch = -(-shown // args.batch_size)
-    steps = fine_tuning.fit(model, images, labels, num_classes, recipe, args.learning_rate,
-                         args.epochs, args.batch_size, args.seed, progress)
+        progress = continue_from(checkpoint, variables, settings, step)
 
-    def save():
-        step.save_checkpoint(progress, K.batch_get_value(variables))
+    def save() -> None:
+        step.save_checkpoint(progress.as_json(), K.batch_get_value(variables))
 
-    with tqdm(total=args.epochs * per_epoch, unit="batch", desc="training " + args.name,
-              initial=len(progress["history"]) * per_epoch + progress["batches"]) as bar:
-        for _ in with_checkpoints(steps, save, args.checkpoint_seconds):
-            if progress["history"]:
+    shown = epoch_order(images.train.labels, settings.chosen_recipe.oversample, settings.seed, 0)
+    batches_of_epoch = (number_of_batches(len(shown), settings.batch_size)
+                        + number_of_batches(len(images.test.labels), settings.batch_size))
+    done = (len(progress.history) * batches_of_epoch + progress.trained_batches
+            + len(progress.tested_batches))
+    steps = fine_tuning.fit(model, images, settings, progress)
+    with tqdm(total=settings.epochs * batches_of_epoch, unit="batch", initial=done,
+              desc=f"training {settings.name}") as bar:
+        for _ in with_checkpoints(steps, save, settings.checkpoint_seconds):
+            if progress.history:
+                last = progress.history[-1]
                 bar.set_postfix_str(
-                    "epoch {epoch}: loss {loss:.3f}, accuracy {accuracy:.3f}, test "
-                    "{test_accuracy:.3f}".format(**progress["history"][-1]), refresh=False)
+                    f"epoch {last.epoch}: loss {last.loss:.3f}, accuracy {last.accuracy:.3f}, "
+                    f"test {last.test_accuracy:.3f}", refresh=False)
             bar.update()
-    return progress["history"]
+    return progress.history
 
 
-def score(model, images, labels, num_classes):
-    """What the model makes of both sides: (dict for its JSON file, classes of the test images)."""
+def score(model: Any, images: TrainingImages) -> Tuple[Dict[str, Any], np.ndarray]:
+    """What the model makes of both sides: its accuracy, for its JSON file; classes of the test
+    images, int (n,)."""
     scores = {}
-    for side in images:
-        predictions = np.concatenate([model.predict_on_batch(x).argmax(axis=1) for x, _ in (
-            fine_tuning.batches(images[side], labels[side], num_classes))])
-        overall = accuracy(labels[side], predictions)
-        scores[side] = {"images": overall.total, "accuracy": overall.value}
-        print("{:5s} accuracy {:.1%} of {} images".format(side, overall.value, overall.total))
+    for name, side in (("train", images.train), ("test", images.test)):
+        predictions = np.concatenate([model.predict_on_batch(x).argmax(axis=1)
+                                      for x, _ in batches(side, images.num_classes)])
+        overall = accuracy(side.labels, predictions)
+        scores[name] = {"images": overall.total, "accuracy": overall.value}
+        print(f"{name:5s} accuracy {overall.value:.1%} of {overall.total} images")
     return scores, predictions
 
 
-def write_details(details, name, history, split, scores, labels, predictions, class_names):
-    """The folder of a model: history, split, and the two pictures."""
+def write_lists(folder: str, history: List[EpochResult], split: Split) -> None:
+    """Write what the results of a training are read with: its split, and its history."""
+    write_csv(os.path.join(folder, "history.csv"), EpochResult._fields, history)
+    for side, rows in split._asdict().items():
+        write_csv(os.path.join(folder, side + ".csv"), None, rows)
+
+
+def draw_pictures(folder: str, name: str, history: List[EpochResult], scores: Dict[str, Any],
+                  labels: np.ndarray, predictions: np.ndarray,
+                  class_names: Sequence[str]) -> None:
+    """Draw the learning curve, and the confusion matrix of the test images."""
     from sklearn.metrics import confusion_matrix
 
     from utils.training import pictures
 
-    csv_files.write_csv(os.path.join(details, "history.csv"), HISTORY,
-                       [[epoch[column] for column in HISTORY] for epoch in history])
-    for side, rows in split._asdict().items():
-        csv_files.write_csv(os.path.join(details, side + ".csv"), None, rows)
-    pictures.learning_curve(os.path.join(details, "learning_curve.png"), history, name)
-    title = "{}, {} test images, accuracy {:.1%}".format(
-        name, scores["test"]["images"], scores["test"]["accuracy"])
+    pictures.learning_curve(os.path.join(folder, "learning_curve.png"), history, name)
+    test = scores["test"]
     counts = confusion_matrix(labels, predictions, labels=range(len(class_names)))
-    pictures.confusion_matrix(os.path.join(details, "confusion_matrix.png"), counts, class_names,
-                              title)
+    pictures.confusion_matrix(
+        os.path.join(folder, "confusion_matrix.png"), counts, class_names,
+        f"{name}, {test['images']} test images, accuracy {test['accuracy']:.1%}")
 
 
-def main():
-    args, started, began = parse_arguments(), now(), time.time()
-    dataset = datasets.labelled_images(args.data_dir, args.dataset)
-    print("{}: {} images in {} classes: {}".format(
-        args.dataset, len(dataset.labels), len(dataset.class_names),
-        textwrap.shorten(" ".join(dataset.class_names), 300)))
-    split = splits.make_split(args.split, dataset, args.data_dir, args.limit, args.seed)
-    sides = {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
-             for side, rows in split._asdict().items()}
-    identity = dict(
-        {option: getattr(args, option) for option in CHOICES},
-        split={side: its["sha256"] for side, its in sides.items()},
-        images=fingerprint_of_images(os.path.join(args.data_dir, dataset.image_folder),
-                                     sorted(file for rows in split for file, _ in rows)))
-    if args.weights not in ("imagenet", "none"):
-        identity["weights"] = sha256_of_file(args.weights)
-    details = os.path.join(args.models_dir, args.name)
-    weights_path, json_path = details + ".h5", details + ".json"
-    step = ResumableStep(
-        place=details, record=json_path, product=weights_path,
-        checkpoint=os.path.join(details, "checkpoint.npz"), identity=identity,
-        extendable=["epochs"], restart=args.restart)
+def main() -> None:
+    settings, started, began = parse_arguments(), now(), time.monotonic()
+    architectures.require_buildable(settings.model, settings.image_size, "--image-size")
+    dataset = datasets.labelled_images(settings.data_dir, settings.dataset)
+    class_names = dataset.class_names
+    print(f"{settings.dataset}: {len(dataset.labels)} images in {len(class_names)} classes: "
+          f"{textwrap.shorten(' '.join(class_names), 300)}")
+    split = splits.make_split(settings.split, dataset, settings.data_dir, settings.limit,
+                              settings.seed)
+    step = training_step(settings, dataset.image_folder, split)
     if not step.begins():
-        print("{}: finished; --restart trains it anew".format(weights_path))
+        print(f"{step.product}: finished; --restart trains it anew")
         return
     checkpoint = step.last_checkpoint()
 
-    device.choose(args.device)
-    model, weights_from = start_model(args, dataset.class_names)
-    images, labels = read_split(args, dataset, split)
-    history = train(args, model, images, labels, len(dataset.class_names), checkpoint,
-                    step)
-    scores, predictions = score(model, images, labels, len(dataset.class_names))
-    write_details(details, args.name, history, split, scores, labels["test"], predictions,
-                  dataset.class_names)
-    saved_classifier.save_classifier(model.get_weights(), weights_path, dict(
+    device.choose(settings.device)
+    model, weights_from = start_model(settings, class_names)
+    images = read_split(settings, dataset, split)
+    history = train(settings, model, images, checkpoint, step)
+    scores, predictions = score(model, images)
+    write_lists(step.place, history, split)
+    save_classifier(model.get_weights(), step.product, dict(
         environment(),
-        name=args.name, architecture=args.model, class_names=dataset.class_names,
-        image_folder=dataset.image_folder, image_size=args.image_size, resize=args.resize,
-        scaling=architectures.SCALING, grey=is_grey(images["train"]),
-        mean_norms={"2": mean_norm(images["train"], 2), "inf": mean_norm(images["train"], np.inf)},
-        split=sides, weights_from=weights_from, identity=identity, arguments=vars(args),
-        scores=scores, epochs=len(history), seconds=round(time.time() - began, 1),
-        started=started, finished=now(),
+        name=settings.name,
+        architecture=settings.model,
+        class_names=class_names,
+        image_folder=dataset.image_folder,
+        image_size=settings.image_size,
+        resize=settings.resize,
+        scaling=architectures.SCALING,
+        grey=is_grey(images.train.images),
+        mean_norms={"2": mean_norm(images.train.images, 2),
+                    "inf": mean_norm(images.train.images, np.inf)},
+        split=describe_split(split),
+        weights_from=weights_from,
+        identity=step.identity,
+        arguments=dataclasses.asdict(settings),
+        scores=scores,
+        epochs=len(history),
+        seconds=round(time.monotonic() - began, 1),
+        started=started,
+        finished=now(),
     ))
+    draw_pictures(step.place, settings.name, history, scores, images.test.labels, predictions,
+                  class_names)
     step.remove_checkpoint()
-    print("wrote {}, {} and {}{}".format(weights_path, json_path, details, os.sep))
+    print(f"wrote {step.product}, {step.record} and {step.place}{os.sep}")
 
 
 if __name__ == "__main__":

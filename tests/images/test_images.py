@@ -90,10 +90,11 @@ def test_each_step_resizes_as_the_model_was_trained(tmp_path, resize):
     np.testing.assert_array_equal(next(reader([0])), to_model_input(expected))
     np.testing.assert_array_equal(evaluate.read_examples(
         str(tmp_path), SimpleNamespace(**model), ["a.png"])[0], expected)
-    args = SimpleNamespace(data_dir=str(tmp_path), image_size=SIZE, resize=resize)
-    read, _ = train_model.read_split(args, SimpleNamespace(image_folder="", class_names=["NV"]),
-                                     splits.Split([("a.png", "NV")], []))
-    np.testing.assert_array_equal(read["train"][0], expected)
+    settings = SimpleNamespace(data_dir=str(tmp_path), image_size=SIZE, resize=resize)
+    read = train_model.read_split(
+        settings, SimpleNamespace(image_folder="", class_names=["NV"]),
+        splits.Split([("a.png", "NV")], [("a.png", "NV")]))
+    np.testing.assert_array_equal(read.train.images[0], expected)
 
 
 def test_transparency_is_dropped_and_16_bit_samples_keep_their_upper_8_bits(tmp_path):

@@ -1,6 +1,7 @@
 """The recipes, the order and content of batches, and training that repeats bit for bit."""
 
-from types import SimpleNamespace
+import json
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -10,9 +11,20 @@ from utils.classifier import architectures
 from utils.classifier.convolution_gradients import quick_gradients
 from utils.classifier.frameworks import K, keras, layers
 from utils.classifier.session import start_session
+from utils.common.checkpoint import Checkpoint
 from utils.common.errors import UserError
 from utils.images.pixels import to_model_input
 from utils.training import fine_tuning
+from utils.training.batches import (
+    LabelledPixels,
+    TrainingImages,
+    batches,
+    epoch_order,
+    number_of_batches,
+)
+from utils.training.fine_tuning import EpochResult, Progress
+from utils.training.recipes import RECIPES, learning_rate
+from utils.training.settings import TrainingSettings
 
 CLASSES = 3
 SIZE = 12
@@ -24,20 +36,20 @@ LABELS = np.array([0] * 30 + [1] * 7 + [3] * 1)  # no image of class 2
     ("study", (100, False, False), {41: 0.1, 61: 0.01, 81: 0.001, 91: 0.0005}),
     ("follow-up", (50, True, True), {41: 0.1, 46: 0.01})])
 def test_the_recipes_are_those_of_the_two_repositories(name, recipe, falls):
-    found, factor = fine_tuning.RECIPES[name], 1
+    found, factor = RECIPES[name], 1
     assert (found.epochs, found.oversample, found.augment) == recipe
     for epoch in range(found.epochs):
         factor = falls.get(epoch, factor)
-        assert fine_tuning.learning_rate(found, 0.5, epoch) == pytest.approx(0.5 * factor, rel=1e-12)
+        assert learning_rate(found, 0.5, epoch) == pytest.approx(0.5 * factor, rel=1e-12)
 
 
 def test_without_oversampling_an_epoch_shows_every_image_once():
-    order = fine_tuning.epoch_order(LABELS, False, 0, 0)
+    order = epoch_order(LABELS, False, 0, 0)
     assert sorted(order) == list(range(len(LABELS))) != list(order)
 
 
 def test_oversampling_repeats_random_images_until_each_class_is_as_large_as_the_largest():
-    order, other = (fine_tuning.epoch_order(LABELS, True, 0, epoch) for epoch in (0, 1))
+    order, other = (epoch_order(LABELS, True, 0, epoch) for epoch in (0, 1))
     assert set(order) == set(range(len(LABELS)))
     assert list(np.bincount(LABELS[order])) == [30, 30, 0, 30]
     assert list(np.bincount(order)[:30]) == [1] * 30
@@ -48,7 +60,7 @@ def test_oversampling_repeats_random_images_until_each_class_is_as_large_as_the_
 @pytest.mark.parametrize("oversample", [False, True])
 def test_the_order_is_that_of_seed_and_epoch(oversample):
     def order(seed, epoch):
-        return list(fine_tuning.epoch_order(LABELS, oversample, seed, epoch))
+        return list(epoch_order(LABELS, oversample, seed, epoch))
 
     assert order(3, 5) == order(3, 5)
     assert order(3, 5) != order(3, 6) and order(3, 5) != order(4, 5)
@@ -56,8 +68,8 @@ def test_the_order_is_that_of_seed_and_epoch(oversample):
 
 def data_set(n=23):
     random = np.random.RandomState(0)
-    return (random.randint(0, 256, (n, SIZE, SIZE, 3)).astype(np.uint8),
-            random.randint(0, CLASSES, n))
+    return LabelledPixels(random.randint(0, 256, (n, SIZE, SIZE, 3)).astype(np.uint8),
+                          random.randint(0, CLASSES, n))
 
 
 @pytest.mark.parametrize("batch_size, sizes", [
@@ -65,7 +77,7 @@ def data_set(n=23):
 def test_an_epoch_in_batches_is_every_image_once_in_order_with_its_label(batch_size, sizes):
     images, labels = data_set()
     order = np.random.RandomState(1).permutation(len(images))
-    found = list(fine_tuning.batches(images, labels, CLASSES, batch_size, order))
+    found = list(batches(data_set(), CLASSES, batch_size, order))
     assert [len(x) for x, _ in found] == sizes == [len(y) for _, y in found]
     np.testing.assert_array_equal(np.concatenate([x for x, _ in found]),
                                   to_model_input(images)[order])
@@ -75,7 +87,7 @@ def test_an_epoch_in_batches_is_every_image_once_in_order_with_its_label(batch_s
 
 def test_augmentation_changes_each_showing_repeats_with_its_seed_and_leaves_numpys_own_alone():
     def images(seed):
-        shown = fine_tuning.batches(*data_set(), CLASSES, 5, np.zeros(23, int), True, seed)
+        shown = batches(data_set(), CLASSES, 5, np.zeros(23, int), True, seed)
         return np.concatenate([x for x, _ in shown])
 
     np.random.seed(0)
@@ -91,7 +103,7 @@ def test_augmentation_turns_by_5_degrees_and_shifts_by_5_percent_at_the_most():
     size, point = 101, 70  # a spot 20 pixels from the centre, both ways
     image = np.zeros((1, size, size, 3), np.uint8)
     image[0, point - 1:point + 2, point - 1:point + 2] = 255
-    (x, _), = fine_tuning.batches(image, np.zeros(1, int), 1, 200, np.zeros(200, int), True)
+    (x, _), = batches(LabelledPixels(image, np.zeros(1, int)), 1, 200, np.zeros(200, int), True)
     mass = (x[..., 0] + 1).astype(np.float64)
     places = np.arange(size) - 50
     rows = (mass.sum(axis=2) * places).sum(axis=1) / mass.sum(axis=(1, 2))
@@ -116,12 +128,21 @@ def weights_of(model):
     return b"".join(weight.tobytes() for weight in model.get_weights())
 
 
-def train(model, progress, epochs=2, seed=0, until=None):
-    """Train with every rule of the follow-up's recipe, `until` so many batches were shown."""
+def settings(**changed):
+    """Those of a training with every rule of the follow-up's recipe."""
+    return TrainingSettings(**dict(dict(
+        model="VGG16", name="VGG16", dataset="isic2018", split=None, weights="none",
+        recipe="follow-up", epochs=2, learning_rate=0.1, batch_size=4, image_size=SIZE,
+        resize="bilinear", limit=None, seed=0, data_dir="data", models_dir="models", device="cpu",
+        checkpoint_seconds=120, restart=False), **changed))
+
+
+def train(model, progress, seed=0, until=None):
+    """Train `until` so many batches were shown."""
     images, labels = data_set()
-    sides = [{"train": each, "test": each[:7]} for each in (images, labels)]
-    steps = fine_tuning.fit(model, *sides, CLASSES, fine_tuning.RECIPES["follow-up"], 0.1, epochs, 4,
-                         seed, progress)
+    sides = TrainingImages(LabelledPixels(images, labels), LabelledPixels(images[:7], labels[:7]),
+                           CLASSES)
+    steps = fine_tuning.fit(model, sides, settings(seed=seed), progress)
     for _, _ in zip(range(until or 1000), steps):
         pass
     return weights_of(model)
@@ -136,14 +157,19 @@ def test_the_first_weights_are_the_seeds_whatever_was_drawn_before():
 
 
 def test_two_trainings_give_the_same_weights_to_the_last_bit_and_an_interrupted_one_too():
-    history = fine_tuning.new_progress()
+    history = Progress()
     whole = train(compiled_model(0)[0], history)
-    assert train(compiled_model(0)[0], fine_tuning.new_progress()) == whole
-    assert train(compiled_model(0)[0], fine_tuning.new_progress(), seed=1) != whole
-    for until in (3, 6, 10):  # batches; an epoch has 7 or more
-        progress = fine_tuning.new_progress()
+    assert train(compiled_model(0)[0], Progress()) == whole
+    assert train(compiled_model(0)[0], Progress(), seed=1) != whole
+    trained = history.history[0]
+    assert trained.epoch == 1 and trained.loss > 0 and trained.test_loss > 0
+    epoch = number_of_batches(len(epoch_order(data_set().labels, True, 0, 0)), 4)
+    for until in (3, epoch - 1, epoch, epoch + 1, epoch + 2, epoch + 5):  # the test has 2 batches
+        progress = Progress()
         model, variables = compiled_model(0)
         assert train(model, progress, until=until) != whole
+        assert len(progress.tested_batches) == {epoch + 1: 1, epoch + 2: 2}.get(until, 0)
+        progress = Progress.from_json(json.loads(json.dumps(progress.as_json())))
         values = K.batch_get_value(variables)
         model, variables = compiled_model(5)
         K.batch_set_value(list(zip(variables, values)))
@@ -156,16 +182,24 @@ def test_a_training_that_diverges_is_stopped():
     K.set_value(model.optimizer.lr, 0)
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     with pytest.raises(UserError, match="the loss of epoch 1 is nan; --restart"):
-        train(model, fine_tuning.new_progress())
+        train(model, Progress())
 
 
-@pytest.mark.parametrize("epochs, batches", [(1, 0), (2, 3)])
-def test_an_interrupted_training_cannot_end_before_where_it_is(monkeypatch, epochs, batches):
-    monkeypatch.setattr(fine_tuning, "compile_for_training", lambda model, rate: [])
-    progress = dict(fine_tuning.new_progress(), history=[{}, {}], batches=batches)
-    args = SimpleNamespace(recipe="study", learning_rate=0.1, epochs=epochs)
+@pytest.mark.parametrize("epochs, trained_batches", [(1, 0), (2, 3)])
+def test_an_interrupted_training_cannot_end_before_where_it_is(epochs, trained_batches):
+    history = [EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5) for epoch in (1, 2)]
+    progress = Progress(history=history, trained_batches=trained_batches)
+    step = mock.Mock()  # takes every checkpoint
     with pytest.raises(UserError, match="--epochs {}: epoch {} has".format(epochs, epochs + 1)):
-        train_model.train(args, None, {}, {}, 2, (progress, []), None)
+        train_model.continue_from(Checkpoint({}, progress.as_json(), []), [],
+                                  settings(epochs=epochs), step)
+
+
+def test_the_history_is_the_mean_over_images_not_over_batches():
+    progress = Progress(totals=[10, 5.0, 8.0], trained_batches=3, tested_batches=[
+        fine_tuning.BatchResult(4, 1.0, 0.5), fine_tuning.BatchResult(1, 6.0, 0.0)])
+    progress.end_epoch(0.01)
+    assert progress == Progress(history=[EpochResult(1, 0.01, 0.5, 0.8, 2.0, 0.4)])
 
 
 def test_each_step_is_nesterovs_with_a_rate_that_decays_from_the_first_step(monkeypatch):

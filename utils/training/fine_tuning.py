@@ -1,39 +1,93 @@
-"""Fine-tuning a classifier: recipes, batches, and a gradient step that repeats exactly."""
+"""Fine-tuning a classifier: a gradient step that repeats exactly, and the epochs."""
 
-import collections
-from typing import Any, List, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
 
-from utils.common.background import in_background
 from utils.common.checkpoint import ArrayKind
 from utils.common.errors import UserError
 from utils.common.json_files import NATURAL, NUMBER, fields
-from utils.images.pixels import to_model_input
+from utils.training.batches import TrainingImages, batches, epoch_order
+from utils.training.recipes import learning_rate
+from utils.training.settings import TrainingSettings
 
-Recipe = collections.namedtuple("Recipe", "epochs decay_steps oversample augment")
-RECIPES = {
-    # decay_steps: from which epoch (counted from 0) the learning rate is multiplied by what.
-    # The study's script lowers the rate until epoch 91, from which 100 epochs are inferred; its own
-    # default and its example run 10.
-    "study": Recipe(100, ((41, 0.1), (61, 0.01), (81, 0.001), (91, 0.0005)), False, False),
-    # The code of Hirano, Minagi, Takemoto 2021, whose models the follow-up paper attacks: random
-    # oversampling, rotated by 5 degrees, shifted by 5 %.
-    "follow-up": Recipe(50, ((41, 0.1), (46, 0.01)), True, True),
-}
 MOMENTUM = 0.9
 DECAY = 1e-6
-ROTATION = 5  # degrees, of augmented images
-SHIFT = 0.05  # of height and width
 
 
-def learning_rate(recipe, base, epoch):
-    """The learning rate of an epoch, counted from 0; `base` is that of the first."""
-    factors = [1.0] + [factor for start, factor in recipe.decay_steps if epoch >= start]
-    return base * factors[-1]
+class EpochResult(NamedTuple):
+    """One row of history.csv. epoch: counted from 1. loss: cross-entropy. accuracy: 0..1; of the
+    training images both are means over the batches of the epoch, during which the weights change.
+    """
+
+    epoch: int
+    learning_rate: float
+    loss: float
+    accuracy: float
+    test_loss: float
+    test_accuracy: float
 
 
-def compile_for_training(model, rate):
+class BatchResult(NamedTuple):
+    """What Keras says of a batch: how many images, their mean loss, and the share that was right.
+    """
+
+    images: int
+    loss: float
+    accuracy: float
+
+
+# What a checkpoint says of a training: Progress.as_json().
+_BATCH_RESULT = {"type": "array", "items": NUMBER, "minItems": 3, "maxItems": 3}
+PROGRESS_SCHEMA = fields(
+    history={"type": "array", "items": fields(**dict.fromkeys(EpochResult._fields, NUMBER))},
+    trained_batches=NATURAL, totals=_BATCH_RESULT,
+    tested_batches={"type": "array", "items": _BATCH_RESULT})
+
+
+@dataclass
+class Progress:
+    """What a training remembers, beside the values of its variables, to be continued.
+
+    history: of the finished epochs. trained_batches: how many of the current epoch were shown.
+    totals: of these the number of images, the sum of their losses, and how many were right.
+    tested_batches: of the current epoch, once all its training images were shown.
+    """
+
+    history: List[EpochResult] = field(default_factory=list)
+    trained_batches: int = 0
+    totals: List[float] = field(default_factory=lambda: [0, 0.0, 0.0])
+    tested_batches: List[BatchResult] = field(default_factory=list)
+
+    def as_json(self) -> Dict[str, Any]:
+        """Return this as values of a JSON file."""
+        return {"history": [result._asdict() for result in self.history],
+                "trained_batches": self.trained_batches, "totals": self.totals,
+                "tested_batches": [list(result) for result in self.tested_batches]}
+
+    @classmethod
+    def from_json(cls, values: Dict[str, Any]) -> "Progress":
+        """Return what as_json() was called for. values: of PROGRESS_SCHEMA."""
+        return cls(history=[EpochResult(**result) for result in values["history"]],
+                   trained_batches=values["trained_batches"], totals=values["totals"],
+                   tested_batches=[BatchResult(*result) for result in values["tested_batches"]])
+
+    def end_epoch(self, rate: float) -> None:
+        """Add the result of the current epoch to the history, and begin the next one."""
+        images, loss, right = self.totals
+        sizes = [result.images for result in self.tested_batches]
+        self.history.append(EpochResult(
+            epoch=len(self.history) + 1, learning_rate=rate, loss=loss / images,
+            accuracy=right / images,
+            test_loss=float(np.average([result.loss for result in self.tested_batches],
+                                       weights=sizes)),
+            test_accuracy=float(np.average([result.accuracy for result in self.tested_batches],
+                                           weights=sizes))))
+        self.trained_batches, self.totals, self.tested_batches = 0, [0, 0.0, 0.0], []
+
+
+def compile_for_training(model: Any, rate: float) -> List[Any]:
     """Compile with the study's optimiser and loss (SGD, Nesterov momentum, cross-entropy).
 
     All gradients are made before the first weight changes, and the step is counted after the last
@@ -60,101 +114,41 @@ def compile_for_training(model, rate):
     return tf.global_variables()
 
 
-def epoch_order(labels, oversample, seed, epoch):
-    """The order in which one epoch shows the images.
-
-    labels: int, (n,). oversample: repeat random images of the smaller classes until all classes
-    are as large as the largest. Returns int indices; the same seed and epoch give the same order.
-    """
-    random = np.random.RandomState([seed, epoch])
-    order = np.arange(len(labels))
-    if oversample:
-        counts = np.bincount(labels)
-        order = np.concatenate([order] + [
-            random.choice(np.flatnonzero(labels == label), counts.max() - count)
-            for label, count in enumerate(counts) if count])
-    return random.permutation(order)
-
-
-def batches(images, labels, num_classes, batch_size=32, order=None, augment=False, seed=0):
-    """Yield (model input, one-hot labels), each batch made while the one before is used.
-
-    images: uint8, (n, size, size, 3). labels: int, (n,). order: indices to show; as they are if
-    None. augment: rotate by up to 5 degrees and shift by up to 5 %, drawn from `seed`.
-    """
-    from utils.classifier.frameworks import keras
-
-    generator = keras.preprocessing.image.ImageDataGenerator()
-    order = np.arange(len(labels)) if order is None else order
-
-    def augmented(image, seed):
-        random = np.random.RandomState(seed % 2 ** 32)
-        height, width, _ = image.shape
-        return generator.apply_transform(image, {
-            "theta": random.uniform(-ROTATION, ROTATION),
-            "tx": random.uniform(-SHIFT, SHIFT) * height,
-            "ty": random.uniform(-SHIFT, SHIFT) * width})
-
-    def batch(start):
-        chosen = order[start:start + batch_size]
-        x = to_model_input(images[chosen])
-        if augment:
-            x = np.stack([augmented(image, seed + start + i) for i, image in enumerate(x)])
-        return x, np.eye(num_classes, dtype=np.float32)[labels[chosen]]
-
-    return in_background(batch, range(0, len(order), batch_size), workers=1, ahead=3)
-
-
-NUMBERS = {"type": "array", "items": NUMBER, "minItems": 3, "maxItems": 3}
-# What a checkpoint says of a training.
-PROGRESS = fields(
-    batches=NATURAL, totals=NUMBERS,
-    history={"type": "array", "items": fields(**dict.fromkeys(
-        ("epoch", "learning_rate", "loss", "accuracy", "test_loss", "test_accuracy"), NUMBER))})
-
-
 def kinds_of(variables: Sequence[Any]) -> List[ArrayKind]:
     """Return what the arrays of a checkpoint must be: as these variables of the session."""
     return [ArrayKind(tuple(variable.shape.as_list()), variable.dtype.base_dtype.name)
             for variable in variables]
 
 
-def new_progress():
-    """A dict for each finished epoch; of the current one the number of batches, and three totals:
-    images, sum of their losses, how many were right."""
-    return {"history": [], "batches": 0, "totals": [0, 0.0, 0.0]}
+def fit(model: Any, images: TrainingImages, settings: TrainingSettings,
+        progress: Progress) -> Iterator[None]:
+    """Train a compiled model, as a generator that yields after each batch, of both sides.
 
-
-def fit(model, images, labels, num_classes, recipe, rate, epochs, batch_size, seed, progress):
-    """Train a compiled model, as a generator that yields after each batch.
-
-    images, labels: dicts of arrays for "train" and "test", as batches() takes them. rate: of the
-    first epoch. progress: see new_progress(); changed in place, and with the values of all
-    variables enough to continue after any yield with the same weights. UserError: diverged.
+    progress: where to begin; changed in place, and with the values of all variables enough to
+    continue after any yield to the same weights and history. Raises UserError when the loss is no
+    finite number any more.
     """
     from utils.classifier.frameworks import K
 
-    for epoch in range(len(progress["history"]), epochs):
-        K.set_value(model.optimizer.lr, learning_rate(recipe, rate, epoch))
-        order = epoch_order(labels["train"], recipe.oversample, seed, epoch)
-        begin = progress["batches"] * batch_size
-        totals = progress["totals"]
-        for x, y in batches(
-                images["train"], labels["train"], num_classes, batch_size, order[begin:],
-                recipe.augment, seed + epoch * len(order) + begin):
-            loss, accuracy = model.train_on_batch(x, y)
+    recipe, batch_size, seed = settings.chosen_recipe, settings.batch_size, settings.seed
+    for epoch in range(len(progress.history), settings.epochs):
+        rate = learning_rate(recipe, settings.learning_rate, epoch)
+        K.set_value(model.optimizer.lr, rate)
+        order = epoch_order(images.train.labels, recipe.oversample, seed, epoch)
+        shown = progress.trained_batches * batch_size
+        for x, y in batches(images.train, images.num_classes, batch_size, order[shown:],
+                            augment=recipe.augment, seed=seed + epoch * len(order) + shown):
+            loss, accuracy = map(float, model.train_on_batch(x, y))
             if not np.isfinite(loss):
-                raise UserError("the loss of epoch {} is {}; --restart with a smaller "
-                                "--learning-rate".format(epoch + 1, loss))
-            for i, value in enumerate((1, loss, accuracy)):
-                totals[i] += len(x) * float(value)
-            progress["batches"] += 1
+                raise UserError(f"the loss of epoch {epoch + 1} is {loss}; --restart with a "
+                                "smaller --learning-rate")
+            for i, value in enumerate(BatchResult(1, loss, accuracy)):
+                progress.totals[i] += len(x) * value
+            progress.trained_batches += 1
             yield
-        sizes, losses, accuracies = zip(*((len(x), *model.test_on_batch(x, y)) for x, y in batches(
-            images["test"], labels["test"], num_classes, batch_size)))
-        progress["history"].append({
-            "epoch": epoch + 1, "learning_rate": learning_rate(recipe, rate, epoch),
-            "loss": totals[1] / totals[0], "accuracy": totals[2] / totals[0],
-            "test_loss": np.average(losses, weights=sizes),
-            "test_accuracy": np.average(accuracies, weights=sizes)})
-        progress.update(dict(new_progress(), history=progress["history"]))
+        tested = np.arange(len(progress.tested_batches) * batch_size, len(images.test.labels))
+        for x, y in batches(images.test, images.num_classes, batch_size, tested):
+            loss, accuracy = map(float, model.test_on_batch(x, y))
+            progress.tested_batches.append(BatchResult(len(x), loss, accuracy))
+            yield
+        progress.end_epoch(rate)

@@ -1,28 +1,31 @@
 """The pictures of a training."""
 
+from typing import Sequence
+
 import matplotlib
+import numpy as np
 
 from utils.common.figures import BLUE, ORANGE, Labels, confusion_matrices, plt, save, write_note
+from utils.training.fine_tuning import EpochResult
 
 
-def learning_curve(path, history, title):
-    """Loss and accuracy against the epoch.
+def learning_curve(path: str, history: Sequence[EpochResult], title: str) -> None:
+    """Draw loss and accuracy against the epoch.
 
-    history: list of dicts with epoch, loss, accuracy, test_loss, test_accuracy. A title that the
-    font cannot draw stands in a text file beside the picture.
+    A title that the font cannot draw stands in a text file beside the picture.
     """
     label = Labels()
-    epochs = [row["epoch"] for row in history]
+    epochs = [result.epoch for result in history]
     figure, axes = plt.subplots(1, 2, figsize=(8, 3))
     for axis, quantity in zip(axes, ("loss", "accuracy")):
-        axis.plot(epochs, [row[quantity] for row in history], ".-", color=BLUE,
+        axis.plot(epochs, [getattr(result, quantity) for result in history], ".-", color=BLUE,
                   label="training, during the epoch")
-        axis.plot(epochs, [row["test_" + quantity] for row in history], ".--", color=ORANGE,
-                  label="test, after it")
+        axis.plot(epochs, [getattr(result, "test_" + quantity) for result in history], ".--",
+                  color=ORANGE, label="test, after it")
         axis.set(xlabel="epoch", ylabel=quantity)
         axis.grid(alpha=0.3)
         axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
-    worst = max(max(row["loss"], row["test_loss"]) for row in history)
+    worst = max(max(result.loss, result.test_loss) for result in history)
     # early losses in the test phase can be enormous
     axes[0].set(ylim=(0, min(1.05 * worst, 5)), ylabel="cross-entropy loss")
     axes[0].legend(fontsize=8)
@@ -33,8 +36,9 @@ def learning_curve(path, history, title):
     write_note(path, label.note())
 
 
-def confusion_matrix(path, counts, class_names, title):
-    """The test images by true and predicted class.
+def confusion_matrix(path: str, counts: np.ndarray, class_names: Sequence[str],
+                     title: str) -> None:
+    """Draw how often each class is predicted as which: the test images by true and predicted class.
 
     counts: int (K, K), rows the true class. Names that the font cannot draw stand in a text file
     beside the picture.
