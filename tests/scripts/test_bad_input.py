@@ -29,7 +29,7 @@ OTHER_SCALING = {"offset": 0, "scale": 255}
 # What the command line alone shows: the command, words of the message.
 PARSED = [
     ("train_model.py", "--model"),
-    ("train_model.py --model VGG19", "VGG16"),
+    ("train_model.py --model VGG21", "VGG16"),
     (TRAIN + " --batch-size many", "whole number"),
     (TRAIN + " --limit 0", "1 or more"),
     (TRAIN + " --epochs 0", "1 or more"),

@@ -4,7 +4,6 @@ import glob
 import json
 import os
 import re
-import types
 
 import h5py
 import numpy as np
@@ -12,9 +11,8 @@ import pytest
 from PIL import Image
 
 import checkout
-import train_model
 from utils.common import provenance
-from utils.images import isic2018
+from utils.images import datasets, splits
 
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
 # The runs of the README's grid, with 3 natural images and the 14 training images.
@@ -115,10 +113,9 @@ def test_step_1_leaves_weights_and_what_the_next_steps_need(study, model):
 
 
 def test_the_folder_of_a_model_can_be_given_to_split_again(study):
-    folder = os.path.join(study[0], "models", "VGG16")
-    split = train_model.make_split(
-        types.SimpleNamespace(split=folder, limit=None, seed=0),
-        isic2018.isic2018_labels(os.path.join(study[0], "data")))
+    folder, data = os.path.join(study[0], "models", "VGG16"), os.path.join(study[0], "data")
+    split = splits.make_split(folder, datasets.labelled_images(data, "isic2018"), data, limit=None,
+                              seed=0)
     for side, rows in split._asdict().items():
         assert "".join("{},{}\n".format(*row) for row in rows) == read_text(folder, side + ".csv")
 
