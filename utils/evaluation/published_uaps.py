@@ -26,15 +26,15 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 class PublishedUap(NamedTuple):
     """A UAP of this repository, and what it did to the classifier that it was made for.
 
-    image_size: height and width, in pixels. bound: of its norm, model-input units. norm: "2" or
-    "inf". rate: on the test images of that classifier.
+    image_size: height and width, in pixels. bound: of its norm, model-input units, None where it
+    is not known. norm: "2" or "inf". rate: on the test images of that classifier.
     """
 
     name: str
     path: str
     image_size: int
     norm: str
-    bound: float
+    bound: Optional[float]
     rate: Rate
 
 
@@ -45,7 +45,7 @@ def find_published() -> Iterator[PublishedUap]:
         run = evaluated_uap.read_evaluated(folder)
         if os.path.exists(path) and run.uap.made_for == run.classifier.name:
             yield PublishedUap(
-                name=f"{run.classifier.name}/{run.uap.name}", path=path,
+                name=pathlib.Path(folder).relative_to(ROOT / FOLDER).as_posix(), path=path,
                 image_size=run.classifier.image_size, norm=run.uap.norm, bound=run.uap.norm_bound,
                 rate=run.rate())
 
@@ -81,7 +81,7 @@ def main() -> None:
     print(f"{'name':48s} {'pixels':>9s} {'grey levels':>12s} {'fooling rate, %':>20s}")
     for uap in find_published():
         size = f"{uap.image_size} x {uap.image_size}"
-        bound = f"{uap.bound * PIXEL_SCALE:.1f} (L{uap.norm})"
+        bound = "?" if uap.bound is None else f"{uap.bound * PIXEL_SCALE:.1f} (L{uap.norm})"
         rate = "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * share for share in uap.rate[:3]))
         print(f"{uap.name:48s} {size:>9s} {bound:>12s} {rate:>20s}")
 
