@@ -152,7 +152,7 @@ def test_the_configuration_reaches_the_scripts(project):
                      "natural_images=7", "norm=2", "data_dir=my data", "--", "table")[0] == 0
     found = commands(project)
     assert sum("--num-images 7" in command for command in found) == 6
-    assert sum("--source isic2018" in command and "--num-images 60" in command
+    assert sum("--source isic2018" in command and "--num-images 50" in command
                for command in found) == 3
     assert all("--norm 2" in command for command in found if command.startswith("make_uap"))
     assert all("--data-dir my data" in command for command in found)

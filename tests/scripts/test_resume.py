@@ -119,3 +119,11 @@ def test_a_run_with_another_choice_has_another_folder(option, value, folder):
         with mock.patch.object(sys, "argv", words):
             names.append(make_uap.parse_arguments().name)
     assert names == ["ilsvrc2012", "ilsvrc2012-" + folder]
+
+
+@pytest.mark.parametrize("folder, name", [
+    (".photos", "photos"), ("pictures/-2019", "2019"), ("pictures/", "pictures"), ("a:b", "a-b")])
+def test_the_run_of_any_folder_of_images_has_a_name_that_is_neither_hidden_nor_an_option(
+        folder, name, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["make_uap.py", "--model-file", "m.h5", "--source-dir", folder])
+    assert make_uap.parse_arguments().name == name
