@@ -97,10 +97,10 @@ def _receive(url: str, file: BinaryIO, size: Optional[int]) -> bool:
     with _get(url, asked) as answer:
         _refuse_encoded(url, answer)
         found = answer.headers.get("ETag", "")
-        place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
-        is_rest = (answer.status_code == 206 and found == version and place is not None
-                   and int(place.group(1)) == start)
-        if not is_rest:
+        total = None
+        if answer.status_code == 206 and found == version:
+            total = _total_of_rest(answer, start)  # this answer may be a part of the rest
+        if total is None:
             start = file.seek(0)
             file.truncate()
             if answer.status_code != 200:
@@ -109,14 +109,10 @@ def _receive(url: str, file: BinaryIO, size: Optional[int]) -> bool:
                 write_text(version_path, found)
             elif version is not None:
                 os.remove(version_path)
-        rest = answer.raw.length_remaining
-        if is_rest:
-            total = int(place.group(2))  # this answer may be a part of the rest
-        elif rest is not None:
-            total = rest
-        elif size is not None:
-            total = size
-        else:
+            total = answer.raw.length_remaining
+            if total is None:
+                total = size
+        if total is None:
             raise UserError(f"{url}: the server does not say how long the file is, so that a cut "
                             "one could not be told; try again later")
         if size not in (None, total):
@@ -125,6 +121,17 @@ def _receive(url: str, file: BinaryIO, size: Optional[int]) -> bool:
         require_space(os.path.dirname(file.name), total - start)
         _write_body(url, answer, file, total, is_counted=size is not None)
         return file.tell() == total
+
+
+def _total_of_rest(answer: requests.Response, start: int) -> Optional[int]:
+    """Return the length of the whole file by an answer that continues it at byte `start`.
+
+    None where the answer does not say that it continues it there.
+    """
+    place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", answer.headers.get("Content-Range", ""))
+    if place is None or int(place.group(1)) != start:
+        return None
+    return int(place.group(2))
 
 
 def _refuse_encoded(url: str, answer: requests.Response) -> None:

@@ -39,7 +39,8 @@ def test_a_name_that_becomes_part_of_a_path_must_be_plain(name):
         arguments.folder_name(name)
 
 
-@pytest.mark.parametrize("name", ["MEL", "Nävus", "基底细胞癌", "=1+1", "$x_1$", "a|b", "<b>", "a b"])
+@pytest.mark.parametrize("name", [
+    "MEL", "Nävus", "基底细胞癌", "=1+1", "$x_1$", "a|b", "<b>", "a b"])
 def test_every_other_name_is_taken(name):
     for check in (names.require_name, names.require_file_name):
         assert check(name, "") == name

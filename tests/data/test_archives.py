@@ -13,7 +13,7 @@ import pytest
 
 import checkout
 from data import skin_lesions
-from data.archives import BadArchive, extract, members
+from data.archives import BadArchive, Target, extract, members
 from data.natural_images import place_of
 
 NAME, ZIPPED = "n01440764_7.JPEG", "ISIC_0024306.jpg"
@@ -38,7 +38,7 @@ def tar_of(path, entries, mode="w", format=tarfile.GNU_FORMAT):
 def unpack_tar(path, folder):
     found = [(place_of("ilsvrc2012", os.path.basename(member.name)), member)
              for member in members(path)]
-    extract(path, [(os.path.join(folder, place), member) for place, member in found if place])
+    extract(path, [Target(os.path.join(folder, place), member) for place, member in found if place])
 
 
 def unpack_zip(path, folder):

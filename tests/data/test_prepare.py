@@ -22,6 +22,7 @@ from test_archives import tar_of, zip_of
 import checkout
 import web
 from data import archives, natural_images, prepare, skin_lesions
+from data.natural_images import PublishedArchive
 from utils.images import datasets, isic2018
 from utils.images.folders import list_images
 
@@ -160,7 +161,7 @@ def challenge(monkeypatch, more=(), images=IMAGES, **counts):
         skin_lesions.INPUT: zip_of([(folder, b""), (folder + "LICENSE.txt", b"CC BY-NC")] + [
             (folder + name + ".jpg", content) for name, content in images.items()])}
     for name, (size, md5) in skin_lesions.PUBLISHED.items():
-        monkeypatch.setitem(skin_lesions.PUBLISHED, name, (
+        monkeypatch.setitem(skin_lesions.PUBLISHED, name, skin_lesions.PublishedFile(
             size and len(files[name]), md5 and hashlib.md5(files[name]).hexdigest()))
     monkeypatch.setattr(skin_lesions, "CLASS_COUNTS", dict(COUNTS, **counts))
     return files
@@ -219,7 +220,8 @@ def test_isic2018_continues_wherever_it_was_killed(run, tmp_path, monkeypatch, p
 def test_isic2018_is_taken_from_files_downloaded_by_hand_which_stay(run, tmp_path, monkeypatch):
     """From a copy of another size, which lists an image that it lacks: its content decides."""
     files = challenge(monkeypatch, more=["ISIC_0035068"])
-    monkeypatch.setitem(skin_lesions.PUBLISHED, skin_lesions.INPUT, (2771732744, None))
+    monkeypatch.setitem(skin_lesions.PUBLISHED, skin_lesions.INPUT,
+                        skin_lesions.PublishedFile(2771732744, None))
     output = succeeds(run, *by_hand(tmp_path, files))
     assert "ISIC_0035068.jpg is missing" in output and "ready: 10 images" in output
     assert len(isic2018.isic2018_labels(str(tmp_path / "data"))) == 10
@@ -263,7 +265,8 @@ def test_what_is_wrong_with_a_download_is_told_and_mended_by_the_next(run, monke
     fails(run, "isic2018", saying="damaged again")
     site = published(files)
     with monkeypatch.context() as patch:
-        patch.setitem(skin_lesions.PUBLISHED, skin_lesions.INPUT, (10 ** 15, None))
+        patch.setitem(skin_lesions.PUBLISHED, skin_lesions.INPUT,
+                      skin_lesions.PublishedFile(10 ** 15, None))
         fails(run, "isic2018", saying="2000000.0 GB needed")
     assert site.asked == []
     succeeds(run, "isic2018")
@@ -459,9 +462,9 @@ def test_what_cannot_be_sampled_is_refused_with_one_message(run, tmp_path, small
 def test_an_archive_of_published_size_must_have_the_published_images(run, monkeypatch, small_tar):
     size, md5 = os.path.getsize(small_tar), hashlib.md5(open(small_tar, "rb").read()).hexdigest()
     words = ["ilsvrc2012", "--archive", small_tar, "--num-images", "2", "--check-md5"]
-    monkeypatch.setattr(natural_images, "ILSVRC_ARCHIVES", {size: (md5, 3, 13)})
+    monkeypatch.setattr(natural_images, "ILSVRC_ARCHIVES", {size: PublishedArchive(md5, 3, 13)})
     fails(run, *words, saying="3 classes, 12 images, expected 3 and 13")
-    monkeypatch.setattr(natural_images, "ILSVRC_ARCHIVES", {size: (md5, 3, 12)})
+    monkeypatch.setattr(natural_images, "ILSVRC_ARCHIVES", {size: PublishedArchive(md5, 3, 12)})
     succeeds(run, *words)
 
 

@@ -11,11 +11,11 @@ from utils.classifier.foreign_network import read_network
 from utils.classifier.logits import head_of
 from utils.classifier.session import start_session
 from utils.classifier.weights import HEAD_LOADED, load_weights
+from utils.common.csv_files import read_written_csv
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file, sha256_of_lines
 from utils.common.json_files import write_json
 from utils.common.whole_files import replacing
-from utils.images.datasets import read_labels
 
 # How Keras writes that build_classifier called a layer for inference alone. Who loads the file may
 # want to train it.
@@ -83,11 +83,12 @@ def read_split_side(description: ClassifierDescription, side: str) -> List[Tuple
         raise UserError(f"{json_path_of(description.file)}: adopted without "
                         f"{'training' if side == 'train' else 'test'} images; adopt it again with "
                         f"{where}{other}")
-    rows = list(read_labels(path).items())
-    if sha256_of_lines(",".join(row) for row in rows) != description.split[side].sha256:
+    rows = read_written_csv(path, None, "train the model again")
+    sha256 = sha256_of_lines(",".join(row) for row in rows)
+    if sha256 != description.split[side].sha256 or {len(row) for row in rows} != {2}:
         raise UserError(f"{path}: not the {side} images that {json_path_of(description.file)} "
                         "names; train the model again")
-    return rows
+    return [(file, label) for file, label in rows]
 
 
 def load_classifier(description: ClassifierDescription) -> Any:

@@ -1,32 +1,40 @@
 """Command lines: options that the scripts share, and types that refuse what cannot be meant."""
 
 import argparse
+from typing import Any, Callable, Dict, NoReturn, TypeVar
 
 from utils.common.names import fault_of_file_name
 from utils.common.terminal import printable
 
+Number = TypeVar("Number", int, float)
 
-def _number(convert, test, expected):
-    def parse(text):
+
+def _number(convert: Callable[[str], Number], is_meant: Callable[[Number], bool],
+            expected: str) -> Callable[[str], Number]:
+    """Make the type of an option: a function from its text to a number.
+
+    expected: what the text has to be, for the message.
+    """
+    def parse(text: str) -> Number:
         try:
             value = convert(text)
         except ValueError:
-            value = None
-        if value is None or not test(value):
-            raise argparse.ArgumentTypeError("expected {}, found {!r}".format(expected, text))
+            raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
+        if not is_meant(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
         return value
     return parse
 
 
-count = _number(int, lambda n: n >= 1, "a whole number of 1 or more")
-seed = _number(int, lambda n: 0 <= n < 2 ** 32, "a whole number from 0 to 4294967295")
-positive = _number(float, lambda x: 0 < x < float("inf"), "a number above 0")
-share = _number(float, lambda x: 0 < x <= 1, "a number above 0 and up to 1")
+count = _number(int, lambda number: number >= 1, "a whole number of 1 or more")
+seed = _number(int, lambda number: 0 <= number < 2 ** 32, "a whole number from 0 to 4294967295")
+positive = _number(float, lambda number: 0 < number < float("inf"), "a number above 0")
+share = _number(float, lambda number: 0 < number <= 1, "a number above 0 and up to 1")
 norm = _number(float, lambda p: p in (2, float("inf")), "2 or inf")
 
 
 def folder_name(text: str) -> str:
-    """A name that is one plain folder below another."""
+    """Take a name that is one plain folder below another; the type of an option."""
     fault = fault_of_file_name(text)
     if fault:
         raise argparse.ArgumentTypeError(
@@ -34,7 +42,7 @@ def folder_name(text: str) -> str:
     return text
 
 
-SHARED = {
+SHARED: Dict[str, Dict[str, Any]] = {
     "data-dir": dict(default="data", help="folder of the data sets (default: %(default)s)"),
     "models-dir": dict(default="models", help="folder of the models (default: %(default)s)"),
     "results-dir": dict(default="results", help="folder of the runs (default: %(default)s)"),
@@ -49,16 +57,28 @@ SHARED = {
 }
 
 
-def script_parser(doc, *shared):
-    """The parser of a script whose docstring is `doc`, with some options of SHARED."""
-    parser = argparse.ArgumentParser(
-        description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+class ScriptParser(argparse.ArgumentParser):
+    """A parser whose messages never hold what commands the terminal."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(printable(message))
+
+
+def script_parser(description: str, *shared: str) -> ScriptParser:
+    """Make the parser of a script.
+
+    description: the script's docstring. shared: the options of SHARED that it has.
+    """
+    parser = ScriptParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     for option in shared:
         parser.add_argument("--" + option, **SHARED[option])
     return parser
 
 
-def as_json(args):
-    """The arguments as a dict for a JSON file, which knows no infinity."""
-    return {option: "{:g}".format(value) if option == "norm" else value
-            for option, value in vars(args).items()}
+def as_json(args: argparse.Namespace) -> Dict[str, Any]:
+    """Return the arguments as a dict for a JSON file, which knows no infinity."""
+    values = dict(vars(args))
+    if "norm" in values:
+        values["norm"] = f"{values['norm']:g}"
+    return values

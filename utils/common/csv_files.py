@@ -3,7 +3,7 @@
 import codecs
 import csv
 import io
-from typing import Any, Dict, Iterable, List, Optional, Sequence, Union
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Union, overload
 
 from utils.common.errors import UserError
 from utils.common.terminal import printable
@@ -12,7 +12,15 @@ from utils.common.whole_files import replacing
 Rows = Union[List[Dict[str, str]], List[List[str]]]
 
 
-def read_csv(path: str, header: Optional[Sequence[str]], mend: str) -> Rows:
+@overload
+def read_csv(path: str, header: None, mend: str) -> List[List[str]]: ...
+
+
+@overload
+def read_csv(path: str, header: Sequence[str], mend: str) -> List[Dict[str, str]]: ...
+
+
+def read_csv(path, header, mend):
     """Read a csv file that somebody made: UTF-8, with or without a byte-order mark.
 
     Blanks around cells are no part of them; rows without any text are left out.
@@ -28,21 +36,30 @@ def read_csv(path: str, header: Optional[Sequence[str]], mend: str) -> Rows:
     except UnicodeDecodeError as error:
         number = content.count(b"\n", 0, error.start) + 1
         row = content.split(b"\n")[number - 1].rstrip(b"\r").decode("utf-8", "surrogateescape")
-        raise UserError(f"{path}: row {number} is not UTF-8, {printable(row[:80])}; save the file as "
-                        f"UTF-8; {mend}")
-    cells = _parse(path, text, mend, skipinitialspace=True)  # so that a quotation may follow blanks
+        raise UserError(f"{path}: row {number} is not UTF-8, {printable(row[:80])}; save the file "
+                        f"as UTF-8; {mend}")
+    # A quotation mark may stand behind blanks.
+    cells = _parse(path, text, mend, skipinitialspace=True)
     rows = [[cell.strip() for cell in row] for row in cells]
     return _with_header(path, [row for row in rows if any(row)], header, mend)
 
 
-def read_written_csv(path: str, header: Optional[Sequence[str]], mend: str) -> Rows:
+@overload
+def read_written_csv(path: str, header: None, mend: str) -> List[List[str]]: ...
+
+
+@overload
+def read_written_csv(path: str, header: Sequence[str], mend: str) -> List[Dict[str, str]]: ...
+
+
+def read_written_csv(path, header, mend):
     """Read a csv file that write_csv() wrote: every cell is as it was written.
 
     Arguments, value and errors are those of read_csv(). Names of files that are not UTF-8 come back
     as Python has them, and so do blanks around a name.
     """
     text = _read_bytes(path, mend).decode("utf-8", "surrogateescape")
-    rows = _parse(path, text, mend)
+    rows = _parse(path, text, mend, skipinitialspace=False)
     return _with_header(path, [row for row in rows if row], header, mend)
 
 
@@ -54,11 +71,11 @@ def _read_bytes(path: str, mend: str) -> bytes:
         raise UserError(f"{path}: not found; {mend}")
 
 
-def _parse(path: str, text: str, mend: str, **dialect: bool) -> List[List[str]]:
+def _parse(path: str, text: str, mend: str, skipinitialspace: bool) -> List[List[str]]:
     if "\0" in text:
         raise UserError(f"{path}: not a csv file (it holds bytes of value 0); {mend}")
     try:
-        return list(csv.reader(io.StringIO(text, newline=""), **dialect))
+        return list(csv.reader(io.StringIO(text, newline=""), skipinitialspace=skipinitialspace))
     except csv.Error as error:
         raise UserError(f"{path}: not a csv file ({error}); {mend}")
 

@@ -1,5 +1,6 @@
 """Mistakes a user can mend: one message on stderr and exit code 2, never a traceback."""
 
+import io
 import sys
 from typing import Any, Callable
 
@@ -15,7 +16,8 @@ def run_script(main: Callable[[], Any]) -> Any:
 
     Names of files that are not UTF-8 can be printed: their bytes appear as escapes.
     """
-    sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return main()
     except UserError as error:

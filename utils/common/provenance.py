@@ -6,19 +6,24 @@ import os
 import platform
 import subprocess
 import sys
+from typing import Any, Dict, Optional
 
 VERSION = "1.0.0"  # of this project; CHANGELOG.md says what changed, CITATION.cff repeats it
 PACKAGES = {"tensorflow": "tensorflow", "keras": "keras", "numpy": "numpy", "scipy": "scipy",
             "scikit-learn": "sklearn", "pillow": "PIL"}  # those that touch a number
 
 
-def now():
-    """The time in UTC, ISO 8601, to the second."""
-    return datetime.datetime.utcnow().replace(microsecond=0).isoformat() + "Z"
+def now() -> str:
+    """Return the time in UTC, ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def environment():
-    """This project's version, those of Python and of PACKAGES; machine, git commit, command."""
+def environment() -> Dict[str, Any]:
+    """Describe what made a result, for its JSON file.
+
+    That is this project's version, the versions of Python and of PACKAGES, the machine, the git
+    commit and the command.
+    """
     versions = {name: importlib.import_module(module).__version__
                 for name, module in PACKAGES.items()}
     return {
@@ -31,9 +36,9 @@ def environment():
     }
 
 
-def _git_state():
-    """The commit of this checkout and whether tracked files differ from it; None outside git."""
-    def git(*arguments):
+def _git_state() -> Optional[Dict[str, Any]]:
+    """Return the commit of this checkout and whether tracked files differ; None outside git."""
+    def git(*arguments: str) -> str:
         return subprocess.check_output(
             ("git",) + arguments, cwd=os.path.dirname(os.path.abspath(__file__)),
             stderr=subprocess.DEVNULL, universal_newlines=True).strip()

@@ -59,7 +59,8 @@ def writing(path: str) -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UserError(f"{error.filename or path}: is a symbolic link, which is not followed "
-                            "where something is written; remove it, then the same command continues")
+                            "where something is written; remove it, then the same command "
+                            "continues")
         raise UserError(f"{path}: cannot be written ({error.strerror or error}); make room or give "
                         "another folder, then the same command continues")
 
