@@ -13,8 +13,8 @@ from data import demo
 
 SETTINGS = {"evaluate_options": ""}
 PASSED = "| the table |\nwrote report.md\ncheck of promises.csv: 12 of 12 UAPs; passed\n"
-FAILED = ("| the table |\nwrote report.md\ncheck of promises.csv: 11 of 12 UAPs; 1 promises are not "
-          "kept:\nVGG16/isic2018/deepfool: fools 0.0 %\n")
+FAILED = ("| the table |\nwrote report.md\ncheck of promises.csv: 11 of 12 UAPs; 1 promises are "
+          "not kept:\nVGG16/isic2018/deepfool: fools 0.0 %\n")
 
 
 def test_every_step_has_a_line_with_its_time_and_what_comes_next(study):
@@ -47,7 +47,8 @@ def test_the_demo_ends_with_the_first_script_that_fails_and_its_message(tmp_path
 
 
 @pytest.mark.parametrize("code, output, last", [
-    (0, PASSED, "the demo's check passed"), (1, FAILED, "the demo's check failed, as listed above")])
+    (0, PASSED, "the demo's check passed"),
+    (1, FAILED, "the demo's check failed, as listed above")])
 def test_the_last_line_says_whether_the_check_passed(
         tmp_path, monkeypatch, capsys, code, output, last):
     commands = []

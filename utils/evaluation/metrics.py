@@ -20,7 +20,7 @@ class Rate(NamedTuple):
     value: float
     low: float
     high: float
-    count: int
+    count: int  # type: ignore[assignment]  # tuple.count
     total: int
 
 
