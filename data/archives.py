@@ -43,8 +43,8 @@ def checked(path: str) -> Iterator[None]:
             RuntimeError, OSError) as error:
         if isinstance(error, OSError) and error.errno is not None:
             raise  # of the disk; gzip's own have no number
-        raise BadArchive(f"{path}: cut, damaged or no such archive ({error}); get it again from its "
-                         "publisher")
+        raise BadArchive(f"{path}: cut, damaged or no such archive ({error}); get it again from "
+                         "its publisher")
 
 
 def _walk(archive: tarfile.TarFile, begin: int = 0) -> Iterator[Member]:

@@ -138,8 +138,8 @@ def _refuse_encoded(url: str, answer: requests.Response) -> None:
     """Raise UserError when the bytes that come are not those of the file, but packed ones."""
     encoding = answer.headers.get("Content-Encoding", "identity")
     if encoding.lower() != "identity":
-        raise UserError(f"{url}: the server sends the file packed by {encoding}, which it was asked "
-                        "not to do, so that its length cannot be checked; try again later")
+        raise UserError(f"{url}: the server sends the file packed by {encoding}, which it was "
+                        "asked not to do, so that its length cannot be checked; try again later")
 
 
 def _write_body(url: str, answer: requests.Response, file: BinaryIO, total: int,
@@ -155,8 +155,8 @@ def _write_body(url: str, answer: requests.Response, file: BinaryIO, total: int,
                 if file.tell() + len(block) > total:
                     file.seek(0)
                     file.truncate()
-                    raise UserError(f"{url}: more than the {total:,} bytes that were expected; this "
-                                    "is not the file that was published")
+                    raise UserError(f"{url}: more than the {total:,} bytes that were expected; "
+                                    "this is not the file that was published")
                 file.write(block)
                 progress.update(len(block))
         except requests.RequestException:

@@ -39,8 +39,9 @@ class PublishedArchive(NamedTuple):
 
 
 # By their bytes: training and validation images.
-ILSVRC_ARCHIVES = {147897477120: PublishedArchive("1d675b47d978889d74fa0da5fadfb00e", 1000, 1281167),
-                   6744924160: PublishedArchive("29b22e2961454d5413ddabcf34fc5622", 1, 50000)}
+ILSVRC_ARCHIVES = {
+    147897477120: PublishedArchive("1d675b47d978889d74fa0da5fadfb00e", 1000, 1281167),
+    6744924160: PublishedArchive("29b22e2961454d5413ddabcf34fc5622", 1, 50000)}
 
 # The names that the publishers give images, and the folders they go to, each a class.
 PLACES = {"open_images_v5": ((r"[0-9a-f]{16}\.jpg", "test"),),
@@ -68,7 +69,8 @@ def count_ready(settings: PreparationSettings, prepared: Optional[Prepared]) -> 
                         f"{settings.num_images} asked for; move them away, or give --num-images")
     if prepared is not None and (count, settings.seed) != (prepared.images, prepared.seed):
         raise UserError(f"{folder}: {count} images, --seed {settings.seed}; prepared were "
-                        f"{prepared.images} images, with --seed {prepared.seed}; move {folder} away")
+                        f"{prepared.images} images, with --seed {prepared.seed}; move {folder} "
+                        "away")
     return count if count >= settings.num_images else 0
 
 

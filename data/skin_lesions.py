@@ -132,8 +132,8 @@ def _downloaded(name: str, work: str) -> str:
             return path
         except UserError as error:
             failures.append(str(error))
-    raise UserError(f"{'; '.join(failures)}; or download it by hand (data/README.md says where) and "
-                    "give it with --archive")
+    raise UserError(f"{'; '.join(failures)}; or download it by hand (data/README.md says where) "
+                    "and give it with --archive")
 
 
 def extract(path: str, listed: Sequence[str], folder: str) -> None:

@@ -1,5 +1,6 @@
 """When a loop is saved, what becomes of signals meanwhile, and which checkpoints are continued."""
 
+import functools
 import json
 import os
 import signal
@@ -32,6 +33,10 @@ def events(at=None, number=None):
             yield i
 
 
+def _note_last(seen, saved):
+    saved.append(seen[-1])
+
+
 @pytest.fixture(autouse=True)
 def handlers():
     before = [signal.getsignal(number) for number in BOTH]
@@ -42,7 +47,8 @@ def handlers():
 def test_a_loop_is_saved_after_each_period_and_at_its_end():
     for seconds, expected in ((-1, [0, 1, 2, 3, 4, 4]), (1000, [4])):
         seen, saved = [], []
-        for event in with_checkpoints(events(), lambda: saved.append(seen[-1]), seconds):
+        save = functools.partial(_note_last, seen, saved)
+        for event in with_checkpoints(events(), save, seconds):
             seen.append(event)
         assert (seen, saved) == ([0, 1, 2, 3, 4], expected)
 
@@ -66,24 +72,27 @@ def test_the_handlers_are_there_again_when_whoever_takes_the_events_raises():
 
 @pytest.mark.parametrize("raising", ["events", "save"])
 def test_the_handlers_are_there_again_when_the_loop_or_its_checkpoint_raises(raising):
+    def fail():
+        raise ZeroDivisionError
+
     def failing():
         yield 0
-        1 / 0
+        fail()
 
     with pytest.raises(ZeroDivisionError):
         if raising == "events":
             list(with_checkpoints(failing(), lambda: None, 1000))
         else:
-            list(with_checkpoints(events(), lambda: 1 / 0, -1))
+            list(with_checkpoints(events(), fail, -1))
 
 
 def test_a_wall_clock_that_is_set_back_stops_no_checkpoint(monkeypatch):
     hours = iter(range(1000, 0, -1))
     monkeypatch.setattr(time, "time", lambda: 3600 * next(hours))
-    saved = []
-    for event in with_checkpoints(events(), lambda: saved.append(event), 1e-9):
+    saves = []
+    for _ in with_checkpoints(events(), lambda: saves.append("saved"), 1e-9):
         time.sleep(1e-6)
-    assert saved == [0, 1, 2, 3, 4, 4]
+    assert len(saves) == 6  # after each of the five events, and at the end
 
 
 ARRAYS = [np.linspace(-1, 1, 6, dtype=np.float32).reshape(2, 3), np.array([-2, 0, 6])]

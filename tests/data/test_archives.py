@@ -45,8 +45,9 @@ def unpack_zip(path, folder):
     skin_lesions.extract(path, [ZIPPED], folder)
 
 
-def assert_refused_or_harmless(unpack, path, tmp_path, refused, expected={}):
+def assert_refused_or_harmless(unpack, path, tmp_path, refused, expected=None):
     """refused: a pattern of the message, or None where `expected`, a dict, is all that appears."""
+    expected = expected or {}
     folder = tmp_path / "one" / "two"
     folder.mkdir(parents=True, exist_ok=True)
     before = checkout.tree(tmp_path)

@@ -92,6 +92,11 @@ def write(path, content):
     return damage
 
 
+def save_npz(path, **arrays):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    np.savez(path, **arrays)
+
+
 def remove(path):
     return lambda: shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
@@ -151,6 +156,9 @@ CASES = {
     "weights that are text": (TRAIN + " --weights README.md", None, "README.md not an h5 file"),
     "a damaged checkpoint": (
         TRAIN, write("models/new/checkpoint.npz", "PK"), "checkpoint.npz --restart"),
+    "a checkpoint of earlier code": (
+        TRAIN, lambda: save_npz("models/new/checkpoint.npz", header=json.dumps(
+            {"identity": {}, "progress": {}})), "checkpoint.npz format 1 --restart"),
     "a model that another run is writing": (
         TRAIN, hold("models/.new.lock"), "new is being written by another run"),
     "unknown source": (UAP + " --source cifar10", None, "ilsvrc2012"),
@@ -179,6 +187,14 @@ CASES = {
     "model without description": (ILSVRC, remove("models/VGG16.json"), "VGG16.json"),
     "description that is no text": (
         ILSVRC, write("models/VGG16.json", b"\xff\xfe\0"), "VGG16.json JSON"),
+    "description nested 100,000 deep": (ILSVRC, write(
+        "models/VGG16.json", "[" * 100000 + "]" * 100000), "VGG16.json JSON nested"),
+    "description of a size that is no integer": (ILSVRC, edit(
+        "models/VGG16.json", lambda its: its.update(image_size=32.0)),
+        "VGG16.json image_size: 32.0 'integer'"),
+    "description of a size of 400 digits": (ILSVRC, edit(
+        "models/VGG16.json", lambda its: its.update(image_size=10 ** 400)),
+        "VGG16.json JSON integer digits"),
     "description without image size": (
         ILSVRC, write("models/VGG16.json", "{}"), "architecture required"),
     "description of an unknown architecture": (ILSVRC, edit(

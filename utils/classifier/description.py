@@ -20,7 +20,7 @@ from utils.common.json_files import (
     read_json,
 )
 from utils.common.json_files import SCALING as SCALING_SCHEMA
-from utils.common.names import require_name
+from utils.common.names import require_file_name, require_name
 
 OF_ITS_OWN = "its own"  # the architecture of an adopted network that is none of Keras'
 TRAINING_IMAGES = "training images"
@@ -124,6 +124,7 @@ def read_description_alone(path: str) -> ClassifierDescription:
 
     path: of the weights.
     """
+    require_file_name(classifier_name(path), f"{path}: a classifier")
     json_path = json_path_of(path)
     values = read_json(json_path, SCHEMA, MEND)
     if values["scaling"] != SCALING:
