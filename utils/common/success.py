@@ -3,16 +3,19 @@
 Classes are indices or names; clean and attacked are arrays (n,) of them, or one class each.
 """
 
+from typing import Union
+
 import numpy as np
 
 
 def is_fooled(clean: np.ndarray, attacked: np.ndarray) -> np.ndarray:
-    """Whether the class predicted under the attack differs from that of the clean image, (n,)."""
+    """Return where the class under the attack is not that of the clean image, bool (n,)."""
     return np.asarray(attacked) != np.asarray(clean)
 
 
-def is_targeted_success(clean: np.ndarray, attacked: np.ndarray, target) -> np.ndarray:
-    """Whether each image that is not predicted as the target anyway is so under the attack.
+def is_targeted_success(clean: np.ndarray, attacked: np.ndarray,
+                        target: Union[int, str]) -> np.ndarray:
+    """Return which images that are not predicted as the target anyway are so under the attack.
 
     clean, attacked: (n,). Returns bool (m,): images whose clean class is the target are left out.
     """
