@@ -36,3 +36,19 @@ def test_a_field_of_another_type_is_named(tmp_path):
     (tmp_path / "run.json").write_text(json.dumps(values))
     with pytest.raises(UserError, match="run.json: steps.kept: 'many' is not of type 'integer'"):
         read_run_record(str(tmp_path / "run.json"))
+
+
+@pytest.mark.parametrize("change, message", [
+    (lambda values: values.update(attack="x/../../../victim/cell"), "attack: the name"),
+    (lambda values: values.update(made_for="../VGG16"), "made_for: the name"),
+    (lambda values: values["model"].update(name="../../VGG16"), "model.name: the name"),
+    (lambda values: values.update(snapshots={"../uap": {"images": 1, "seconds": 1}}),
+     "snapshots: the name")])
+def test_a_text_that_becomes_part_of_a_path_is_a_plain_name(tmp_path, change, message):
+    with open(COMMITTED[0]) as file:
+        values = json.load(file)
+    change(values)
+    (tmp_path / "run.json").write_text(json.dumps(values))
+    with pytest.raises(UserError, match="run.json: {} .* is no plain name but a path".format(
+            message)):
+        read_run_record(str(tmp_path / "run.json"))

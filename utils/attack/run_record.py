@@ -8,18 +8,19 @@ from utils.common.json_files import (
     NUMBER,
     OBJECT,
     POSITIVE,
-    SCALING,
     SHA256,
     TEXT,
     fields,
     or_null,
     read_json,
 )
+from utils.common.names import require_file_name
+from utils.images.pixels import SCALING_SCHEMA
 
 # What the file must hold. Whatever else it holds is for people.
 SCHEMA = fields(
     model=fields(name=TEXT, architecture=TEXT, sha256=SHA256,
-                 image_size={"type": "integer", "minimum": 1}, scaling=SCALING),
+                 image_size={"type": "integer", "minimum": 1}, scaling=SCALING_SCHEMA),
     made_for=or_null(TEXT), source=TEXT, attack=TEXT, target=or_null(TEXT),
     norm=fields(p={"enum": ["2", "inf"]}, ratio=or_null(POSITIVE), bound=POSITIVE),
     images=fields(used=NATURAL), passes=NATURAL, steps=fields(made=NATURAL, kept=NATURAL),
@@ -84,10 +85,24 @@ class UapRunRecord:
     identity: Dict[str, Any]
 
 
+def _require_file_names(path: str, values: Dict[str, Any]) -> None:
+    """Raise UserError unless every text that becomes part of a file's name is fit for that.
+
+    The source, which may be the name of any folder, becomes no part of one.
+    """
+    require_file_name(values["model"]["name"], f"{path}: model.name")
+    require_file_name(values["attack"], f"{path}: attack")
+    if values["made_for"] is not None:
+        require_file_name(values["made_for"], f"{path}: made_for")
+    for name in values["snapshots"]:
+        require_file_name(name, f"{path}: snapshots")
+
+
 def read_run_record(path: str) -> UapRunRecord:
     """Read and check the run.json at `path`. Raises UserError, naming what is wrong."""
     values = read_json(path, SCHEMA, MEND)
     network, norm = values["model"], values["norm"]
+    _require_file_names(path, values)
     return UapRunRecord(
         network=AttackedNetwork(
             name=network["name"], architecture=network["architecture"], sha256=network["sha256"],

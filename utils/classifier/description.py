@@ -19,8 +19,8 @@ from utils.common.json_files import (
     or_null,
     read_json,
 )
-from utils.common.json_files import SCALING as SCALING_SCHEMA
 from utils.common.names import require_file_name, require_name
+from utils.images.pixels import SCALING_SCHEMA
 
 OF_ITS_OWN = "its own"  # the architecture of an adopted network that is none of Keras'
 TRAINING_IMAGES = "training images"
@@ -29,7 +29,8 @@ _SIDE = fields(images=NATURAL, sha256=SHA256)
 SCHEMA = fields(
     architecture={"enum": sorted(MIN_IMAGE_SIZE) + [OF_ITS_OWN]},
     class_names={"type": "array", "minItems": 2, "uniqueItems": True, "items": TEXT},
-    image_folder={"anyOf": [INSIDE, {"const": ""}]}, image_size=COUNT, scaling=SCALING_SCHEMA, grey={"type": "boolean"},
+    image_folder={"anyOf": [INSIDE, {"const": ""}]}, image_size=COUNT, scaling=SCALING_SCHEMA,
+    grey={"type": "boolean"},
     mean_norms=fields(**{"2": POSITIVE, "inf": POSITIVE}),
     split=fields(train=_SIDE, test=_SIDE),
     resize={"enum": ["bilinear", "nearest"]}, weights=fields(sha256=SHA256), weights_from={},

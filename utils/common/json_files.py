@@ -36,7 +36,6 @@ SHA256 = {"type": "string", "pattern": r"^[0-9a-f]{64}\Z"}
 # A path below a folder, without control characters, which no path can hold or nobody wants.
 INSIDE = {"type": "string", "pattern": r"^(?!/|(.*/)?\.\.(/|\Z))[^\x00-\x1f\x7f]+\Z"}
 OBJECT = {"type": "object"}
-SCALING = fields(offset=NUMBER, scale=POSITIVE)
 
 
 def read_json(path: str, schema: Schema, mend: str) -> Any:

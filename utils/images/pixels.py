@@ -5,9 +5,13 @@ import io
 import numpy as np
 from PIL import Image
 
+from utils.common.json_files import NUMBER, POSITIVE, fields
+
 # Model input x = (pixels - PIXEL_OFFSET) / PIXEL_SCALE, as in the study.
 PIXEL_OFFSET = 128.0
 PIXEL_SCALE = 128.0
+# How JSON files say it.
+SCALING_SCHEMA = fields(offset=NUMBER, scale=POSITIVE)
 
 
 def to_model_input(pixels: np.ndarray) -> np.ndarray:
