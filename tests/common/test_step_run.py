@@ -73,3 +73,12 @@ def test_a_published_folder_takes_the_place_of_the_one_before_of_which_nothing_s
         write_text(os.path.join(step.work, name), name)
         step.publish(step.work)
     assert os.listdir(str(tmp_path)) == ["run"] and os.listdir(step.place) == ["after"]
+
+
+def test_a_work_folder_that_is_a_symbolic_link_is_not_followed(tmp_path):
+    """Somebody who may write here, too, could have unfinished files written anywhere."""
+    step = step_below(tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    os.symlink(str(tmp_path / "elsewhere"), step.work)
+    with pytest.raises(UserError, match="run.partial: is a symbolic link.*; remove it"):
+        step.begins()
