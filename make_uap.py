@@ -174,7 +174,11 @@ def load_network(args: argparse.Namespace, run: Run) -> Any:
     device.choose(args.device)
     start_session(args.seed, inference=True)
     model = load_classifier(run.network)
-    return attacked_functions(run.settings, model, run.network.grey)
+    functions = attacked_functions(run.settings, model, run.network.grey)
+    note = None if run.settings.attack == "gd-uap" else functions.note_on_slow_layers()
+    if note is not None:
+        print(note)
+    return functions
 
 
 def start_attack(run: Run, functions: Any, state: AttackState, broken: Dict[str, str],

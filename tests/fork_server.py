@@ -25,8 +25,9 @@ def run(folder, output, errors, words):
     for number, path in ((1, output), (2, errors)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.chdir(folder)
-    sys.argv = words
-    run_script(importlib.import_module(words[0][:-len(".py")]).main)
+    sys.argv = words[1:] if words[0] == "-m" else words
+    name = words[1] if words[0] == "-m" else words[0][:-len(".py")]
+    run_script(importlib.import_module(name).main)
     sys.exit()
 
 

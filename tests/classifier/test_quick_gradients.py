@@ -29,3 +29,29 @@ def test_the_quick_gradients_of_a_convolution_are_tensorflows(size, padding, str
     for quick, expected in zip(found[1], found[0]):
         np.testing.assert_allclose(quick, expected, atol=1e-4)
     assert ("Conv2DBackpropInput" in kinds) == (strides != (1, 1) and size != (1, 1))
+
+
+def with_and_without(image_channels, kernel_size, **options):
+    """The gradients of a convolution with respect to image and kernel: TensorFlow's, the quick."""
+    random, found = np.random.RandomState(0), []
+    image = random.normal(size=(2, 9, 10, image_channels))
+    kernel = random.normal(size=kernel_size + (image_channels, 5))
+    for context in (contextlib.suppress, quick_gradients):
+        start_session(0, inference=False)
+        values = [K.variable(image), K.variable(kernel)]
+        with context():
+            y = tf.nn.convolution(*values, padding="VALID", **options)
+        found.append(K.get_session().run(tf.gradients(y ** 2, values)))
+    return found
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
+@pytest.mark.parametrize("kernel_size", [(1, 1), (3, 3)])
+def test_a_convolution_of_an_image_ends_with_tensorflows_gradients(kernel_size, strides):
+    for expected, quick in zip(*with_and_without(3, kernel_size, strides=strides)):
+        np.testing.assert_allclose(quick, expected, atol=1e-4)
+
+
+def test_a_dilated_convolution_has_tensorflows_gradients():
+    for expected, quick in zip(*with_and_without(4, (3, 3), dilation_rate=(2, 2))):
+        np.testing.assert_allclose(quick, expected, atol=1e-4)

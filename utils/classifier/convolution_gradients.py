@@ -33,22 +33,25 @@ def _gradients(op, gradient):
     x, kernel = op.inputs
     rows, columns, *channels = kernel.shape.as_list()
     strides, padding = op.get_attr("strides"), op.get_attr("padding").decode()
+    dilations = op.get_attr("dilations")
     if padding == "EXPLICIT":
         padding = np.reshape(op.get_attr("explicit_paddings"), (4, 2)).tolist()
     # On an image's 3 channels a product with 3 columns leaves the vector units idle.
-    if strides == [1, 1, 1, 1] and channels[0] > 3:
+    if strides == dilations == [1, 1, 1, 1] and channels[0] > 3:
         # kernel[::-1, ::-1], whole matrices at a time
         matrices = tf.gather(tf.reshape(kernel, [rows * columns] + channels),
                              np.arange(rows * columns)[::-1])
         flipped = tf.reshape(tf.transpose(matrices, (0, 2, 1)), [rows, columns] + channels[::-1])
         to_x = tf.nn.conv2d(gradient, flipped, strides, _opposite(padding, rows, columns))
-    elif rows == columns == 1:  # of the pixels that it looks at
+    elif rows == columns == 1 and strides != [1, 1, 1, 1]:  # of the pixels that it looks at
         with quick_gradients():
             y = tf.nn.conv2d(x[:, ::strides[1], ::strides[2]], kernel, (1, 1, 1, 1), "VALID")
         return tf.gradients(y, (x, kernel), gradient)
     else:
-        to_x = tf.nn.conv2d_backprop_input(tf.shape(x), kernel, gradient, strides, padding)
-    return to_x, tf.nn.conv2d_backprop_filter(x, kernel.shape, gradient, strides, padding)
+        to_x = tf.nn.conv2d_backprop_input(tf.shape(x), kernel, gradient, strides, padding,
+                                           dilations=dilations)
+    return to_x, tf.nn.conv2d_backprop_filter(x, kernel.shape, gradient, strides, padding,
+                                              dilations=dilations)
 
 
 def _opposite(padding, rows, columns):

@@ -77,6 +77,15 @@ class AttackGraph:
         return dict(collections.Counter(
             layer.kind for layer in self.passes if isinstance(layer, ThroughTensorFlow)))
 
+    def note_on_slow_layers(self) -> Optional[str]:
+        """The same in a sentence; None where every layer has a backward pass."""
+        slow = self.slow_layers()
+        if not slow:
+            return None
+        named = ", ".join(f"{count} {kind}" for kind, count in sorted(slow.items()))
+        return (f"gradients: {sum(slow.values())} of {len(self.passes) - 1} layers ({named}) go "
+                "through tf.gradients, the others through backward passes of their own")
+
     def logits(self, x: np.ndarray) -> np.ndarray:
         """x: float32, (n, h, w, 3), model-input units. Returns float32 logits, (n, K)."""
         return self._session.run(self._f, {self._x: x})
