@@ -101,6 +101,15 @@ def remove(path):
     return lambda: shutil.rmtree(path) if os.path.isdir(path) else os.remove(path)
 
 
+def link(target, path):
+    """Put a link in the place of a file. Reading /proc/self/mem from its start fails with EIO."""
+    def damage():
+        if os.path.exists(path):
+            os.remove(path)
+        os.symlink(target, path)
+    return damage
+
+
 def truncate(pattern):
     def damage():
         for path in glob.glob(pattern):
@@ -149,6 +158,12 @@ CASES = {
     "no data": (TRAIN + " --data-dir nowhere", None, "nowhere data/README.md"),
     "no image folder": (TRAIN, remove(INPUT), "Training_Input no such folder"),
     "a broken image": (TRAIN, truncate(IMAGE), "ISIC_9000003.jpg cannot be read"),
+    "an image that the disk does not give": (
+        TRAIN, link("/proc/self/mem", IMAGE), "ISIC_9000003.jpg cannot be read (Input/output"),
+    "an image that is missing": (
+        TRAIN, link("nowhere.jpg", IMAGE), "ISIC_9000003.jpg cannot be read (No such file"),
+    "a source image that the disk does not give": (
+        ILSVRC, link("/proc/self/mem", "data/ilsvrc2012/x.jpg"), "x.jpg (Input/output error)"),
     "ground truth that is no text": (TRAIN, write(GROUND_TRUTH, b"\xff\xfe\0"), "GroundTruth.csv"),
     "unknown split": (TRAIN + " --split patient", None, "lesion"),
     "a file for a models folder": (
