@@ -155,6 +155,13 @@ def test_what_a_run_cannot_be_continued_from_is_refused(tmp_path, progress, arra
         require_fit(load_checkpoint(path), path, SCHEMA, KINDS)
 
 
+def test_a_checkpoint_that_would_fill_the_memory_is_refused(tmp_path):
+    path = str(tmp_path / "checkpoint.npz")
+    np.savez_compressed(path, header=np.array(json.dumps(HEADER)), array_00000=np.zeros(10 ** 6))
+    with pytest.raises(UserError, match="npz: not a checkpoint .it would be larger unpacked"):
+        load_checkpoint(path)
+
+
 def test_a_checkpoint_that_is_damaged_anywhere_is_refused_or_whole(tmp_path):
     """Cut and overwritten at many places: zipfile, zlib and NumPy raise very different errors."""
     path = saved(tmp_path)

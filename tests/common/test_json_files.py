@@ -24,6 +24,7 @@ from utils.common.json_files import COUNT, INSIDE, OBJECT, fault_of, fields, rea
     ('{"n": 3e1}', "n: 30.0 is not of type 'integer'"),
     ('{"n": true}', "n: True is not of type 'integer'"),
     ('{"n": "' + "x" * 100000 + '"}', "n: 'xxx.{,400}xx' is not of type 'integer'"),
+    ('{"n": "\\ud800"}', "not a JSON file ..\\\\ud800' is no character"),
     ("{}", "'n' is a required property"),
     ('{"n": 1', "not a JSON file"),
     ("", "not a JSON file")], ids=lambda text: text[:20])

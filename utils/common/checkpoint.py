@@ -100,6 +100,8 @@ def _read_arrays(content: bytes) -> Dict[str, np.ndarray]:
     """Read a .npz file as np.load() does, which leaves a message behind where it is damaged."""
     arrays = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        if sum(entry.file_size for entry in archive.infolist()) > len(content):
+            raise ValueError("it would be larger unpacked")
         for name in archive.namelist():
             with archive.open(name) as member:
                 arrays[os.path.splitext(name)[0]] = np.lib.format.read_array(

@@ -61,7 +61,8 @@ def parse_json(text: str) -> Any:
     """Return the values of a JSON text.
 
     Raises ValueError for what other parsers let through and what fails later: numbers that are not
-    finite, integers beyond 64 bits, and values nested so deep that nothing can walk through them.
+    finite, integers beyond 64 bits, values nested so deep that nothing can walk through them, and
+    halves of characters that no file can hold.
     """
     try:
         values = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite_float,
@@ -70,6 +71,10 @@ def parse_json(text: str) -> Any:
         raise ValueError(f"nested more than {MOST_LEVELS} deep")
     if _levels(values) > MOST_LEVELS:
         raise ValueError(f"nested more than {MOST_LEVELS} deep")
+    try:
+        json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{error.object[error.start]!r} is no character")
     return values
 
 
