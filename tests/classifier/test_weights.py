@@ -104,3 +104,204 @@ def test_the_weights_named_when_they_cannot_be_downloaded_are_those_that_keras_t
     assert address_of_weights(architecture).startswith("https://github.com/")
     name = os.path.basename(address_of_weights(architecture))
     assert "no" in name and "top" in name and name.endswith(".h5")
+
+
+def small_file(path):
+    """An h5 file of Keras' layout: two convolutions."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"first", b"second"]
+        for name in ("first", "second"):
+            layer = file.create_group(name)
+            layer.attrs["weight_names"] = ["{}/kernel:0".format(name).encode()]
+            layer[name + "/kernel:0"] = np.ones((3, 3, 2, 4), np.float32)
+
+
+# What is done to a weight of a file, the kernel of the layer `second`; words of the message.
+def as_text(layer, name):
+    layer[name] = "weights"
+
+
+def as_compound(layer, name):
+    layer.create_dataset(name, (3, 3), np.dtype([("a", "f4"), ("b", "f4")]))
+
+
+def as_group(layer, name):
+    layer.create_group(name)
+
+
+def as_integers(layer, name):
+    layer[name] = np.zeros((3, 3, 2, 4), np.int64)
+
+
+def as_too_many(layer, name):
+    layer.create_dataset(name, (2 ** 40,), np.float32, chunks=(2 ** 20,))
+
+
+def as_nan(layer, name):
+    layer[name] = np.full((3, 3, 2, 4), np.nan, np.float32)
+
+
+def as_infinite(layer, name):
+    layer[name] = np.full((3, 3, 2, 4), np.inf, np.float32)
+
+
+def as_empty(layer, name):
+    layer[name] = h5py.Empty("f")
+
+
+def as_external_link(layer, name):
+    layer[name] = h5py.ExternalLink("other.h5", "/second/" + name)
+
+
+def as_soft_link(layer, name):
+    layer[name] = h5py.SoftLink("/first/first/kernel:0")
+
+
+def as_external_storage(layer, name):
+    layer.create_dataset(name, (3, 3, 2, 4), np.float32,
+                         external=[("other.raw", 0, 4 * 9 * 2 * 4)])
+
+
+def as_virtual(layer, name):
+    virtual = h5py.VirtualLayout((3, 3, 2, 4), np.float32)
+    virtual[...] = h5py.VirtualSource("other.h5", "/second/" + name, (3, 3, 2, 4))
+    layer.create_virtual_dataset(name, virtual)
+
+
+@pytest.mark.parametrize("replace, words", [
+    (as_text, "of type"), (as_compound, "of type"), (as_group, "a group"),
+    (as_integers, "of type int64"), (as_too_many, "layer second need 4398.0 GB"),
+    (as_nan, "infinite or no numbers"), (as_infinite, "infinite or no numbers"),
+    (as_empty, "empty"), (as_external_link, "link to another place"),
+    (as_soft_link, "link to another place"), (as_external_storage, "kept in another file"),
+    (as_virtual, "kept in another file")])
+def test_weights_that_are_no_numbers_of_this_file_are_refused_in_one_line(
+        tmp_path, monkeypatch, replace, words):
+    monkeypatch.chdir(tmp_path)
+    for path in ("other.h5", "w.h5"):
+        small_file(path)
+    assert [layer.name for layer in read_layers("w.h5")] == ["first", "second"]
+    with open("other.raw", "wb") as file:
+        file.write(bytes(4 * 9 * 2 * 4))
+    with h5py.File("w.h5", "r+") as file:
+        del file["second"]["second/kernel:0"]
+        replace(file["second"], "second/kernel:0")
+    with pytest.raises(UserError) as error:
+        read_layers("w.h5")
+    message = str(error.value)
+    assert message.startswith("w.h5: ") and words in message and "second" in message
+    assert "\n" not in message
+
+
+def test_shapes_are_compared_before_anything_is_read(files, tmp_path):
+    path = str(tmp_path / "w.h5")
+    shutil.copy(str(files / "no_top.h5"), path)
+    with h5py.File(path, "r+") as file:
+        name = file["block1_conv1"].attrs["weight_names"][0].decode()
+        del file["block1_conv1"][name]
+        as_too_many(file["block1_conv1"], name)
+    start_session(0, inference=True)
+    model = architectures.build_classifier("VGG16", SIZE, len(NAMES))
+    with pytest.raises(UserError, match=r"layer block1_conv1, .*\(1099511627776,\)"):
+        load_weights(model, path, "VGG16", NAMES)
+
+
+def test_a_whole_group_in_another_file_is_refused(files, tmp_path):
+    path = str(tmp_path / "w.h5")
+    with h5py.File(path, "w") as file:
+        file["model_weights"] = h5py.ExternalLink(str(files / "no_top.h5"), "/")
+    with pytest.raises(UserError, match="model_weights is a link to another place"):
+        read_layers(path)
+
+
+def with_names_as_text(source, target):
+    with h5py.File(source, "r") as a, h5py.File(target, "w") as b:
+        names = [name.decode() for name in a.attrs["layer_names"]]
+        b.attrs.create("layer_names", names, dtype=h5py.special_dtype(vlen=str))
+        for name in names:
+            weights = [each.decode() for each in a[name].attrs["weight_names"]]
+            group = b.create_group(name)
+            group.attrs.create("weight_names", weights, dtype=h5py.special_dtype(vlen=str))
+            for each in weights:
+                group.create_dataset(each, data=a[name][each][()])
+
+
+def with_names_in_parts(source, target):
+    shutil.copy(source, target)
+    with h5py.File(target, "r+") as file:
+        names = file.attrs["layer_names"]
+        del file.attrs["layer_names"]
+        file.attrs["layer_names0"], file.attrs["layer_names1"] = names[:7], names[7:]
+
+
+@pytest.mark.parametrize("rewrite", [with_names_as_text, with_names_in_parts])
+def test_names_as_text_and_names_in_parts_are_read(files, tmp_path, rewrite):
+    source, target = str(files / "no_top.h5"), str(tmp_path / "w.h5")
+    rewrite(source, target)
+    for expected, found in zip(read_layers(source), read_layers(target)):
+        assert expected.name == found.name
+        for array, same in zip(expected.arrays, found.arrays):
+            np.testing.assert_array_equal(array, same)
+
+
+@pytest.mark.parametrize("save", ["save", "save_weights"])
+def test_a_model_that_is_a_layer_is_read_in_its_order_even_where_some_layers_were_frozen(
+        tmp_path, save):
+    start_session(0, inference=False)
+    image = keras.Input((9, 9, 3))
+    x = keras.layers.Conv2D(4, 3, name="first")(image)
+    x = keras.layers.BatchNormalization(name="normalised")(x)
+    base = keras.Model(image, keras.layers.Conv2D(5, 3, name="second")(x), name="base")
+    if save == "save":
+        base.get_layer("first").trainable = False  # Keras lists its weights last
+    model = keras.Sequential([base, keras.layers.GlobalAveragePooling2D(),
+                              keras.layers.Dense(2, name="top")])
+    getattr(model, save)(str(tmp_path / "w.h5"))
+    expected = {layer.name: layer.get_weights() for layer in base.layers + model.layers[1:]}
+    found = read_layers(str(tmp_path / "w.h5"))
+    assert [layer.name for layer in found] == ["first", "normalised", "second", "top"]
+    for layer in found:
+        for array, same in zip(expected[layer.name], layer.arrays):
+            np.testing.assert_array_equal(array, same)
+
+
+def as_keras_3_weights(path):
+    with h5py.File(str(path), "w") as file:
+        file.create_dataset("layers/block1_conv1/vars/0", data=np.zeros((3, 3, 3, 64)))
+
+
+def as_keras_3_archive(path):
+    path.write_bytes(b"PK\x03\x04 and more")
+
+
+@pytest.mark.parametrize("write, words", [
+    (as_keras_3_weights, ["no layer_names", "Keras 3", 'model.save("FILE.h5")']),
+    (as_keras_3_archive, ["a zip file", "Keras 3", 'model.save("FILE.h5")']),
+    (lambda path: path.mkdir(), ["a folder", "SavedModel", 'model.save("FILE.h5")'])])
+def test_files_of_other_kinds_are_refused_with_what_to_do(tmp_path, write, words):
+    path = tmp_path / "w.h5"
+    write(path)
+    with pytest.raises(UserError) as error:
+        read_layers(str(path))
+    assert all(word in str(error.value) for word in words)
+
+
+def test_the_resnet50_of_newer_versions_is_refused_as_another_network(tmp_path):
+    path = str(tmp_path / "w.h5")
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [b"conv1_conv", b"conv2_block1_0_conv"]
+        for name in file.attrs["layer_names"]:
+            group = file.create_group(name)
+            group.attrs["weight_names"] = [name + b"/kernel:0"]
+            group.create_dataset(name + b"/kernel:0", data=np.zeros((1, 1)))
+    start_session(0, inference=True)
+    model = architectures.build_classifier("ResNet50", SIZE, len(NAMES))
+    with pytest.raises(UserError, match="the ResNet50 that Keras has had since 2.2.5"):
+        load_weights(model, path, "ResNet50", NAMES)
+
+
+@pytest.mark.parametrize("architecture", architectures.ARCHITECTURES)
+def test_images_that_no_memory_can_hold_are_refused_before_a_network_is_built(architecture):
+    with pytest.raises(UserError, match="image size 100000, .*for a single image need 1280"):
+        architectures.require_buildable(architecture, 100000, "--image-size")
+    architectures.require_buildable(architecture, 299, "--image-size")

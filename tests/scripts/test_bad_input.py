@@ -3,14 +3,17 @@
 import fcntl
 import glob
 import importlib
+import io
 import json
 import os
 import shutil
 
+import h5py
 import numpy as np
 import pytest
 
 import checkout
+from utils.common.hashes import sha256_of_file
 
 TRAIN = "train_model.py --model VGG16 --name new --weights none --image-size 32"
 UAP = "make_uap.py --model-file models/VGG16.h5"
@@ -142,6 +145,24 @@ def broken_test_image():
         truncate(INPUT + file.read().split(",")[0])()
 
 
+def weights_that_are_nan():
+    """In the file of a model, whose description is of it."""
+    with open("models/VGG16.h5", "rb") as file:
+        content = io.BytesIO(file.read())
+    with h5py.File(content, "r+") as file:
+        layer = file["model_weights/block5_conv3"]
+        layer[layer.attrs["weight_names"][0]][...] = np.nan
+    os.remove("models/VGG16.h5")
+    write("models/VGG16.h5", content.getvalue())()
+    edit("models/VGG16.json", lambda description: description["weights"].update(
+        sha256=sha256_of_file("models/VGG16.h5")))()
+
+
+def weights_in_another_file():
+    with h5py.File("w.h5", "w") as file:
+        file["model_weights"] = h5py.ExternalLink("models/VGG16.h5", "model_weights")
+
+
 LOCKED = []  # the open files of hold(), whose locks last as long
 
 
@@ -169,6 +190,10 @@ CASES = {
     "a file for a models folder": (
         TRAIN + " --models-dir README.md/models", None, "README.md/models cannot be written"),
     "weights that are text": (TRAIN + " --weights README.md", None, "README.md not an h5 file"),
+    "weights in another file": (
+        TRAIN + " --weights w.h5", weights_in_another_file, "w.h5 model_weights link"),
+    "images that fit into no memory": (
+        TRAIN.replace("32", "100000"), None, "--image-size 100000 GB"),
     "a damaged checkpoint": (
         TRAIN, write("models/new/checkpoint.npz", "PK"), "checkpoint.npz --restart"),
     "a checkpoint of earlier code": (
@@ -214,6 +239,12 @@ CASES = {
         ILSVRC, write("models/VGG16.json", "{}"), "architecture required"),
     "description of an unknown architecture": (ILSVRC, edit(
         "models/VGG16.json", lambda its: its.update(architecture="VGG21")), "VGG21 VGG16"),
+    "description of images that fit into no memory": (ILSVRC, edit(
+        "models/VGG16.json", lambda its: its.update(image_size=100000)), "VGG16.json 100000 GB"),
+    "weights that are no numbers": (ILSVRC + " --name x", weights_that_are_nan, "block5_conv3 no numbers"),
+    "evaluated weights that are no numbers": (
+        EVALUATE_ONE + " --allow-mismatch --model-file models/VGG16.h5", weights_that_are_nan,
+        "block5_conv3 no numbers"),
     "description of another scaling": (ILSVRC, edit(
         "models/VGG16.json", lambda its: its.update(scaling=OTHER_SCALING)), "scaled"),
     "description of other weights": (ILSVRC, other_model(".h5"), "SHA-256"),

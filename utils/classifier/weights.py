@@ -229,7 +229,8 @@ def _member(group: Any, name: str, path: str) -> Any:
     for part in name.split("/"):
         link = group.get(part, getlink=True)
         if not isinstance(link, h5py.HardLink):
-            raise UserError(f"{path}: {part} is a link to another place, expected the weights "
+            place = f"{group.name.rstrip('/')}/{part}"
+            raise UserError(f"{path}: {place} is a link to another place, expected the weights "
                             "themselves; get a file that holds them")
         group = group[part]
     return group
