@@ -78,3 +78,10 @@ def test_a_class_with_too_few_images_for_the_split_is_named_with_its_count(count
     if min(counts.values()) == 1:
         with pytest.raises(UserError):
             splits.image_split(labels, 0)
+
+
+def test_training_lists_without_a_class_are_refused(with_copies, tmp_path):
+    (tmp_path / "train.csv").write_text("A/n1.jpg,A\n")
+    (tmp_path / "test.csv").write_text("A/n2.jpg,A\nB/n2.jpg,B\n")
+    with pytest.raises(UserError, match="training list has none of the 20 images of B"):
+        splits.make_split(str(tmp_path), with_copies, str(tmp_path), None, 0)

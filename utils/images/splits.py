@@ -38,12 +38,23 @@ def make_split(wanted: Optional[str], dataset: LabelledImages, data_dir: str,
         split = lesion_split(dataset.labels, isic2018_lesions(data_dir), seed)
     elif os.path.isdir(wanted):
         split = folder_split(wanted, dataset.labels)
+        _require_all_classes(wanted, split.train, dataset.labels)
     else:
         raise UserError(f"--split {wanted}: expected image, lesion, or a folder with train.csv and "
                         "test.csv")
     split = Split(*(limit_rows(rows, limit, seed) for rows in split))
     _warn_of_copies(os.path.join(data_dir, dataset.image_folder), split)
     return split
+
+
+def _require_all_classes(folder: str, train: Rows, labels: Dict[str, str]) -> None:
+    """Raise UserError when the training list in `folder` lacks a class of the data set."""
+    counts = collections.Counter(labels.values())
+    missing = sorted(set(counts) - {label for _, label in train})
+    if missing:
+        raise UserError(f"{folder}: the training list has none of the {counts[missing[0]]} images "
+                        f"of {missing[0]}; expected images of every class, which the network has "
+                        "an output for; list some, or take the class out of the data set")
 
 
 def _warn_of_copies(folder: str, split: Split) -> None:
