@@ -63,7 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--weights", metavar="imagenet|FILE", help="of --backbone: Keras' own, or an h5 file")
     add("--image-size", type=arguments.count, metavar="PIXELS", help="of --backbone")
-    source.add_argument("--source", metavar="|".join(list(datasets.SOURCES) + ["none"]),
+    source.add_argument("--source", metavar="|".join(list(datasets.SOURCE_FOLDERS) + ["none"]),
         help="images below --data-dir; the data set that the model was trained on (isic2018, or "
              "its name): the model's training images; none: for gd-uap")
     source.add_argument("--source-dir", metavar="FOLDER", help="any folder of images")

@@ -17,7 +17,7 @@ from scipy import ndimage
 from utils.common import arguments
 from utils.common.csv_files import write_csv
 from utils.common.errors import run_script
-from utils.images.datasets import SOURCES
+from utils.images.datasets import SOURCE_FOLDERS
 from utils.images.isic2018 import (
     ISIC2018_CLASSES,
     ISIC2018_GROUND_TRUTH,
@@ -160,8 +160,8 @@ def generate_natural(data_dir, num_images, size, seed):
     photographs = load_sample_images().images
     random = np.random.RandomState(seed)
     for folder, file in (
-            (os.path.join(SOURCES["ilsvrc2012"], "train"), "n{1:08d}/n{1:08d}_{0}.JPEG"),
-            (SOURCES["open_images_v5"], "{0:016x}.jpg"), (PRETRAINING, "{2}/{0}.jpg")):
+            (os.path.join(SOURCE_FOLDERS["ilsvrc2012"], "train"), "n{1:08d}/n{1:08d}_{0}.JPEG"),
+            (SOURCE_FOLDERS["open_images_v5"], "{0:016x}.jpg"), (PRETRAINING, "{2}/{0}.jpg")):
         for number in range(num_images):
             k = number % len(NATURAL_CLASSES)
             _save_jpeg(os.path.join(data_dir, folder, file.format(number, k, NATURAL_CLASSES[k])),

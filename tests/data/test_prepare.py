@@ -524,7 +524,7 @@ def photographs(monkeypatch, serve):
 def open_images(run, tmp_path, n, *words):
     output = succeeds(run, "open_images_v5", "--num-images", n, *words)
     assert "ready: {} images".format(n) in output
-    names = list_images(str(tmp_path / "data" / datasets.SOURCES["open_images_v5"]))
+    names = list_images(str(tmp_path / "data" / datasets.SOURCE_FOLDERS["open_images_v5"]))
     assert contents(tmp_path / "data" / "open_images_v5") == {
         "test/" + name: picture(name) for name in names}
     return names
@@ -634,4 +634,4 @@ def test_the_three_commands_of_the_readme_lead_from_nothing_to_what_the_scripts_
         assert re.search(r"^ready: (6|10) images in ", succeeds(run, *words), re.MULTILINE)
     assert len(isic2018.isic2018_labels("data")) == 10
     for source in ("ilsvrc2012", "open_images_v5"):
-        assert len(list_images(os.path.join("data", datasets.SOURCES[source]))) == 6
+        assert len(list_images(os.path.join("data", datasets.SOURCE_FOLDERS[source]))) == 6

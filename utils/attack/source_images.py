@@ -23,7 +23,7 @@ NO_IMAGES = "none"  # the --source of an attack without images
 class ImageSource(NamedTuple):
     """Where the images of a run come from: a data set by its name, or any folder of images.
 
-    dataset: one of datasets.SOURCES, the data set that the model was trained on, or NO_IMAGES; None
+    dataset: of datasets.SOURCE_FOLDERS, the data set that the model was trained on, or NO_IMAGES; None
     where there is a folder. folder: its path, None where there is a data set.
     """
 
@@ -71,11 +71,11 @@ def draw_images(source: ImageSource, data_dir: str, model: ClassifierDescription
     elif source.folder is not None:
         folder = source.folder
         files = list_images(folder)
-    elif source.dataset in datasets.SOURCES:
-        folder = os.path.join(data_dir, datasets.SOURCES[source.dataset])
+    elif source.dataset in datasets.SOURCE_FOLDERS:
+        folder = os.path.join(data_dir, datasets.SOURCE_FOLDERS[source.dataset])
         files = list_images(folder)
     else:
-        known = ", ".join(sorted(set(datasets.SOURCES) | {training_data_set(model)}))
+        known = ", ".join(sorted(set(datasets.SOURCE_FOLDERS) | {training_data_set(model)}))
         raise UserError(f"--source {source.dataset}: expected {known}, or give --source-dir")
     if num_images and num_images > len(files):
         raise UserError(f"{folder}: {len(files)} images found, --num-images asks for {num_images}; "

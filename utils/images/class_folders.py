@@ -6,15 +6,15 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Set, Tuple
 
 from utils.common.errors import UserError
 from utils.images.folders import FoundImages, endings_in_words, find_images, require_images
-from utils.images.label_files import LABELS, Split, check_class_names
+from utils.images.label_files import LABELS_CSV, Split, check_class_names
 
 # Names of folders for the sides of a split, in small letters. Validation images belong to training:
 # nothing here is chosen by validation, and the test images must stay those of the publisher.
 TRAINING_FOLDERS = ("train", "training", "val", "valid", "validation")
 TEST_FOLDERS = ("test", "testing")
 
-ADVICE = f"a file {LABELS} with rows file,label says what each image is, in any arrangement"
-EXPECTED = "expected a folder of images for each class"
+ADVICE = f"a file {LABELS_CSV} with rows file,label says what each image is, in any arrangement"
+EXPECTED_FOLDERS = "expected a folder of images for each class"
 
 
 class FolderSplit(NamedTuple):
@@ -106,27 +106,27 @@ def _check_classes(folder: str, files: Sequence[str], names: Sequence[str]) -> N
         if name not in with_images:
             skipped = find_images(os.path.join(folder, name)).skipped
             raise UserError(f"{os.path.join(folder, name)}: no image of this class, "
-                            f"{endings_in_words(skipped)}; {EXPECTED}: put its images there, as "
+                            f"{endings_in_words(skipped)}; {EXPECTED_FOLDERS}: put its images there, as "
                             "JPEG or PNG for example, or remove the folder")
     check_class_names(folder, names, "rename one of the folders")
     shared = sorted(set.intersection(*subfolders.values())) if len(subfolders) > 1 else []
     if shared:
         raise UserError(f"{folder}: every class has the same folders below it, "
-                        f"{', '.join(shared[:5])}; {EXPECTED}, or folders train and test above the "
+                        f"{', '.join(shared[:5])}; {EXPECTED_FOLDERS}, or folders train and test above the "
                         f"classes; {ADVICE}")
     for name in names:
         again = sorted(subfolders[name] & set(names))
         if again:
             raise UserError(f"{folder}: {again[0]} is a folder beside {name} and below it; "
-                            f"{EXPECTED}, on one level; {ADVICE}")
+                            f"{EXPECTED_FOLDERS}, on one level; {ADVICE}")
 
 
 def _refuse_loose(folder: str, files: Sequence[str]) -> None:
     """Raise UserError when one of the files, relative to `folder`, lies in no folder below it."""
     for file in files:
         if os.sep not in file:
-            raise UserError(f"{folder}: {file} lies in no class's folder; {EXPECTED}, or a file "
-                            f"{LABELS}")
+            raise UserError(f"{folder}: {file} lies in no class's folder; {EXPECTED_FOLDERS}, or a file "
+                            f"{LABELS_CSV}")
 
 
 def _names_directly_in(place: str, folders: Sequence[str]) -> List[str]:

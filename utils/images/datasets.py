@@ -9,12 +9,15 @@ from utils.common.terminal import printable
 from utils.images.class_folders import FolderSplit, read_class_folders
 from utils.images.folders import find_images
 from utils.images.isic2018 import ISIC2018_CLASSES, ISIC2018_IMAGES, isic2018_labels
-from utils.images.label_files import LABELS, read_labels
+from utils.images.label_files import LABELS_CSV, read_labels
 from utils.images.presence import check_images_exist
 
 # Folder of each image source below the data folder.
-SOURCES = {"open_images_v5": os.path.join("open_images_v5", "test"), "ilsvrc2012": "ilsvrc2012",
-           "isic2018": ISIC2018_IMAGES}
+SOURCE_FOLDERS = {
+    "open_images_v5": os.path.join("open_images_v5", "test"),
+    "ilsvrc2012": "ilsvrc2012",
+    "isic2018": ISIC2018_IMAGES,
+}
 
 
 class LabelledImages(NamedTuple):
@@ -39,9 +42,9 @@ def labelled_images(data_dir: str, dataset: str) -> LabelledImages:
     folder = os.path.join(data_dir, dataset)
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; expected one with a folder of images for each "
-                        f"class, or with images and {LABELS}")
+                        f"class, or with images and {LABELS_CSV}")
     folder_split = None
-    if os.path.exists(os.path.join(folder, LABELS)):
+    if os.path.exists(os.path.join(folder, LABELS_CSV)):
         labels = _read_table(data_dir, dataset)
     else:
         labels, folder_split = read_class_folders(folder)
@@ -55,7 +58,7 @@ def labelled_images(data_dir: str, dataset: str) -> LabelledImages:
 def _read_table(data_dir: str, dataset: str) -> "collections.OrderedDict[str, str]":
     """The labels that labels.csv gives. Prints how many images it does not list."""
     folder = os.path.join(data_dir, dataset)
-    table = os.path.join(folder, LABELS)
+    table = os.path.join(folder, LABELS_CSV)
     labels = read_labels(table)
     check_images_exist(data_dir, dataset, list(labels), table)
     unlisted = set(find_images(folder).files) - {os.path.normpath(file) for file in labels}

@@ -9,9 +9,9 @@ from utils.common.errors import UserError
 from utils.common.names import require_name
 
 Rows = List[Tuple[str, str]]  # of images: (file, class name)
-LABELS = "labels.csv"  # in the folder of a data set whose images are not sorted by class
-HEADER = ["file", "label"]
-EXPECTED = "expected rows file,label, one for each image"
+LABELS_CSV = "labels.csv"  # in the folder of a data set whose images are not sorted by class
+LABELS_HEADER = ["file", "label"]
+EXPECTED_ROWS = "expected rows file,label, one for each image"
 
 # Words that head the columns of tables that people have. A file's name has an ending besides.
 HEADINGS = {"file", "filename", "file_name", "image", "image_id", "image_name", "img", "id", "name",
@@ -33,16 +33,16 @@ def read_labels(path: str) -> "collections.OrderedDict[str, str]":
     file to class name. Raises UserError, which says what to do, when a row is none of these, a file
     appears twice, or two names of classes differ in nothing but capital letters.
     """
-    rows = read_csv(path, None, EXPECTED)
-    if rows and [cell.lower() for cell in rows[0]] == HEADER:
+    rows = read_csv(path, None, EXPECTED_ROWS)
+    if rows and [cell.lower() for cell in rows[0]] == LABELS_HEADER:
         del rows[0]
     elif rows and _is_header(rows[0]):
-        raise UserError(f"{path}: the first row, {','.join(rows[0])}, is a header; {EXPECTED}, "
-                        "with file,label as the header or with none: keep the column of the "
-                        "files' names and that of the classes")
+        raise UserError(f"{path}: the first row, {','.join(rows[0])}, is a header; "
+                        f"{EXPECTED_ROWS}, with file,label as the header or with none: keep the "
+                        "column of the files' names and that of the classes")
     for number, row in enumerate(rows, 1):
         _check_row(path, number, row)
-    labels = unique_labels(path, [(file, label) for file, label in rows], EXPECTED)
+    labels = unique_labels(path, [(file, label) for file, label in rows], EXPECTED_ROWS)
     check_class_names(path, list(labels.values()), "give each class one name")
     return labels
 
@@ -57,16 +57,17 @@ def _check_row(path: str, number: int, row: Sequence[str]) -> None:
     """Raise UserError unless a row of labels.csv names a file below its folder and a class."""
     text = ",".join(row)
     if len(row) == 1 and (";" in text or "\t" in text):
-        raise UserError(f"{path}: row {text}; {EXPECTED}: save it with commas between the cells")
+        raise UserError(f"{path}: row {text}; {EXPECTED_ROWS}: save it with commas between the "
+                        "cells")
     if len(row) != 2 or not all(row):
-        raise UserError(f"{path}: row {text}; {EXPECTED}")
+        raise UserError(f"{path}: row {text}; {EXPECTED_ROWS}")
     file, label = row
     if label.lower() == "nan":
         raise UserError(f"{path}: row {text} has no class, but what a table program writes for an "
-                        f"empty cell; {EXPECTED}: fill it in or remove the row")
+                        f"empty cell; {EXPECTED_ROWS}: fill it in or remove the row")
     if os.path.isabs(file) or ".." in file.split("/"):
-        raise UserError(f"{path}: row {text} leads out of the folder; {EXPECTED}, with the file's "
-                        "path relative to the folder of the images")
+        raise UserError(f"{path}: row {text} leads out of the folder; {EXPECTED_ROWS}, with the "
+                        "file's path relative to the folder of the images")
 
 
 def unique_labels(path: str, rows: Rows, mend: str) -> "collections.OrderedDict[str, str]":

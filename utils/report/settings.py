@@ -2,7 +2,7 @@
 
 from utils.attack.fgsm import STEP_SIZE
 from utils.classifier.architectures import ARCHITECTURES
-from utils.images.datasets import SOURCES
+from utils.images.datasets import SOURCE_FOLDERS
 from utils.images.isic2018 import ISIC2018_CLASSES
 
 DOMAIN = "isic2018"  # the source of the classifier's own domain; the others are natural images
@@ -45,8 +45,9 @@ class Setting:
         self.suffix = "" if (attack, norm) == FIRST else "-{}-l{}".format(attack, norm)
         self.published = attack in PUBLISHED_ATTACKS and norm == PUBLISHED["norm"]
         self.models = in_order(list(ARCHITECTURES) + [model for model, _ in best])
-        self.sources = list(SOURCES) if used != {"none"} else []  # else the attack takes no images
-        self.sources += sorted(used - set(SOURCES))
+        takes_images = used != {"none"}
+        self.sources = list(SOURCE_FOLDERS) if takes_images else []
+        self.sources += sorted(used - set(SOURCE_FOLDERS))
         self.runs = {(model, source): best[model, source] for model in self.models
                      for source in self.sources if (model, source) in best}
         self.others = [run for run in runs if run not in best.values()]
@@ -103,7 +104,7 @@ def differences(run):
          mark("training batches of {}", classifier.batch_size)),
         (weights != "ImageNet by Keras", "weights from a file" if isinstance(weights, dict)
          else mark("{} weights", weights)),
-        (run.uap.source not in SOURCES, mark("from {}", printed(run.uap.source))),
+        (run.uap.source not in SOURCE_FOLDERS, mark("from {}", printed(run.uap.source))),
         (run.uap.source != "none" and not (run.uap.images or 0) >= few,
          mark("{} images", run.uap.images)),
         (run.test_images < MIN_TEST_IMAGES, mark("{} test images", run.test_images)))

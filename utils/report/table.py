@@ -9,7 +9,7 @@ from utils.classifier.architectures import ARCHITECTURES
 from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
 from utils.evaluation import metrics
-from utils.images.datasets import SOURCES
+from utils.images.datasets import SOURCE_FOLDERS
 from utils.images.isic2018 import ISIC2018_CLASSES
 from utils.report import markdown
 from utils.report.settings import differences, find_settings, printed
@@ -38,7 +38,7 @@ def summarise(run):
     marks, steps, dominant = differences(run), run.uap.steps, most_frequent(uap)
     rate, target = run.rate(), run.uap.target
     cell = (target is None and run.uap.made_for == run.classifier.name in ARCHITECTURES
-            and run.uap.source in SOURCES and run.classifier.class_names == ISIC2018_CLASSES)
+            and run.uap.source in SOURCE_FOLDERS and run.classifier.class_names == ISIC2018_CLASSES)
     return dict(
         {name: getattr(run.uap, name) for name in (
             "made_for", "source", "attack", "norm", "norm_ratio", "target", "images", "passes",
