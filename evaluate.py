@@ -10,34 +10,37 @@ writes  results/<model>/<run>/predictions.csv  one row for each test image: its 
                                                image file, and under two random controls
                               curve.csv        the class predicted under each snapshot of the UAP
                               transfer.csv     and under the UAPs of the same run for other models
-                              *.json           what these rows were computed from
+                              *.json           what these rows depend on, and what to say of them
         results/table.csv, results/table.md    our fooling rates beside the published ones
         results/report.md, results/report/     every number with its interval, and the pictures
 
 A UAP made on a public network, before any fine-tuning, is evaluated on every model of that
 architecture and input size. Rows that are up to date are kept: table, report and pictures are made
-of them without any model.
+of them without any model. Rows of fewer test images (--limit) never replace rows of more.
 """
 
 import os
 import sys
+from typing import Any, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from utils.classifier import device
+from utils.attack.perturbation_file import UNITS
 from utils.classifier.description import read_weights_sha256
-from utils.classifier.saved_classifier import load_classifier
-from utils.classifier.session import start_session
 from utils.common import arguments
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
 from utils.common.locks import lock_until_exit
 from utils.common.whole_files import write_text
-from utils.evaluation import evaluated_uap, published_uaps, rows
-from utils.evaluation.planned_rows import find_uaps, rows_files
+from utils.evaluation import published_uaps
+from utils.evaluation.evaluated_uap import AttackedClassifier, EvaluatedUap, find, read_evaluated
+from utils.evaluation.predict_rows import describe_rows, predict_rows
+from utils.evaluation.settings import EvaluationSettings, GivenUap
+from utils.evaluation.up_to_date import RowsToDo, Work, find_work
+from utils.evaluation.what_to_predict import find_uaps, plan_rows
 
 
-def parse_arguments():
+def parse_arguments() -> EvaluationSettings:
     parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "results-dir", "batch-size",
                                      "seed", "device")
     add = parser.add_argument
@@ -45,8 +48,15 @@ def parse_arguments():
         help="evaluate this .npy file only, or the UAP of this repository that has this name "
              "(python -m utils.evaluation.published_uaps lists them); needs --model-file")
     add("--model-file", metavar="FILE", help="the model to attack with --uap")
-    add("--norm", choices=("2", "inf"), default="inf",
+    add("--uap-unit", choices=tuple(UNITS),
+        help="what the file of --uap is in: model, this project's input units of 128 grey levels; "
+             "255, grey levels; 1, shares of the range 0..1 (default: model)")
+    add("--norm", type=arguments.norm, default=float("inf"), metavar="2|inf",
         help="of a --uap without a run.json beside it (default: %(default)s)")
+    add("--norm-bound", type=arguments.positive, metavar="LEVELS",
+        help="what this norm of --uap must keep, in grey levels; a UAP beyond it is refused "
+             "(default: that of its run.json, else 0.04 of the mean norm of the training images, "
+             "which it may exceed up to 3 times)")
     add("--limit", type=arguments.count, help="use at most this many test images")
     add("--allow-mismatch", action="store_true",
         help="evaluate a UAP on another model than the one it was made for: a transfer experiment")
@@ -64,85 +74,90 @@ def parse_arguments():
     args = parser.parse_args()
     if bool(args.uap) != bool(args.model_file):
         parser.error("--uap and --model-file belong together")
-    return args
+    if not args.uap and (args.uap_unit or args.norm_bound):
+        parser.error("--uap-unit and --norm-bound are of a --uap")
+    given = GivenUap(file=args.uap, model_file=args.model_file, norm=args.norm,
+                     norm_bound=args.norm_bound, unit=args.uap_unit or "model")
+    return EvaluationSettings(
+        data_dir=args.data_dir, models_dir=args.models_dir, results_dir=args.results_dir,
+        batch_size=args.batch_size, seed=args.seed, device=args.device,
+        uap=given if args.uap else None, limit=args.limit, again=args.again,
+        allow_mismatch=args.allow_mismatch, note=args.note, promises=args.check,
+        expected_rates=args.expect, tolerance=args.tolerance)
 
 
-def main():
-    args = parse_arguments()
-    from utils.report import promises, report, table
+def main() -> None:
+    settings = parse_arguments()
+    from utils.report import promises, table
 
-    promised = promises.read_promises(args.check) if args.check else None
-    expected = table.read_rates(args.expect) if args.expect else None
-    planned = rows_files(args, find_uaps(args))
-    lock_until_exit(args.results_dir, "evaluation")
-    outdated = [file for file in planned
-                if args.again or not rows.up_to_date(file.folder, file.kind, file.inputs)]
-    for name in sorted({file.model.name for file in outdated}):
-        predict(args, [file for file in outdated if file.model.name == name])
+    promised = promises.read_promises(settings.promises) if settings.promises else None
+    expected = table.read_rates(settings.expected_rates) if settings.expected_rates else None
 
-    runs = [run for run in map(evaluated_uap.read_evaluated, evaluated_uap.find(args.results_dir))
-            if is_current(args, run)]
-    markdown = table.to_markdown(runs, args.note)
-    write_csv(os.path.join(args.results_dir, "table.csv"), table.COLUMNS, table.csv_rows(runs))
-    write_text(os.path.join(args.results_dir, "table.md"), markdown)
-    path = report.write_report(args.results_dir, args.models_dir, runs, args.note,
-                               lambda classifier, files: read_examples(
-                                   args.data_dir, classifier, files))
-    print(markdown, "wrote " + path, sep="\n")
+    planned = plan_rows(settings, find_uaps(settings))
+    lock_until_exit(settings.results_dir, "evaluation")
+    to_do = find_work(settings, planned)
+    evaluated = read_untouched(settings.results_dir, to_do)  # says what is wrong before any work
+    do(settings, to_do)
+
+    uaps = [evaluated.get(folder) or read_evaluated(folder)
+            for folder in find(settings.results_dir)]
+    uaps = [uap for uap in uaps if is_of_present_weights(settings.models_dir, uap)]
+    write_tables_and_report(settings, uaps)
     if expected is not None:
-        check_expected(args, *table.compare(runs, expected, args.tolerance))
+        check_expected(settings, *table.compare(uaps, expected, settings.tolerance))
     if promised is not None:
-        say_verdict(args.check, promises.check(runs, promised))
+        say_verdict(settings.promises, promises.check(uaps, promised))
 
 
-def is_current(args, run):
-    """Whether the rows are of the model as it is now; says so where not, which only rows of a UAP
-    from elsewhere are: the others were just made anew."""
-    path = os.path.join(args.models_dir, run.classifier.name + ".json")
+def read_untouched(results_dir: str, to_do: Sequence[RowsToDo]) -> Dict[str, EvaluatedUap]:
+    """Read the rows in whose folders nothing is to be done: by folder. Raises UserError."""
+    touched = {os.path.abspath(file.rows.folder) for file in to_do}
+    return {folder: read_evaluated(folder) for folder in find(results_dir)
+            if os.path.abspath(folder) not in touched}
+
+
+def do(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> None:
+    """Bring rows up to date, those of one classifier behind one another. Raises UserError."""
+    for file in to_do:
+        if file.work is Work.DESCRIBE:
+            describe_rows(file.rows)
+    predicted = [file for file in to_do if file.work is not Work.DESCRIBE]
+    for name in sorted({file.rows.classifier.name for file in predicted}):
+        predict_rows(settings, [file for file in predicted if file.rows.classifier.name == name])
+
+
+def is_of_present_weights(models_dir: str, uap: EvaluatedUap) -> bool:
+    """Whether the rows are of the classifier as it is now, as far as it is there.
+
+    Says so where they are not, as only rows of a UAP from elsewhere can be: the others were just
+    made anew.
+    """
+    path = os.path.join(models_dir, uap.classifier.name + ".json")
     if not os.path.exists(path):
         return True
-    if read_weights_sha256(path) == run.classifier.sha256:
+    if read_weights_sha256(path) == uap.classifier.sha256:
         return True
-    print("{}: left out, these rows are of other weights than those of {}".format(run.folder, path))
+    print(f"{uap.folder}: left out, these rows are of other weights than those of {path}")
     return False
 
 
-def predict(args, files):
-    """Write the rows of one model, which is loaded once, whole file by whole file."""
-    device.choose(args.device)  # before Keras is imported, whose banner it keeps away
-    from tqdm import tqdm
+def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[EvaluatedUap]) -> None:
+    """Write table.csv, table.md, the report and its pictures; print the table."""
+    from utils.report import report, table
 
-    from utils.attack.gradients.graph import AttackGraph
-    from utils.common.provenance import environment, now
-    from utils.evaluation import prediction
-    from utils.images.reading import read_images
+    def read(classifier: AttackedClassifier, files: Sequence[str]) -> Optional[np.ndarray]:
+        return read_examples(settings.data_dir, classifier, files)
 
-    model = files[0].model
-    start_session(args.seed, inference=True)
-    graph = AttackGraph(load_classifier(model.info))
-    names, labels = zip(*model.rows)
-    image_folder = os.path.join(args.data_dir, model.info.image_folder)
-    images = read_images([os.path.join(image_folder, name) for name in names],
-                         model.info.image_size, model.info.resize, "reading test images")
-    passes = sum(prediction.PASSES if file.kind == "predictions" else len(file.perturbations)
-                 for file in files)
-    with tqdm(unit="image", desc="evaluating " + model.name, total=passes * len(images)) as bar:
-        predictor = prediction.Predictor(graph.logits, images, model.info.class_names,
-                                         args.batch_size, bar.update)
-        for file in files:
-            columns = {"file": names}
-            if file.kind == "predictions":
-                columns.update(label=labels, **prediction.attack_columns(
-                    predictor, file.inputs["uap_sha256"], np.load(file.perturbations["uap"]),
-                    float(file.inputs["norm"]), args.seed))
-            else:
-                columns.update((name, predictor.once(sha256, np.load(file.perturbations[name]))[0])
-                               for name, sha256 in file.inputs["columns"].items())
-            rows.write(file.folder, file.kind, columns, file.inputs,
-                       dict(environment(), finished=now()))
+    folder = settings.results_dir
+    markdown = table.to_markdown(uaps, settings.note)
+    write_csv(os.path.join(folder, "table.csv"), table.COLUMNS, table.csv_rows(uaps))
+    write_text(os.path.join(folder, "table.md"), markdown)
+    path = report.write_report(folder, settings.models_dir, uaps, settings.note, read)
+    print(markdown, "wrote " + path, sep="\n")
 
 
-def read_examples(data_dir, classifier, files):
+def read_examples(data_dir: str, classifier: AttackedClassifier,
+                  files: Sequence[str]) -> Optional[np.ndarray]:
     """Test images for the report: uint8, (n, h, w, 3), or None when they are not at hand."""
     from utils.images.decoding import BrokenImage, read_image
 
@@ -153,22 +168,25 @@ def read_examples(data_dir, classifier, files):
         return None
 
 
-def check_expected(args, compared, off):
-    """Say whether the rates are as expected; end with exit code 1 when one is further off."""
+def check_expected(settings: EvaluationSettings, compared: int, off: List[str]) -> None:
+    """Say whether the rates are as expected; end with exit code 1 when one is further off.
+
+    compared: how many. off: a line about each that is.
+    """
     if not compared:
-        raise UserError("{}: none of its rates is of a run in {}".format(
-            args.expect, args.results_dir))
-    print("{} of {} rates are within {:g} points of those in {}".format(
-        compared - len(off), compared, args.tolerance, args.expect))
+        raise UserError(f"{settings.expected_rates}: none of its rates is of a run in "
+                        f"{settings.results_dir}")
+    print(f"{compared - len(off)} of {compared} rates are within {settings.tolerance:g} points of "
+          f"those in {settings.expected_rates}")
     if off:
         print("\n".join(off), file=sys.stderr)
         sys.exit(1)
 
 
-def say_verdict(path, verdict):
+def say_verdict(path: str, verdict: Any) -> None:
     """Say whether what the file `path` promises was kept; end with exit code 1 where not."""
-    print("check of {}: {}; {}".format(path, verdict.kept, "passed" if not verdict.broken else
-                                       "{} promises are not kept:".format(len(verdict.broken))))
+    passed = f"{len(verdict.broken)} promises are not kept:" if verdict.broken else "passed"
+    print(f"check of {path}: {verdict.kept}; {passed}")
     if verdict.broken:
         print("\n".join(verdict.broken))
         sys.exit(1)

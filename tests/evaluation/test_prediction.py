@@ -61,8 +61,9 @@ def test_classes_and_confidences_are_those_of_each_image_alone_in_order(classifi
 def test_each_column_is_predicted_from_what_it_names(classifier, p):
     logits, images, _ = classifier
     v = perturbation(p)
-    found = prediction.attack_columns(
-        prediction.Predictor(logits, images, NAMES, 64), "hash", v, p, seed=3)
+    predictor = prediction.Predictor(logits, images, NAMES, 64)
+    found = {**prediction.attack_columns(predictor, "hash", v),
+             **prediction.control_columns(predictor, v, p, seed=3)}
     attacked = images + 128.0 * v
     rounded = np.rint(np.clip(attacked, 0, 255)).astype(np.uint8)
     random = random_of_norm(v.shape, p, norm(v, p), 3)
@@ -87,12 +88,16 @@ def test_each_perturbation_and_the_clean_images_are_predicted_once(classifier):
     counts = []
     predictor = prediction.Predictor(logits, images, NAMES, len(images), counts.append)
     v = perturbation(2)
-    columns = prediction.attack_columns(predictor, "v", v, 2, seed=0)
-    assert len(batches) == prediction.PASSES
-    assert list(predictor.once("v", v)[0]) == list(columns["uap"])
-    assert len(batches) == prediction.PASSES
-    prediction.attack_columns(predictor, "other", 2 * v, 2, seed=0)
-    assert len(batches) == 2 * prediction.PASSES - 2  # the clean ones are known
-    assert counts == [len(images)] * (2 * prediction.PASSES + 1)
-    prediction.attack_columns(predictor, "of the same norm", -v, 2, seed=0)
-    assert len(batches) == 3 * prediction.PASSES - 5  # nor the random control, which is v's
+    columns = prediction.attack_columns(predictor, "v", v)
+    prediction.control_columns(predictor, v, 2, seed=0)
+    every = prediction.ATTACK_PASSES + prediction.CONTROL_PASSES
+    assert len(batches) == every
+    assert list(predictor.once("v", v).classes) == list(columns["uap"])
+    assert len(batches) == every
+    prediction.attack_columns(predictor, "other", 2 * v)
+    prediction.control_columns(predictor, 2 * v, 2, seed=0)
+    assert len(batches) == 2 * every - 2  # the clean ones are known
+    assert counts == [len(images)] * (2 * every + 1)
+    prediction.attack_columns(predictor, "of the same norm", -v)
+    prediction.control_columns(predictor, -v, 2, seed=0)
+    assert len(batches) == 3 * every - 5  # nor the random control, which is v's

@@ -6,10 +6,8 @@ import os
 import numpy as np
 import pytest
 
-from utils.attack.perturbation_file import load_perturbation
 from utils.common import csv_files
 from utils.common.errors import UserError
-from utils.common.hashes import sha256_of_file
 from utils.common.whole_files import replacing, write_text
 from utils.images import isic2018, label_files, splits
 from utils.images.isic2018 import ISIC2018_CLASSES, isic2018_labels, isic2018_lesions
@@ -214,67 +212,3 @@ def test_a_file_is_replaced_only_when_the_new_one_is_whole(tmp_path):
     write_text(str(path), "neu: ä\n")
     assert path.read_bytes() == "neu: ä\n".encode("utf-8")
     assert os.listdir(str(path.parent)) == ["a.txt"]
-
-
-def perturbation(value=0.05):
-    v = np.random.RandomState(0).uniform(-0.05, 0.05, (6, 6, 3)).astype(np.float32)
-    v[0, 0, 0] = value
-    return v
-
-
-def saved(folder, v):
-    np.save(str(folder / "uap.npy"), v)
-    return str(folder / "uap.npy")
-
-
-def test_a_sound_perturbation_is_loaded_as_it_was_saved(tmp_path):
-    path = saved(tmp_path, perturbation())
-    for p, bound in ((None, None), (np.inf, 0.05), (2, 1.0)):
-        found = load_perturbation(path, 6, sha256_of_file(path), p, bound)
-        assert found.dtype == np.float32
-        np.testing.assert_array_equal(found, perturbation())
-
-
-@pytest.mark.parametrize("v, message", [
-    (np.array([{"a": 1}], object), "not a .npy file of numbers"),
-    (perturbation().astype(np.float64), r"float64 \(6, 6, 3\), expected float32 \(6, 6, 3\)"),
-    (perturbation()[np.newaxis], r"float32 \(1, 6, 6, 3\), expected float32 \(6, 6, 3\)"),
-    (perturbation()[:5], r"float32 \(5, 6, 3\), expected"),
-    (perturbation(np.nan), "NaN"),
-    (perturbation(-np.inf), "infinity"),
-    (None, "no such file; .*make_uap.py")])
-def test_an_array_that_is_no_perturbation_for_the_model_is_refused(tmp_path, v, message):
-    if v is not None:
-        saved(tmp_path, v)
-    with pytest.raises(UserError, match="uap.npy: .*" + message):
-        load_perturbation(str(tmp_path / "uap.npy"), 6)
-
-
-@pytest.mark.parametrize("content", [
-    b"", b"not an array", b"\x93NUMPY\x01\x00", b"\x80\x03]q\x00.", b"PK\x03\x04 half a zip",
-    b"\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': "
-    + b"(1000000, 1000000, 3)}".ljust(69) + b"\n", None],
-    ids=["empty", "text", "half a header", "pickle", "zip", "12 terabytes", "half an array"])
-def test_a_file_that_is_no_array_is_refused(tmp_path, content):
-    path = tmp_path / "uap.npy"
-    if content is None:
-        saved(tmp_path, perturbation())
-        content = path.read_bytes()[:300]
-    path.write_bytes(content)
-    with pytest.raises(UserError, match="uap.npy: not a .npy file"):
-        load_perturbation(str(path), 6)
-
-
-@pytest.mark.parametrize("p", [2, np.inf])
-def test_a_perturbation_over_its_bound_is_refused(tmp_path, p):
-    v = perturbation()
-    path, size = saved(tmp_path, v), np.linalg.norm(v.astype(np.float64).ravel(), p)
-    load_perturbation(path, 6, None, p, size * (1 - 1e-6))  # the rounding of a projection
-    with pytest.raises(UserError, match="norm is .* the bound is"):
-        load_perturbation(path, 6, None, p, size * (1 - 1e-4))
-
-
-def test_a_perturbation_changed_after_its_run_is_refused(tmp_path):
-    recorded = sha256_of_file(saved(tmp_path, perturbation()))
-    with pytest.raises(UserError, match="changed since"):
-        load_perturbation(saved(tmp_path, perturbation(0)), 6, recorded)

@@ -3,11 +3,12 @@
 import os
 import pathlib
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
 from utils.common.errors import UserError
+from utils.common.names import require_file_name
 from utils.common.success import is_fooled, is_targeted_success
 from utils.evaluation import metrics, rows
 from utils.evaluation.metrics import Rate
@@ -158,25 +159,58 @@ def find(results_dir: str) -> List[str]:
 
 def read_evaluated(folder: str) -> EvaluatedUap:
     """Read what evaluate.py left in the folder of a run. Raises UserError."""
+    path = os.path.join(folder, "predictions.json")
     record = rows.read_record(folder, "predictions")
     if record is None:
-        raise UserError(f"{os.path.join(folder, 'predictions.json')}: not of the rows beside it; "
-                        f"{rows.MEND}")
-    predictions, uap = rows.read(folder, "predictions"), uap_of(record)
+        raise UserError(f"{path}: not of the rows beside it; {rows.MEND}")
+    for key in ("model", "run", "attack", "made_for"):
+        if record[key] is not None:
+            require_file_name(record[key], f"{path}: {key}")
+    predictions, uap = _read_predictions(folder, record["class_names"]), uap_of(record)
+
+    count = len(predictions["label"])
 
     def rate(cells: np.ndarray) -> Rate:
         return success_rate(predictions["clean"], cells, uap.target)
 
     curve = {int(column.name): rate(column.cells)
-             for column in _columns(folder, "curve", record)}
+             for column in _columns(folder, "curve", record, count)}
     transfer = {column.sha256: rate(column.cells)
-                for column in _columns(folder, "transfer", record)}
+                for column in _columns(folder, "transfer", record, count)}
     return EvaluatedUap(
         folder=folder, classifier=classifier_of(record), uap=uap,
         test_sha256=record["test_sha256"], control_seed=record["seed"], predictions=predictions,
         curve={shown: curve[shown] for shown in sorted(curve)},
         transfer={sha256: transfer[sha256] for sha256 in sorted(transfer)},
         rows_sha256=record["rows_sha256"], made=record.get("made", {}))
+
+
+def _read_predictions(folder: str, class_names: Sequence[str]) -> Dict[str, np.ndarray]:
+    """The columns of predictions.csv, of known classes and of confidences. Raises UserError."""
+    columns = rows.read(folder, "predictions")
+    path = os.path.join(folder, "predictions.csv")
+    if not columns:
+        raise UserError(f"{path}: no rows; {rows.MEND}")
+    for name in rows.COLUMNS["predictions"]:
+        if name.endswith("_confidence"):
+            wrong = [cell for cell in columns[name] if not _is_share(cell)]
+            expected = "a probability"
+        elif name != "file":
+            wrong = sorted(set(columns[name]) - set(class_names))
+            expected = f"one of {', '.join(class_names)}"
+        else:
+            wrong = []
+        if wrong:
+            raise UserError(f"{path}: column {name}: {wrong[0]!r}, expected {expected[:200]}; "
+                            f"{rows.MEND}")
+    return columns
+
+
+def _is_share(text: str) -> bool:
+    try:
+        return 0 <= float(text) <= 1
+    except ValueError:
+        return False
 
 
 class _Column(NamedTuple):
@@ -187,11 +221,18 @@ class _Column(NamedTuple):
     cells: np.ndarray
 
 
-def _columns(folder: str, kind: str, predictions: Dict[str, Any]) -> Iterator[_Column]:
-    """The columns of a rows file if it is of the same model and images as predictions.json."""
+def _columns(folder: str, kind: str, predictions: Dict[str, Any],
+             count: int) -> Iterator[_Column]:
+    """The columns of a rows file if it is of the same model and images as predictions.json.
+
+    count: of these images. Raises UserError.
+    """
     record = rows.read_record(folder, kind)
     same = ("model_sha256", "test_sha256", "test_images_sha256")
     if record is not None and all(record.get(key) == predictions.get(key) for key in same):
         columns = rows.read(folder, kind)
         for name, sha256 in record["columns"].items():
+            if len(columns.get(name, ())) != count:
+                raise UserError(f"{os.path.join(folder, kind)}.csv: column {name} has not {count} "
+                                f"cells as predictions.csv; {rows.MEND}")
             yield _Column(name, sha256, columns[name])

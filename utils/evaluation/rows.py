@@ -33,6 +33,8 @@ COLUMNS = {
                     "clean_jpeg75") + CONTROLS + ("clean_confidence", "uap_confidence"),
     "curve": ("file",),
     "transfer": ("file",)}
+FINGERPRINT = "test_images_sha256"
+EARLIER = {"uap_unit": "model"}  # what earlier versions did not say, because it was always so
 MEND = "run evaluate.py --again"
 
 _BOOLEAN = {"type": "boolean"}
@@ -49,16 +51,20 @@ def _schema(optional: Dict[str, Any], **required: Any) -> Dict[str, Any]:
     return schema
 
 
-# predictions.json. The optional fields were not written by earlier versions.
+# What all rows depend on, and more that all JSON files hold; that which is optional was not written
+# by earlier versions.
+_CLASS_NAMES = {"type": "array", "minItems": 1, "items": TEXT}
+_RESIZE = {"enum": ["bilinear", "nearest"]}
+_OPTIONAL = {"made": _MADE, FINGERPRINT: or_null(SHA256), "class_names": _CLASS_NAMES,
+             "image_size": COUNT, "resize": _RESIZE}
+_ALL = {"rows_sha256": SHA256, "model_sha256": SHA256, "test_sha256": SHA256}
+_NUMBER_OF_IMAGES = {"pattern": "^[0-9]{1,15}$"}
+
 PREDICTIONS = _schema(
-    {"made": _MADE, "test_images_sha256": or_null(SHA256),
-     "uap_unit": {"enum": ["model", "255", "1"]}, "largest_change": or_null({**NUMBER, "minimum": 0}),
-     "bound_from": or_null(TEXT)},
-    rows_sha256=SHA256,
+    {**_OPTIONAL, "uap_unit": {"enum": ["model", "255", "1"]}, "bound_from": or_null(TEXT),
+     "largest_change": or_null({"type": "number", "minimum": 0})},
     # the classifier and its test images
-    model=TEXT, model_sha256=SHA256, test_sha256=SHA256,
-    class_names={"type": "array", "minItems": 1, "items": TEXT},
-    image_size=COUNT, resize={"enum": ["bilinear", "nearest"]}, image_folder=INSIDE,
+    model=TEXT, class_names=_CLASS_NAMES, image_size=COUNT, resize=_RESIZE, image_folder=INSIDE,
     weights_from={"type": ["string", "object", "null"]}, recipe=or_null(TEXT),
     epochs=or_null(COUNT), learning_rate=or_null(POSITIVE), batch_size=or_null(COUNT),
     # the UAP
@@ -66,37 +72,40 @@ PREDICTIONS = _schema(
     made_for=or_null(TEXT), backbone=_BOOLEAN, norm={"enum": ["2", "inf"]},
     norm_ratio=or_null(POSITIVE), norm_bound=or_null(POSITIVE), images=or_null(NATURAL),
     passes=or_null(NATURAL), steps=or_null(fields(made=NATURAL, kept=NATURAL)),
-    snapshots={"type": "object", "propertyNames": {"pattern": "^[0-9]{1,15}$"},
+    snapshots={"type": "object", "propertyNames": _NUMBER_OF_IMAGES,
                "additionalProperties": NUMBER},
     identity={"type": "object", "properties": {
         "seed": or_null(NATURAL), "step_size": or_null(NUMBER),
         "target_fooling_rate": or_null(NUMBER)}},
     # the seed of the two controls
-    seed=NATURAL)
+    seed=NATURAL, **_ALL)
 
 
 def _schema_of_columns(names: Dict[str, Any]) -> Dict[str, Any]:
-    return _schema(
-        {"made": _MADE, "test_images_sha256": or_null(SHA256)},
-        rows_sha256=SHA256, model_sha256=SHA256, test_sha256=SHA256,
-        columns={"type": "object", "propertyNames": names, "additionalProperties": SHA256})
+    return _schema(_OPTIONAL, **_ALL, columns={
+        "type": "object", "propertyNames": names, "additionalProperties": SHA256})
 
 
-SCHEMAS = {"predictions": PREDICTIONS, "curve": _schema_of_columns({"pattern": "^[0-9]{1,15}$"}),
+SCHEMAS = {"predictions": PREDICTIONS, "curve": _schema_of_columns(_NUMBER_OF_IMAGES),
            "transfer": _schema_of_columns({"minLength": 1})}
 
 
-def write(folder: str, kind: str, columns: Dict[str, Sequence[str]], inputs: Dict[str, Any],
+def write(folder: str, kind: str, columns: Dict[str, Sequence[str]], record: Dict[str, Any],
           made: Dict[str, Any]) -> None:
     """Write the rows file `kind` of a run, and its JSON file.
 
-    columns: from the column's name to its cells. inputs: what the JSON file says of the rows.
+    columns: from the column's name to its cells. record: what the JSON file says of the rows.
     made: of how they were made: when, with what.
     """
     path = os.path.join(folder, kind + ".csv")
     write_csv(path, columns, zip(*columns.values()))
     write_json(os.path.join(folder, kind + ".json"),
-               dict(inputs, rows_sha256=sha256_of_file(path), made=made))
+               dict(record, rows_sha256=sha256_of_file(path), made=made))
+
+
+def write_record(folder: str, kind: str, record: Dict[str, Any]) -> None:
+    """Write the JSON file of rows that stay as they are. record: all of it."""
+    write_json(os.path.join(folder, kind + ".json"), record)
 
 
 def read(folder: str, kind: str) -> Dict[str, np.ndarray]:
@@ -119,15 +128,16 @@ def read_record(folder: str, kind: str) -> Optional[Dict[str, Any]]:
     return record if record["rows_sha256"] == sha256_of_file(path) else None
 
 
-def read_inputs(folder: str, kind: str) -> Optional[Dict[str, Any]]:
-    """What the rows depend on, as the JSON file says; None when there are no whole rows."""
-    record = read_record(folder, kind)
-    if record is not None:
-        for key in ("made", "rows_sha256"):
-            record.pop(key, None)
-    return record
+def depend_on(record: Dict[str, Any], inputs: Dict[str, Any]) -> bool:
+    """Whether rows were computed from these inputs. record: what their JSON file says.
 
-
-def up_to_date(folder: str, kind: str, inputs: Dict[str, Any]) -> bool:
-    """Whether there are whole rows of these inputs."""
-    return read_inputs(folder, kind) == inputs
+    The fingerprint of test images that are not at hand is None here, and any there will do; rows of
+    earlier versions have none, and so are not known to be of the images that are at hand.
+    """
+    for key, value in inputs.items():
+        if key == FINGERPRINT:
+            if value is not None and record.get(key) != value:
+                return False
+        elif record.get(key, EARLIER.get(key, value)) != value:
+            return False
+    return True

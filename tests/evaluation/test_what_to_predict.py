@@ -1,0 +1,144 @@
+"""Which rows evaluate.py would write, from the files of runs and models alone: no model is run."""
+
+import dataclasses
+import os
+
+import numpy as np
+import pytest
+
+import evaluate
+from study_files import (
+    planned,
+    settings_below,
+    with_given_uap,
+    write_model,
+    write_rows,
+    write_run,
+    write_test_images,
+)
+from utils.common.errors import UserError
+from utils.common.hashes import sha256_of_file
+from utils.evaluation import evaluated_uap
+
+
+@pytest.fixture
+def settings(tmp_path):
+    found = settings_below(tmp_path)
+    write_test_images(found)
+    return found
+
+
+def test_rows_say_what_they_are_computed_from(settings):
+    write_model(settings, "VGG16")
+    write_run(settings, "VGG16", "ilsvrc2012")
+    files = planned(settings)["VGG16", "ilsvrc2012"]
+    curve = files["curve"].perturbations
+    assert {name: os.path.basename(uap.path) for name, uap in curve.items()} == {
+        "10": "images_0000010.npy", "20": "pass_001.npy", "40": "pass_002.npy"}
+    inputs = files["predictions"].description
+    assert inputs["snapshots"] == {"10": 1.0, "20": 2.0, "40": 4.0}
+    assert inputs["steps"] == {"made": 4, "kept": 1} and inputs["norm_ratio"] == 0.04
+    trained = ("weights_from", "recipe", "epochs", "learning_rate", "batch_size")
+    assert [inputs[key] for key in trained] == ["random", "study", 10, 0.01, 16]
+
+
+def test_the_untargeted_uaps_of_a_run_meet_the_models_of_the_same_size(settings):
+    for model, size in (("VGG16", 32), ("ResNet50", 32), ("InceptionV3", 33)):
+        write_model(settings, model, size)
+        write_run(settings, model, "ilsvrc2012", size)
+        write_run(settings, model, "to-NV", size, target="NV")
+    path = os.path.join(settings.results_dir, "{}", "ilsvrc2012", "uap.npy")
+    found = {key: {name: uap.path for name, uap in files["transfer"].perturbations.items()}
+             for key, files in planned(settings).items() if "transfer" in files}
+    assert found == {("VGG16", "ilsvrc2012"): {"ResNet50": path.format("ResNet50")},
+                     ("ResNet50", "ilsvrc2012"): {"VGG16": path.format("VGG16")}}
+    write_model(settings, "ResNet50", test=["c.jpg,NV"])  # VGG16's UAP may be from this image
+    assert not any("transfer" in files for files in planned(settings).values())
+
+
+def test_a_uap_of_a_public_network_meets_every_model_of_its_architecture_and_size(settings):
+    for model, size, architecture in (
+            ("VGG16", 32, "VGG16"), ("VGG16-b", 32, "VGG16"), ("VGG16-large", 33, "VGG16"),
+            ("ResNet50", 32, "ResNet50"), ("VGG16-public", 32, "VGG16")):  # the last not fine-tuned
+        write_model(settings, model, size, architecture)
+    write_run(settings, "VGG16-public", "none-gd-uap", source="none", attack="gd-uap",
+              made_for="VGG16-public", images={"used": 0})
+    found = planned(settings)
+    assert sorted(found) == [(model, "none-gd-uap-of-VGG16-public")
+                             for model in ("VGG16", "VGG16-b")]
+    for (model, run), files in found.items():
+        assert list(files) == ["predictions"]
+        info = files["predictions"].description
+        assert files["predictions"].folder == os.path.join(settings.results_dir, model, run)
+        assert (info["model"], info["made_for"], info["backbone"], info["attack"]) == (
+            model, "VGG16-public", True, "gd-uap")
+
+
+def test_a_uap_of_a_public_network_that_no_model_came_from_is_named(settings, capsys):
+    write_model(settings, "VGG16", 33)
+    write_run(settings, "VGG16", "ilsvrc2012", 33)
+    write_run(settings, "public", "none-gd-uap", source="none", attack="gd-uap", made_for="public",
+              images={"used": 0})
+    assert len(planned(settings)) == 1
+    assert "public: no VGG16 of 32 px in " in capsys.readouterr().out
+
+
+def test_a_uap_from_anywhere_meets_the_model_that_is_named(settings, tmp_path):
+    write_model(settings, "VGG16")
+    file = str(tmp_path / "mine.npy")
+    np.save(file, np.full((32, 32, 3), 0.05, np.float32))
+    (key, files), = planned(with_given_uap(settings, file)).items()
+    info, sha256 = files["predictions"].description, sha256_of_file(file)
+    assert key == ("VGG16", "mine-" + sha256[:8]) and list(files) == ["predictions"]
+    assert (info["source"], info["attack"], info["made_for"], info["images"]) == (
+        "mine", "unknown", None, None)
+    assert files["predictions"].control_inputs["norm"] == "inf"
+
+
+def test_a_uap_of_the_model_itself_from_elsewhere_takes_no_run_s_place(settings):
+    write_model(settings, "VGG16")
+    own = write_run(settings, "VGG16", "ilsvrc2012")
+    file = os.path.join(own, "uap.npy")
+    assert list(planned(with_given_uap(settings, file))) == [("VGG16", "ilsvrc2012")]
+    others = dataclasses.replace(settings, results_dir=settings.results_dir + "-of-others")
+    (key, files), = planned(with_given_uap(others, file)).items()
+    assert key == ("VGG16", "ilsvrc2012-" + sha256_of_file(file)[:8])
+    assert files["predictions"].folder.startswith(others.results_dir)
+    assert files["predictions"].description["made_for"] == "VGG16"
+
+
+def test_a_uap_for_other_weights_of_the_same_name_is_never_the_model_s_own(settings):
+    write_model(settings, "VGG16", weights="old")
+    folder = write_run(settings, "VGG16", "ilsvrc2012")
+    write_rows(planned(settings)["VGG16", "ilsvrc2012"])
+    old = sha256_of_file(os.path.join(settings.models_dir, "VGG16.h5"))[:8]
+    write_model(settings, "VGG16", weights="new")
+    with pytest.raises(UserError, match="made for other weights, not for .*VGG16.h5"):
+        planned(settings)
+    (key, files), = planned(dataclasses.replace(settings, allow_mismatch=True)).items()
+    assert key == ("VGG16", "ilsvrc2012-of-VGG16-" + old)
+    assert files["predictions"].description["made_for"] == "VGG16-" + old
+    write_rows(files)
+    for where, present in ((folder, False), (files["predictions"].folder, True)):
+        found = evaluated_uap.read_evaluated(where)
+        assert evaluate.is_of_present_weights(settings.models_dir, found) == present
+
+
+def test_rows_of_a_model_that_is_not_there_are_taken_as_they_are(settings, capsys):
+    write_model(settings, "VGG16")
+    folder = write_run(settings, "VGG16", "ilsvrc2012")
+    write_rows(planned(settings)["VGG16", "ilsvrc2012"])
+    os.remove(os.path.join(settings.models_dir, "VGG16.h5"))
+    assert planned(settings) == {}
+    assert folder + " are taken as they are" in capsys.readouterr().out
+    os.remove(os.path.join(folder, "predictions.json"))
+    with pytest.raises(UserError, match="VGG16.h5: no such model file"):
+        planned(settings)
+
+
+def test_a_snapshot_over_the_bound_is_refused(settings):
+    write_model(settings, "VGG16")
+    folder = write_run(settings, "VGG16", "ilsvrc2012")
+    np.save(os.path.join(folder, "snapshots", "pass_001.npy"), np.ones((32, 32, 3), np.float32))
+    with pytest.raises(UserError, match="pass_001.npy: its inf-norm is 1, the bound is 0.1"):
+        planned(settings)

@@ -1,0 +1,82 @@
+"""Which rows are up to date, and what has to be done about the others."""
+
+import enum
+import os
+from typing import List, NamedTuple
+
+from utils.common.errors import UserError
+from utils.evaluation import rows
+from utils.evaluation.settings import EvaluationSettings
+from utils.evaluation.what_to_predict import PlannedRows, inputs_of
+
+
+class Work(enum.Enum):
+    """What has to be done about a file of rows."""
+
+    NOTHING = "it is up to date"
+    DESCRIBE = "only what is said about the rows has changed"
+    PREDICT_CONTROLS = "predict the two control columns: their seed or their norm has changed"
+    PREDICT = "predict every column"
+
+
+class RowsToDo(NamedTuple):
+    """A file of rows and what has to be done about it."""
+
+    rows: PlannedRows
+    work: Work
+
+
+def find_work(settings: EvaluationSettings, planned: List[PlannedRows]) -> List[RowsToDo]:
+    """What has to be done about each file of rows; those that are up to date are left out.
+
+    planned: the files of one UAP behind one another, its predictions first. Rows of fewer images,
+    which --limit asks for, never replace rows of more: those that are up to date are kept, with all
+    that belongs to them. Raises UserError where they are not.
+    """
+    found = []
+    kept = set()  # folders
+    for file in planned:
+        if file.folder in kept:
+            continue
+        if settings.limit is not None and _are_of_more_images(file):
+            print(f"{os.path.join(file.folder, file.kind)}.csv: the rows of more than "
+                  f"{len(file.test_images.rows)} test images are up to date; they are kept")
+            if file.kind == "predictions":
+                kept.add(file.folder)
+            continue
+        work = Work.PREDICT if settings.again else work_on(file)
+        if work is not Work.NOTHING:
+            found.append(RowsToDo(file, work))
+    return found
+
+
+def work_on(file: PlannedRows) -> Work:
+    """What has to be done about a file of rows. Raises UserError."""
+    record = rows.read_record(file.folder, file.kind)
+    if record is None or not rows.depend_on(record, file.inputs):
+        return Work.PREDICT
+    if not rows.depend_on(record, file.control_inputs):
+        return Work.PREDICT_CONTROLS
+    if any(record.get(key) != value for key, value in file.description.items()):
+        return Work.DESCRIBE
+    return Work.NOTHING
+
+
+def _are_of_more_images(file: PlannedRows) -> bool:
+    """Whether rows of more images are there, and up to date.
+
+    Raises UserError where they are there and of other inputs.
+    """
+    record = rows.read_record(file.folder, file.kind)
+    if record is None:
+        return False
+    count = len(rows.read(file.folder, file.kind).get("file", ()))
+    if count <= len(file.test_images.rows):
+        return False
+    of_so_many = inputs_of(file.classifier.attacked, file.classifier.test_images(count))
+    if not rows.depend_on(record, dict(file.inputs, **of_so_many)):
+        raise UserError(
+            f"{os.path.join(file.folder, file.kind)}.csv: its rows of {count} test images are out "
+            f"of date, rows of {len(file.test_images.rows)} do not replace them; leave --limit "
+            "out, or give a copy of the run in another --results-dir")
+    return True

@@ -1,0 +1,467 @@
+"""What evaluate.py is to predict: from the files of runs and models alone, before any model is run.
+
+Which UAPs there are, which classifiers they meet, where the rows go and what these depend on.
+"""
+
+import os
+import pathlib
+from dataclasses import dataclass
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from utils.attack.perturbation_file import (
+    exceeds,
+    largest_change,
+    load_perturbation,
+    require_norm_within,
+    require_unchanged,
+)
+from utils.attack.run_record import UapRunRecord, read_run_record
+from utils.classifier import architectures
+from utils.classifier.description import (
+    ClassifierDescription,
+    classifier_name,
+    read_description,
+    read_description_alone,
+)
+from utils.classifier.saved_classifier import read_split_side
+from utils.common import json_files
+from utils.common.errors import UserError
+from utils.common.hashes import sha256_of_file, sha256_of_lines
+from utils.common.names import require_file_name
+from utils.common.terminal import printable
+from utils.evaluation import evaluated_uap, rows
+from utils.evaluation.evaluated_uap import AttackedClassifier
+from utils.evaluation.settings import EvaluationSettings
+from utils.images import splits
+from utils.images.fingerprint import fingerprint_of_images
+from utils.images.norms import norm
+from utils.images.pixels import PIXEL_SCALE
+
+HASH_DIGITS = 8  # of a SHA-256, where it tells names apart
+# A UAP whose bound nobody states is compared with the study's, zeta times the mean norm of the
+# training images. It may have been made with a larger one; this many times as large is an error of
+# units, or an attacked image.
+STUDY_NORM_RATIO = 0.04
+FAR_BEYOND = 3
+GREY_LEVELS = 255
+
+
+class TestImages(NamedTuple):
+    """The test images of a classifier, as far as --limit lets them be used.
+
+    rows: (file, class name). sha256: of this list. fingerprint: of the contents of the files, None
+    where one of them is not at hand.
+    """
+
+    rows: List[Tuple[str, str]]
+    sha256: str
+    fingerprint: Optional[str]
+
+
+class PresentClassifier:
+    """A classifier whose files are here.
+
+    description: what its JSON file says. attacked: as rows speak of it.
+    test_side_sha256: of the list of all its test images.
+    """
+
+    def __init__(self, file: str, data_dir: str) -> None:
+        """Read its description and the list of its test images. Raises UserError."""
+        self.description = read_description(file)
+        self.attacked = attacked_classifier(self.description)
+        self._rows = read_split_side(self.description, "test")
+        self.test_side_sha256 = _sha256_of_rows(self._rows)
+        self._image_folder = os.path.join(data_dir, self.attacked.image_folder)
+        self._test_images: Dict[int, TestImages] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of the classifier."""
+        return self.attacked.name
+
+    def test_images(self, limit: Optional[int]) -> TestImages:
+        """All test images, or so many of them, drawn in the proportion of the classes."""
+        limited = splits.limit_rows(self._rows, limit, seed=0)
+        if len(limited) not in self._test_images:
+            self._test_images[len(limited)] = TestImages(
+                rows=limited, sha256=_sha256_of_rows(limited),
+                fingerprint=self._fingerprint([file for file, _ in limited]))
+        return self._test_images[len(limited)]
+
+    def _fingerprint(self, files: List[str]) -> Optional[str]:
+        missing = [file for file in files
+                   if not os.path.exists(os.path.join(self._image_folder, file))]
+        if missing:
+            print(f"{self._image_folder}: {len(missing)} of {len(files)} test images of "
+                  f"{self.name} are not here; rows are not compared with them")
+            return None
+        return fingerprint_of_images(self._image_folder, files)
+
+
+def attacked_classifier(description: ClassifierDescription) -> AttackedClassifier:
+    """A classifier as its rows speak of it."""
+    identity = description.identity
+    return AttackedClassifier(
+        name=description.name, sha256=description.weights_sha256,
+        class_names=tuple(description.class_names), image_size=description.image_size,
+        resize=description.resize, image_folder=description.image_folder,
+        weights_from=description.weights_from, recipe=identity.get("recipe"),
+        epochs=description.epochs, learning_rate=identity.get("learning_rate"),
+        batch_size=identity.get("batch_size"))
+
+
+def _sha256_of_rows(rows_of_images: List[Tuple[str, str]]) -> str:
+    return sha256_of_lines(",".join(row) for row in rows_of_images)
+
+
+class Bound(NamedTuple):
+    """The p-norm that a UAP is compared with, in model-input units, and who says so."""
+
+    norm: float
+    said_by: str
+
+
+@dataclass(frozen=True)
+class PlannedUap:
+    """A UAP that is to be evaluated on a classifier.
+
+    file: .npy, in `unit` of perturbation_file.UNITS. record: what its run.json says, None where
+    there is none. source: the images it is made from. made_for: the name of the network it was made
+    for, None where that is not known. norm: p. largest_change: in grey levels. folder: of the rows.
+    """
+
+    classifier: PresentClassifier
+    file: str
+    unit: str
+    record: Optional[UapRunRecord]
+    source: str
+    made_for: Optional[str]
+    norm: float
+    bound: Bound
+    largest_change: float
+    folder: str
+
+    @property
+    def is_of_public_network(self) -> bool:
+        """Whether it was made for a network without the classifier's classes."""
+        return self.record is not None and self.record.made_for is not None
+
+    def snapshots(self) -> Dict[int, str]:
+        """The snapshots beside the rows: from the images shown, ascending, to the .npy file."""
+        if self.record is None:
+            return {}
+        shown = {}
+        for name, snapshot in sorted(self.record.snapshots.items()):
+            path = os.path.join(self.folder, "snapshots", name + ".npy")
+            if snapshot.images and os.path.exists(path):
+                shown[snapshot.images] = path
+        return {images: shown[images] for images in sorted(shown)}
+
+
+class UapFile(NamedTuple):
+    """A perturbation in a file, and what of perturbation_file.UNITS it is in."""
+
+    path: str
+    unit: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class PlannedRows:
+    """A file of rows that there is to be.
+
+    kind: "predictions", "curve" or "transfer". perturbations: the file of each column. inputs: all
+    that the rows depend on; control_inputs: what only the two control columns do; description: what
+    is merely said about them. These three are laid out as in the JSON file of the rows.
+    """
+
+    classifier: PresentClassifier
+    test_images: TestImages
+    folder: str
+    kind: str
+    perturbations: Dict[str, UapFile]
+    inputs: Dict[str, Any]
+    control_inputs: Dict[str, Any]
+    description: Dict[str, Any]
+
+
+def find_uaps(settings: EvaluationSettings) -> List[PlannedUap]:
+    """Find every UAP to evaluate, and check its files. Raises UserError.
+
+    Rows whose classifier is not there are left as they are.
+    """
+    classifiers: Dict[str, Optional[PresentClassifier]] = {}
+    found = []
+    for file, record, model_file in _asked_for(settings):
+        if model_file not in classifiers:
+            classifiers[model_file] = (PresentClassifier(model_file, settings.data_dir)
+                                       if os.path.exists(model_file) else None)
+        classifier = classifiers[model_file]
+        made_for = _network_made_for(record, model_file, classifier)
+        folder = _folder_of_rows(settings, file, record, made_for, model_file)
+        if classifier is not None:
+            found.append(_checked(settings, classifier, file, record, made_for, folder))
+        elif rows.read_record(folder, "predictions") is not None:
+            print(f"{model_file}: not here; the rows in {folder} are taken as they are")
+        else:
+            read_description(model_file)  # says what is missing
+    if not found and not evaluated_uap.find(settings.results_dir):
+        raise UserError(f"{settings.results_dir}: no run found (looked for "
+                        "<model>/<run>/run.json); make a UAP with make_uap.py")
+    return found
+
+
+class _UapOnModel(NamedTuple):
+    """A UAP, what its run.json says, and the model file that it is to meet."""
+
+    file: str
+    record: Optional[UapRunRecord]
+    model_file: str
+
+
+def _asked_for(settings: EvaluationSettings) -> List[_UapOnModel]:
+    if settings.uap:
+        beside = os.path.join(os.path.dirname(settings.uap.file), "run.json")
+        return [_UapOnModel(settings.uap.file, _record_of_given(beside), settings.uap.model_file)]
+    found = []
+    for path in sorted(pathlib.Path(settings.results_dir).glob("[!.]*/[!.]*/run.json")):
+        values = json_files.read_json(str(path), {}, "make it again with make_uap.py")
+        if values != {} and _is_foreign(values):
+            print(f"{path}: foreign, make_uap.py did not write it; the folder is left out")
+            continue
+        record = _read_run_record(str(path))
+        found += [_UapOnModel(str(path.with_name("uap.npy")), record, model_file)
+                  for model_file in _model_files(record, settings.models_dir)]
+    return found
+
+
+def _record_of_given(path: str) -> Optional[UapRunRecord]:
+    """What the run.json beside the UAP of --uap says; None where make_uap.py wrote none."""
+    if not os.path.exists(path):
+        return None
+    try:
+        foreign = _is_foreign(json_files.read_json(path, {}, ""))
+    except UserError:  # no JSON at all
+        foreign = True
+    if foreign:
+        print(f"{path}: foreign, make_uap.py did not write it; treated as absent")
+        return None
+    return _read_run_record(path)
+
+
+def _read_run_record(path: str) -> UapRunRecord:
+    """Read a run.json whose names can be parts of paths. Raises UserError."""
+    record = read_run_record(path)
+    for name in (record.network.name, record.made_for, record.attack, *record.snapshots):
+        if name is not None:
+            require_file_name(name, path)
+    return record
+
+
+def _is_foreign(values: Any) -> bool:
+    """Whether another tool than make_uap.py wrote these values of a run.json."""
+    return not isinstance(values, dict) or not {"uap", "made_for"} & set(values)
+
+
+def _model_files(record: UapRunRecord, models_dir: str) -> List[str]:
+    """That of a run's own model; of a public network, those of its kind that were fine-tuned."""
+    network = record.network
+    if not record.made_for:
+        return [os.path.join(models_dir, network.name + ".h5")]
+    found = []
+    for path in sorted(pathlib.Path(models_dir).glob("*.json")):
+        if path.with_suffix(".h5").exists():
+            description = read_description_alone(str(path.with_suffix(".h5")))
+            if (description.weights_sha256 != network.sha256
+                    and description.architecture == network.architecture
+                    and description.image_size == network.image_size):
+                found.append(str(path.with_suffix(".h5")))
+    if not found:
+        print(f"{network.name}: no {network.architecture} of {network.image_size} px in "
+              f"{models_dir} to try it on")
+    return found
+
+
+def _network_made_for(record: Optional[UapRunRecord], model_file: str,
+                      classifier: Optional[PresentClassifier]) -> Optional[str]:
+    """The network that a UAP was made for: the model's name if it is that one with those weights.
+
+    classifier: that of `model_file`, None where it is not there.
+    """
+    if record is None:
+        return None
+    made_for = record.made_for or record.network.name
+    if made_for == classifier_name(model_file) and classifier is not None and (
+            classifier.attacked.sha256 != record.network.sha256):
+        return f"{made_for}-{record.network.sha256[:HASH_DIGITS]}"
+    return made_for
+
+
+def _folder_of_rows(settings: EvaluationSettings, file: str, record: Optional[UapRunRecord],
+                    made_for: Optional[str], model_file: str) -> str:
+    """Where the rows of a UAP on a model go: beside it if it was made for this model. UserError."""
+    folder = os.path.dirname(os.path.abspath(file))
+    model_name = classifier_name(model_file)
+    model_folder = os.path.join(settings.results_dir, model_name)
+    if made_for == model_name and os.path.dirname(folder) == os.path.abspath(model_folder):
+        return folder
+    name = os.path.basename(folder) if record else classifier_name(file)
+    require_file_name(name, f"{file}: rows are kept under it")
+    if made_for in (model_name, None):  # from anywhere: another file of this name is another UAP
+        return os.path.join(model_folder, f"{name}-{sha256_of_uap(file)[:HASH_DIGITS]}")
+    if not (settings.allow_mismatch or record.made_for):
+        network = ("other weights" if record.network.name == model_name
+                   else f"the model {made_for}")
+        raise UserError(f"{file}: made for {network}, not for {model_file}; make it again with "
+                        "make_uap.py, or give --allow-mismatch to see whether it transfers")
+    return os.path.join(model_folder, f"{name}-of-{made_for}")
+
+
+def sha256_of_uap(file: str) -> str:
+    """The SHA-256 of a UAP's file. Raises UserError where there is none."""
+    if not os.path.isfile(file):
+        raise UserError(f"{file}: no such file; make it again with make_uap.py")
+    return sha256_of_file(file)
+
+
+def _checked(settings: EvaluationSettings, classifier: PresentClassifier, file: str,
+             record: Optional[UapRunRecord], made_for: Optional[str], folder: str) -> PlannedUap:
+    """The UAP, after its files were read and compared with all that is known. UserError."""
+    given, size = settings.uap, classifier.attacked.image_size
+    unit = given.unit if given else "model"
+    if record is not None and unit != "model":
+        raise UserError(f"{file}: the run.json beside it says that make_uap.py wrote it, in "
+                        "model-input units; leave --uap-unit out")
+    v = load_perturbation(file, size, unit)
+    p = given.norm if record is None else record.norm
+    bound = _bound(settings, classifier, record, p)
+    uap = PlannedUap(
+        classifier=classifier, file=file, unit=unit, record=record, made_for=made_for,
+        source=record.source if record else classifier_name(file), norm=p, bound=bound,
+        largest_change=round(largest_change(v), 6), folder=folder)
+    if record is None:
+        _require_possible(uap, norm(v, p))
+    else:
+        _require_as_recorded(uap)
+    if given:
+        levels = norm(v, p) * PIXEL_SCALE
+        if bound.said_by == "--norm-bound" and exceeds(norm(v, p), bound.norm):
+            raise UserError(f"{file}: its {p:g}-norm is {levels:.6g} grey levels, --norm-bound is "
+                            f"{bound.norm * PIXEL_SCALE:.6g}; state the bound that it was made "
+                            "with, or with --uap-unit what the file is in")
+        print(f"{printable(file)}: its largest change is {uap.largest_change:.4g} grey levels; its "
+              f"{p:g}-norm is {levels:.4g} grey levels, the bound is "
+              f"{bound.norm * PIXEL_SCALE:.4g} (of {bound.said_by})")
+    return uap
+
+
+def _bound(settings: EvaluationSettings, classifier: PresentClassifier,
+           record: Optional[UapRunRecord], p: float) -> Bound:
+    """What the norm of a UAP is compared with: the bound given, else recorded, else the study's."""
+    if settings.uap and settings.uap.norm_bound is not None:
+        return Bound(settings.uap.norm_bound / PIXEL_SCALE, "--norm-bound")
+    if record is not None:
+        return Bound(record.norm_bound, "run.json")
+    return Bound(STUDY_NORM_RATIO * classifier.description.mean_norm(p) / PIXEL_SCALE,
+                 "the study's ratio")
+
+
+def _require_possible(uap: PlannedUap, size: float) -> None:
+    """Raise UserError where a UAP from elsewhere is probably not what --uap-unit says.
+
+    size: its p-norm, model-input units.
+    """
+    told = {"model": "model-input units of 128 grey levels", "255": "grey levels",
+            "1": "shares of the range of 255 grey levels"}[uap.unit]
+    mend = ("say with --uap-unit what the file is in (model, 255 or 1); of an attacked image "
+            "x + v, save v alone")
+    if exceeds(uap.largest_change, GREY_LEVELS):
+        raise UserError(f"{uap.file}: its largest change is {uap.largest_change:.6g} grey levels, "
+                        f"read in {told}; no image can change by more than {GREY_LEVELS}; {mend}")
+    if uap.bound.said_by != "--norm-bound" and exceeds(size, FAR_BEYOND * uap.bound.norm):
+        raise UserError(
+            f"{uap.file}: its {uap.norm:g}-norm is {size * PIXEL_SCALE:.6g} grey levels, read in "
+            f"{told}; that is more than {FAR_BEYOND} times the study's bound of "
+            f"{uap.bound.norm * PIXEL_SCALE:.6g}; {mend}; or state its bound with --norm-bound")
+
+
+def _require_as_recorded(uap: PlannedUap) -> None:
+    """Raise UserError unless a UAP and its snapshots are those of run.json, within its bound."""
+    record = uap.record
+    if record.network.scaling != architectures.SCALING:
+        raise UserError(f"{uap.file}: made for inputs scaled as {record.network.scaling}, this "
+                        f"code scales as {architectures.SCALING}; make it again with make_uap.py")
+    require_unchanged(uap.file, record.uap_sha256)
+    for path in [uap.file] + list(uap.snapshots().values()):
+        v = load_perturbation(path, uap.classifier.attacked.image_size)
+        require_norm_within(path, v, record.norm, record.norm_bound)
+
+
+def plan_rows(settings: EvaluationSettings, uaps: List[PlannedUap]) -> List[PlannedRows]:
+    """Every file of rows that there is to be, those of one UAP behind one another."""
+    planned = []
+    for uap in uaps:
+        classifier, test_images = uap.classifier, uap.classifier.test_images(settings.limit)
+        inputs = inputs_of(classifier.attacked, test_images)
+        uap_file = UapFile(uap.file, uap.unit, sha256_of_file(uap.file))
+        planned.append(PlannedRows(
+            classifier=classifier, test_images=test_images, folder=uap.folder, kind="predictions",
+            perturbations={"uap": uap_file},
+            inputs=dict(inputs, uap_sha256=uap_file.sha256, uap_unit=uap.unit),
+            control_inputs={"norm": f"{uap.norm:g}", "seed": settings.seed},
+            description=_describe(uap)))
+        snapshots = {str(images): path for images, path in uap.snapshots().items()}
+        for kind, paths in (("curve", snapshots), ("transfer", _uaps_for_others(uap, uaps))):
+            files = {name: UapFile(path, "model", sha256_of_file(path))
+                     for name, path in paths.items()}
+            if files:
+                columns = {name: file.sha256 for name, file in files.items()}
+                planned.append(PlannedRows(
+                    classifier=classifier, test_images=test_images, folder=uap.folder, kind=kind,
+                    perturbations=files, inputs=dict(inputs, columns=columns), control_inputs={},
+                    description={}))
+    return planned
+
+
+def inputs_of(classifier: AttackedClassifier, test_images: TestImages) -> Dict[str, Any]:
+    """What all rows of a classifier depend on, as their JSON files hold it."""
+    return {"model_sha256": classifier.sha256, "class_names": list(classifier.class_names),
+            "image_size": classifier.image_size, "resize": classifier.resize,
+            "test_sha256": test_images.sha256, "test_images_sha256": test_images.fingerprint}
+
+
+def _describe(uap: PlannedUap) -> Dict[str, Any]:
+    """What predictions.json merely says of a UAP and its classifier, for the table and the report.
+    """
+    record, classifier = uap.record, uap.classifier.attacked
+    return {
+        "run": os.path.basename(uap.folder), "source": uap.source, "made_for": uap.made_for,
+        "attack": record.attack if record else "unknown",
+        "target": record.target if record else None,
+        "backbone": uap.is_of_public_network,
+        "norm_ratio": record.norm_ratio if record else None,
+        "norm_bound": uap.bound.norm, "bound_from": uap.bound.said_by,
+        "largest_change": uap.largest_change,
+        "images": record.images if record else None,
+        "passes": record.passes if record else None,
+        "steps": {"made": record.steps_made, "kept": record.steps_kept} if record else None,
+        "identity": record.identity if record else {},
+        "snapshots": {str(snapshot.images): snapshot.seconds
+                      for snapshot in record.snapshots.values()} if record else {},
+        "model": classifier.name, "image_folder": classifier.image_folder,
+        "weights_from": classifier.weights_from, "recipe": classifier.recipe,
+        "epochs": classifier.epochs, "learning_rate": classifier.learning_rate,
+        "batch_size": classifier.batch_size}
+
+
+def _uaps_for_others(uap: PlannedUap, uaps: List[PlannedUap]) -> Dict[str, str]:
+    """The untargeted UAPs of the same run for the models like this one, with the same test images:
+    from the model's name to the .npy file."""
+    def alike(other: PlannedUap) -> tuple:
+        return (os.path.basename(other.folder), other.classifier.attacked.image_size,
+                other.classifier.attacked.class_names, other.classifier.test_side_sha256)
+
+    return {other.classifier.name: other.file for other in uaps
+            if other.classifier is not uap.classifier and alike(other) == alike(uap)
+            and other.record is not None and other.record.target is None
+            and not other.is_of_public_network}
