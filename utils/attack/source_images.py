@@ -23,8 +23,8 @@ NO_IMAGES = "none"  # the --source of an attack without images
 class ImageSource(NamedTuple):
     """Where the images of a run come from: a data set by its name, or any folder of images.
 
-    dataset: of datasets.SOURCE_FOLDERS, the data set that the model was trained on, or NO_IMAGES; None
-    where there is a folder. folder: its path, None where there is a data set.
+    dataset: one of datasets.SOURCE_FOLDERS, the data set that the model was trained on, or
+    NO_IMAGES; None where there is a folder. folder: its path, None where there is a data set.
     """
 
     dataset: Optional[str]

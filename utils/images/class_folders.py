@@ -106,14 +106,14 @@ def _check_classes(folder: str, files: Sequence[str], names: Sequence[str]) -> N
         if name not in with_images:
             skipped = find_images(os.path.join(folder, name)).skipped
             raise UserError(f"{os.path.join(folder, name)}: no image of this class, "
-                            f"{endings_in_words(skipped)}; {EXPECTED_FOLDERS}: put its images there, as "
-                            "JPEG or PNG for example, or remove the folder")
+                            f"{endings_in_words(skipped)}; {EXPECTED_FOLDERS}: put its images "
+                            "there, as JPEG or PNG for example, or remove the folder")
     check_class_names(folder, names, "rename one of the folders")
     shared = sorted(set.intersection(*subfolders.values())) if len(subfolders) > 1 else []
     if shared:
         raise UserError(f"{folder}: every class has the same folders below it, "
-                        f"{', '.join(shared[:5])}; {EXPECTED_FOLDERS}, or folders train and test above the "
-                        f"classes; {ADVICE}")
+                        f"{', '.join(shared[:5])}; {EXPECTED_FOLDERS}, or folders train and test "
+                        f"above the classes; {ADVICE}")
     for name in names:
         again = sorted(subfolders[name] & set(names))
         if again:
@@ -125,8 +125,8 @@ def _refuse_loose(folder: str, files: Sequence[str]) -> None:
     """Raise UserError when one of the files, relative to `folder`, lies in no folder below it."""
     for file in files:
         if os.sep not in file:
-            raise UserError(f"{folder}: {file} lies in no class's folder; {EXPECTED_FOLDERS}, or a file "
-                            f"{LABELS_CSV}")
+            raise UserError(f"{folder}: {file} lies in no class's folder; {EXPECTED_FOLDERS}, or a "
+                            f"file {LABELS_CSV}")
 
 
 def _names_directly_in(place: str, folders: Sequence[str]) -> List[str]:
