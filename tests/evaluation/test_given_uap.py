@@ -117,7 +117,8 @@ def test_a_uap_of_make_uap_is_compared_with_its_own_bound_in_its_own_units(setti
 
 
 FOREIGN = {"of another tool": json.dumps({"model": "resnet50", "norm": "l2", "steps": 5}),
-           "empty": "{}", "a list": "[1, 2]", "with NaN": '{"loss": NaN}', "no JSON": "run: 5\n"}
+           "empty": "{}", "a list": "[1, 2]", "with NaN": '{"loss": NaN}', "no JSON": "run: 5\n",
+           "nested deep": "[" * 100000, "a number too large": '{"loss": 1e400}'}
 
 
 @pytest.mark.parametrize("text", FOREIGN.values(), ids=FOREIGN)

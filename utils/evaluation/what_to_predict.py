@@ -229,7 +229,7 @@ def _asked_for(settings: EvaluationSettings) -> List[_UapOnModel]:
         if values != {} and _is_foreign(values):
             print(f"{path}: foreign, make_uap.py did not write it; the folder is left out")
             continue
-        record = _read_run_record(str(path))
+        record = read_run_record(str(path))
         found += [_UapOnModel(str(path.with_name("uap.npy")), record, model_file)
                   for model_file in _model_files(record, settings.models_dir)]
     return found
@@ -246,16 +246,7 @@ def _record_of_given(path: str) -> Optional[UapRunRecord]:
     if foreign:
         print(f"{path}: foreign, make_uap.py did not write it; treated as absent")
         return None
-    return _read_run_record(path)
-
-
-def _read_run_record(path: str) -> UapRunRecord:
-    """Read a run.json whose names can be parts of paths. Raises UserError."""
-    record = read_run_record(path)
-    for name in (record.network.name, record.made_for, record.attack, *record.snapshots):
-        if name is not None:
-            require_file_name(name, path)
-    return record
+    return read_run_record(path)
 
 
 def _is_foreign(values: Any) -> bool:
