@@ -33,7 +33,13 @@ from utils.common.errors import UserError, run_script
 from utils.common.locks import lock_until_exit
 from utils.common.whole_files import write_text
 from utils.evaluation import published_uaps
-from utils.evaluation.evaluated_uap import AttackedClassifier, EvaluatedUap, find, read_evaluated
+from utils.evaluation.evaluated_uap import (
+    AttackedClassifier,
+    EvaluatedUap,
+    find,
+    read_evaluated,
+    require_one_classifier_of_each_name,
+)
 from utils.evaluation.predict_rows import describe_rows, predict_rows
 from utils.evaluation.settings import EvaluationSettings, GivenUap
 from utils.evaluation.up_to_date import RowsToDo, Work, find_work
@@ -96,12 +102,12 @@ def main() -> None:
     planned = plan_rows(settings, find_uaps(settings))
     lock_until_exit(settings.results_dir, "evaluation")
     to_do = find_work(settings, planned)
-    evaluated = read_untouched(settings.results_dir, to_do)  # says what is wrong before any work
+    others = read_others(settings, to_do)  # says what is wrong with them before any work
     do(settings, to_do)
 
-    uaps = [evaluated.get(folder) or read_evaluated(folder)
+    uaps = [others[folder] if folder in others else read_evaluated(folder)
             for folder in find(settings.results_dir)]
-    uaps = [uap for uap in uaps if is_of_present_weights(settings.models_dir, uap)]
+    uaps = of_present_weights(settings.models_dir, uaps)
     write_tables_and_report(settings, uaps)
     if expected is not None:
         check_expected(settings, *table.compare(uaps, expected, settings.tolerance))
@@ -109,11 +115,14 @@ def main() -> None:
         say_verdict(settings.promises, promises.check(uaps, promised))
 
 
-def read_untouched(results_dir: str, to_do: Sequence[RowsToDo]) -> Dict[str, EvaluatedUap]:
+def read_others(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> Dict[str, EvaluatedUap]:
     """Read the rows in whose folders nothing is to be done: by folder. Raises UserError."""
     touched = {os.path.abspath(file.rows.folder) for file in to_do}
-    return {folder: read_evaluated(folder) for folder in find(results_dir)
-            if os.path.abspath(folder) not in touched}
+    others = {folder: read_evaluated(folder) for folder in find(settings.results_dir)
+              if os.path.abspath(folder) not in touched}
+    require_one_classifier_of_each_name(
+        uap for uap in others.values() if has_present_weights(settings.models_dir, uap))
+    return others
 
 
 def do(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> None:
@@ -126,19 +135,22 @@ def do(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> None:
         predict_rows(settings, [file for file in predicted if file.rows.classifier.name == name])
 
 
-def is_of_present_weights(models_dir: str, uap: EvaluatedUap) -> bool:
-    """Whether the rows are of the classifier as it is now, as far as it is there.
-
-    Says so where they are not, as only rows of a UAP from elsewhere can be: the others were just
-    made anew.
-    """
+def has_present_weights(models_dir: str, uap: EvaluatedUap) -> bool:
+    """Whether rows are of the classifier as it is now, as far as it is there."""
     path = os.path.join(models_dir, uap.classifier.name + ".json")
-    if not os.path.exists(path):
-        return True
-    if read_weights_sha256(path) == uap.classifier.sha256:
-        return True
-    print(f"{uap.folder}: left out, these rows are of other weights than those of {path}")
-    return False
+    return not os.path.exists(path) or read_weights_sha256(path) == uap.classifier.sha256
+
+
+def of_present_weights(models_dir: str, uaps: Sequence[EvaluatedUap]) -> List[EvaluatedUap]:
+    """The rows of classifiers as they are now; the others are named, and left out.
+
+    These are rows of UAPs from elsewhere: all others were just made anew.
+    """
+    for uap in uaps:
+        if not has_present_weights(models_dir, uap):
+            print(f"{uap.folder}: left out, these rows are of other weights than the classifier "
+                  f"{uap.classifier.name} has now")
+    return [uap for uap in uaps if has_present_weights(models_dir, uap)]
 
 
 def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[EvaluatedUap]) -> None:

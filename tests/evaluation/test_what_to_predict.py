@@ -19,6 +19,7 @@ from study_files import (
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.evaluation import evaluated_uap
+from utils.evaluation.what_to_predict import find_uaps, plan_rows
 
 
 @pytest.fixture
@@ -121,7 +122,7 @@ def test_a_uap_for_other_weights_of_the_same_name_is_never_the_model_s_own(setti
     write_rows(files)
     for where, present in ((folder, False), (files["predictions"].folder, True)):
         found = evaluated_uap.read_evaluated(where)
-        assert evaluate.is_of_present_weights(settings.models_dir, found) == present
+        assert evaluate.has_present_weights(settings.models_dir, found) == present
 
 
 def test_rows_of_a_model_that_is_not_there_are_taken_as_they_are(settings, capsys):
@@ -142,3 +143,56 @@ def test_a_snapshot_over_the_bound_is_refused(settings):
     np.save(os.path.join(folder, "snapshots", "pass_001.npy"), np.ones((32, 32, 3), np.float32))
     with pytest.raises(UserError, match="pass_001.npy: its inf-norm is 1, the bound is 0.1"):
         planned(settings)
+
+
+def test_groups_of_results_are_one_level_more_and_keep_their_rows(settings):
+    """Such as main/ and repeats/: <results>/<group>/<model>/<run>/."""
+    write_model(settings, "VGG16")
+    write_model(settings, "VGG16-other")
+    for seed, group in enumerate(("main", "repeats")):
+        below = dataclasses.replace(settings, results_dir=os.path.join(settings.results_dir, group))
+        write_run(below, "VGG16", "ilsvrc2012", seed=seed)
+    write_run(below, "public", "none-gd-uap", source="none", attack="gd-uap", made_for="public",
+              images={"used": 0})
+    files = plan_rows(settings, find_uaps(settings))
+    expected = {os.path.join(settings.results_dir, *path) for path in (
+        ("main", "VGG16", "ilsvrc2012"), ("repeats", "VGG16", "ilsvrc2012"),
+        ("repeats", "VGG16", "none-gd-uap-of-public"),
+        ("repeats", "VGG16-other", "none-gd-uap-of-public"))}
+    assert {file.folder for file in files} == expected
+    for file in files:
+        write_rows({file.kind: file})
+    assert set(evaluated_uap.find(settings.results_dir)) == expected
+    given = with_given_uap(settings, os.path.join(below.results_dir, "VGG16", "ilsvrc2012",
+                                                  "uap.npy"))
+    assert {file.folder for file in plan_rows(given, find_uaps(given))} == {
+        os.path.join(below.results_dir, "VGG16", "ilsvrc2012")}
+
+
+def test_classifiers_of_one_name_and_other_weights_never_meet_in_a_table(settings):
+    for group in ("main", "repeats"):
+        below = dataclasses.replace(settings, results_dir=os.path.join(settings.results_dir, group))
+        write_model(settings, "VGG16", weights=group)
+        write_run(below, "VGG16", "ilsvrc2012")
+        write_rows(planned(below)["VGG16", "ilsvrc2012"])
+    folders = evaluated_uap.find(settings.results_dir)
+    uaps = [evaluated_uap.read_evaluated(folder) for folder in folders]
+    assert len(uaps) == 2
+    with pytest.raises(UserError, match="repeats/VGG16/ilsvrc2012: rows of a classifier VGG16 with "
+                                        "other weights than that of .*main/VGG16/ilsvrc2012"):
+        evaluated_uap.require_one_classifier_of_each_name(uaps)
+    evaluated_uap.require_one_classifier_of_each_name(uaps[:1] * 2)
+    os.remove(os.path.join(settings.models_dir, "VGG16.json"))
+    with pytest.raises(UserError, match="evaluate the two folders by themselves"):
+        evaluate.read_others(settings, [])
+
+
+def test_a_group_beside_runs_is_another_results_folder(settings):
+    """results/ holds runs, and results/reproduction/ is none of them."""
+    write_model(settings, "VGG16")
+    write_run(settings, "VGG16", "ilsvrc2012")
+    below = dataclasses.replace(settings,
+                                results_dir=os.path.join(settings.results_dir, "reproduction"))
+    write_run(below, "VGG16", "isic2018")
+    assert list(planned(settings)) == [("VGG16", "ilsvrc2012")]
+    assert list(planned(below)) == [("VGG16", "isic2018")]

@@ -3,7 +3,7 @@
 import os
 import pathlib
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 
@@ -151,10 +151,36 @@ def uap_of(record: Dict[str, Any]) -> UapDescription:
             "norm_bound", "images", "passes", "identity")})
 
 
+def result_groups(results_dir: str) -> List[str]:
+    """The folders that hold <model>/<run>/ with a run or its rows.
+
+    That is the results folder itself; where it holds none, those below it that do: its groups.
+    """
+    for below in ("[!.]*/[!.]*/", "[!.]*/[!.]*/[!.]*/"):
+        found = {path.parents[2] for name in ("run.json", "predictions.json")
+                 for path in pathlib.Path(results_dir).glob(below + name)}
+        if found:
+            return [str(path) for path in sorted(found)]
+    return [results_dir]
+
+
 def find(results_dir: str) -> List[str]:
-    """The folders below a results folder that hold the rows of a run, sorted."""
-    found = pathlib.Path(results_dir).glob("[!.]*/[!.]*/predictions.json")
+    """The folders below a results folder, or below its groups, that hold rows of a run; sorted."""
+    found = [path for group in result_groups(results_dir)
+             for path in pathlib.Path(group).glob("[!.]*/[!.]*/predictions.json")]
     return [str(path.parent) for path in sorted(found)]
+
+
+def require_one_classifier_of_each_name(uaps: Iterable[EvaluatedUap]) -> None:
+    """Raise UserError where rows are of two classifiers of one name: no table could tell them."""
+    first: Dict[str, EvaluatedUap] = {}
+    for uap in uaps:
+        other = first.setdefault(uap.classifier.name, uap)
+        if other.classifier.sha256 != uap.classifier.sha256:
+            raise UserError(
+                f"{uap.folder}: rows of a classifier {uap.classifier.name} with other weights than "
+                f"that of {other.folder}; evaluate the two folders by themselves with "
+                "--results-dir, or train one of the classifiers under another --name")
 
 
 def read_evaluated(folder: str) -> EvaluatedUap:

@@ -224,7 +224,9 @@ def _asked_for(settings: EvaluationSettings) -> List[_UapOnModel]:
         beside = os.path.join(os.path.dirname(settings.uap.file), "run.json")
         return [_UapOnModel(settings.uap.file, _record_of_given(beside), settings.uap.model_file)]
     found = []
-    for path in sorted(pathlib.Path(settings.results_dir).glob("[!.]*/[!.]*/run.json")):
+    groups = evaluated_uap.result_groups(settings.results_dir)
+    for path in sorted(path for group in groups
+                       for path in pathlib.Path(group).glob("[!.]*/[!.]*/run.json")):
         values = json_files.read_json(str(path), {}, "make it again with make_uap.py")
         if values != {} and _is_foreign(values):
             print(f"{path}: foreign, make_uap.py did not write it; the folder is left out")
@@ -293,7 +295,8 @@ def _folder_of_rows(settings: EvaluationSettings, file: str, record: Optional[Ua
     """Where the rows of a UAP on a model go: beside it if it was made for this model. UserError."""
     folder = os.path.dirname(os.path.abspath(file))
     model_name = classifier_name(model_file)
-    model_folder = os.path.join(settings.results_dir, model_name)
+    group = _group_of(settings.results_dir, folder)
+    model_folder = os.path.join(group or settings.results_dir, model_name)
     if made_for == model_name and os.path.dirname(folder) == os.path.abspath(model_folder):
         return folder
     name = os.path.basename(folder) if record else classifier_name(file)
@@ -306,6 +309,13 @@ def _folder_of_rows(settings: EvaluationSettings, file: str, record: Optional[Ua
         raise UserError(f"{file}: made for {network}, not for {model_file}; make it again with "
                         "make_uap.py, or give --allow-mismatch to see whether it transfers")
     return os.path.join(model_folder, f"{name}-of-{made_for}")
+
+
+def _group_of(results_dir: str, folder: str) -> Optional[str]:
+    """The group of results that holds <model>/<run>/, which is `folder`; None of no such folder."""
+    root = os.path.dirname(os.path.dirname(folder))
+    return next((group for group in evaluated_uap.result_groups(results_dir)
+                 if os.path.abspath(group) == root), None)
 
 
 def sha256_of_uap(file: str) -> str:
