@@ -10,7 +10,7 @@ here any that changes the label), and the study's code keeps its step only when 
 before the projection, is another (universal_perturbation.py of its copy of ART).
 """
 
-from typing import Iterator
+from typing import Iterator, List
 
 import numpy as np
 
@@ -37,7 +37,9 @@ def universal_perturbation(state: AttackState, passes: Passes, look_ahead: LookA
     while passes.another_is_due():                                                        # line 3
         for image in passes.images():                                                     # line 4
             label = int(objective.labels(image.clean))
-            predicted, path, kept = look_ahead.class_under_v(image), [], False
+            predicted = look_ahead.class_under_v(image)
+            path: List[int] = []
+            kept = False
             if not objective.is_met(predicted, label):                                    # line 5
                 step = find_step(image.x + state.v, label)                                # line 6
                 path = step.path
