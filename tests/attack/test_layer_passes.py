@@ -224,11 +224,10 @@ def test_a_sequential_network_with_a_flatten_and_several_dense_layers():
 
 
 @pytest.mark.parametrize("architecture, slow", [
-    ("VGG19", set()), ("DenseNet121", {"BatchNormalization"}),
     ("MobileNetV2", {"DepthwiseConv2D", "BatchNormalization", "ReLU"}),
-    ("InceptionResNetV2", {"ScaledAddition"}),
     ("Xception", {"SeparableConv2D", "BatchNormalization"})])
 def test_other_architectures_of_keras(architecture, slow):
+    """test_authors_architectures.py has VGG19, DenseNet121, DenseNet169 and InceptionResNetV2."""
     start_session(0, inference=True)
     size = architectures.MIN_IMAGE_SIZE[architecture]
     model = architectures.build_classifier(architecture, size, 2)
