@@ -20,7 +20,7 @@ def read_csv(path: str, header: None, mend: str) -> List[List[str]]: ...
 def read_csv(path: str, header: Sequence[str], mend: str) -> List[Dict[str, str]]: ...
 
 
-def read_csv(path, header, mend):
+def read_csv(path: str, header: Optional[Sequence[str]], mend: str) -> Rows:
     """Read a csv file that somebody made: UTF-8, with or without a byte-order mark.
 
     Blanks around cells are no part of them; rows without any text are left out.
@@ -52,7 +52,7 @@ def read_written_csv(path: str, header: None, mend: str) -> List[List[str]]: ...
 def read_written_csv(path: str, header: Sequence[str], mend: str) -> List[Dict[str, str]]: ...
 
 
-def read_written_csv(path, header, mend):
+def read_written_csv(path: str, header: Optional[Sequence[str]], mend: str) -> Rows:
     """Read a csv file that write_csv() wrote: every cell is as it was written.
 
     Arguments, value and errors are those of read_csv(). Names of files that are not UTF-8 come back

@@ -132,7 +132,7 @@ def _best_match(errors):
 def _validator():
     import jsonschema
 
-    def is_integer(checker, value):
+    def is_integer(checker: Any, value: Any) -> bool:
         return isinstance(value, int) and not isinstance(value, bool)
 
     draft = jsonschema.Draft7Validator

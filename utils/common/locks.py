@@ -46,7 +46,7 @@ def lock_until_exit(folder: str, name: str) -> None:
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()
 
-    def release():
+    def release() -> None:
         with contextlib.suppress(OSError):
             os.remove(path)
         file.close()
