@@ -148,8 +148,8 @@ def of_present_weights(models_dir: str, uaps: Sequence[EvaluatedUap]) -> List[Ev
     """
     for uap in uaps:
         if not has_present_weights(models_dir, uap):
-            print(f"{uap.folder}: left out, these rows are of other weights than the classifier "
-                  f"{uap.classifier.name} has now")
+            print(f"{printable(uap.folder)}: left out, these rows are of other weights than the classifier "
+                  f"{printable(uap.classifier.name)} has now")
     return [uap for uap in uaps if has_present_weights(models_dir, uap)]
 
 

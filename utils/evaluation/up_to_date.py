@@ -39,7 +39,7 @@ def find_work(settings: EvaluationSettings, planned: List[PlannedRows]) -> List[
         if file.folder in kept:
             continue
         if settings.limit is not None and _are_of_more_images(file):
-            print(f"{os.path.join(file.folder, file.kind)}.csv: the rows of more than "
+            print(f"{printable(os.path.join(file.folder, file.kind))}.csv: the rows of more than "
                   f"{len(file.test_images.rows)} test images are up to date; they are kept")
             if file.kind == "predictions":
                 kept.add(file.folder)
