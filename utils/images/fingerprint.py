@@ -1,10 +1,9 @@
 """The fingerprint of image files: it tells images of other contents under the same names apart."""
 
-import functools
 import hashlib
 import os
 import stat
-from typing import Sequence
+from typing import List, Sequence
 
 from tqdm import tqdm
 
@@ -16,6 +15,7 @@ WHOLE_FILE_BYTES = 1 << 20
 # Of larger files, as many bytes are hashed: blocks at equal distances, the first and the last too.
 BLOCKS = 16
 BLOCK_BYTES = WHOLE_FILE_BYTES // BLOCKS
+PORTION = 64  # files that a thread reads at a time
 
 
 def fingerprint_of_images(folder: str, files: Sequence[str]) -> str:
@@ -23,17 +23,22 @@ def fingerprint_of_images(folder: str, files: Sequence[str]) -> str:
 
     folder: where the images lie. files: their paths relative to it; their order counts.
     Files of more than WHOLE_FILE_BYTES are looked at in BLOCKS blocks. No file's time counts, so a
-    copy has the fingerprint of the original. Nothing is decoded, and no cache is kept: 10,000 files
-    of 15 kB took 1.4 s on two busy cores, 2,000 of 290 kB 2.3 s, about 1 ms for an image whose
-    decoding takes 6 and whose part in a UAP takes hundreds.
+    copy has the fingerprint of the original. Nothing is decoded, and no cache is kept: it took
+    0.06 ms of a processor for a file of 15 kB (10,000 files: 0.6 s), and 0.38 ms for one of 290 kB,
+    whose decoding takes 6 ms, and whose part in making a UAP hundreds.
     Returns 64 hexadecimal digits. Raises UserError when a file is missing or cannot be read.
     """
-    read = functools.partial(_fingerprint_of_file, folder)
-    digests = in_background(read, files, workers=2, ahead=256)
+    def read(portion: Sequence[str]) -> List[bytes]:
+        return [_fingerprint_of_file(folder, file) for file in portion]
+
+    portions = [files[begin:begin + PORTION] for begin in range(0, len(files), PORTION)]
     digest = hashlib.sha256()
     # The bar appears only where many large files on a slow disk take longer than a few seconds.
-    for file_digest in tqdm(digests, "comparing images", len(files), unit="image", delay=5):
-        digest.update(file_digest)
+    with tqdm(desc="comparing images", total=len(files), unit="image", delay=5) as bar:
+        for digests in in_background(read, portions, workers=2, ahead=8):
+            for digest_of_file in digests:
+                digest.update(digest_of_file)
+            bar.update(len(digests))
     return digest.hexdigest()
 
 
