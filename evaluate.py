@@ -31,6 +31,7 @@ from utils.common import arguments
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
 from utils.common.locks import lock_until_exit
+from utils.common.terminal import printable
 from utils.common.whole_files import write_text
 from utils.evaluation import published_uaps
 from utils.evaluation.evaluated_uap import (
@@ -148,8 +149,8 @@ def of_present_weights(models_dir: str, uaps: Sequence[EvaluatedUap]) -> List[Ev
     """
     for uap in uaps:
         if not has_present_weights(models_dir, uap):
-            print(f"{printable(uap.folder)}: left out, these rows are of other weights than the classifier "
-                  f"{printable(uap.classifier.name)} has now")
+            print(f"{printable(uap.folder)}: left out, these rows are of other weights than the "
+                  f"classifier {printable(uap.classifier.name)} has now")
     return [uap for uap in uaps if has_present_weights(models_dir, uap)]
 
 

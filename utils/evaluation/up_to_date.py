@@ -5,6 +5,7 @@ import os
 from typing import List, NamedTuple
 
 from utils.common.errors import UserError
+from utils.common.terminal import printable
 from utils.evaluation import rows
 from utils.evaluation.settings import EvaluationSettings
 from utils.evaluation.what_to_predict import PlannedRows, inputs_of

@@ -92,7 +92,7 @@ class PresentClassifier:
         missing = [file for file in files
                    if not os.path.exists(os.path.join(self._image_folder, file))]
         if missing:
-            print(f"{self._image_folder}: {len(missing)} of {len(files)} test images of "
+            print(f"{printable(self._image_folder)}: {len(missing)} of {len(files)} test images of "
                   f"{self.name} are not here; rows are not compared with them")
             return None
         return fingerprint_of_images(self._image_folder, files)
@@ -202,7 +202,8 @@ def find_uaps(settings: EvaluationSettings) -> List[PlannedUap]:
         if classifier is not None:
             found.append(_checked(settings, classifier, file, record, made_for, folder))
         elif rows.read_record(folder, "predictions") is not None:
-            print(f"{model_file}: not here; the rows in {folder} are taken as they are")
+            print(f"{printable(model_file)}: not here; the rows in {printable(folder)} are taken "
+                  "as they are")
         else:
             read_description(model_file)  # says what is missing
     if not found and not evaluated_uap.find(settings.results_dir):
@@ -229,7 +230,8 @@ def _asked_for(settings: EvaluationSettings) -> List[_UapOnModel]:
                        for path in pathlib.Path(group).glob("[!.]*/[!.]*/run.json")):
         values = json_files.read_json(str(path), {}, "make it again with make_uap.py")
         if values != {} and _is_foreign(values):
-            print(f"{path}: foreign, make_uap.py did not write it; the folder is left out")
+            print(f"{printable(str(path))}: foreign, make_uap.py did not write it; the folder is "
+                  "left out")
             continue
         record = read_run_record(str(path))
         found += [_UapOnModel(str(path.with_name("uap.npy")), record, model_file)
@@ -246,7 +248,7 @@ def _record_of_given(path: str) -> Optional[UapRunRecord]:
     except UserError:  # no JSON at all
         foreign = True
     if foreign:
-        print(f"{path}: foreign, make_uap.py did not write it; treated as absent")
+        print(f"{printable(str(path))}: foreign, make_uap.py did not write it; treated as absent")
         return None
     return read_run_record(path)
 
