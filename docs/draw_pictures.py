@@ -24,6 +24,7 @@ from utils.common.whole_files import replacing  # noqa: E402
 from utils.evaluation.evaluated_uap import EvaluatedUap, read_evaluated  # noqa: E402
 from utils.images.decoding import read_image  # noqa: E402
 from utils.images.pixels import to_model_input, to_pixels  # noqa: E402
+from utils.report.study_table import CellKey  # noqa: E402
 from utils.report.table import published  # noqa: E402
 
 RESULTS = os.path.join(ROOT, "results", "reproduction")
@@ -132,7 +133,7 @@ def draw_panel(axis, panel: Panel) -> None:
     control = evaluated(panel.model, panel.photographs).rate("permuted")
     axis.axhspan(100 * control.low, 100 * control.high, color=GREY, alpha=0.4, linewidth=0,
                  label="control: the UAP of photographs, shuffled")
-    axis.axhline(published()["ilsvrc2012", panel.model], color=ORANGE, linestyle="--",
+    axis.axhline(published()[CellKey(panel.model, "ilsvrc2012")], color=ORANGE, linestyle="--",
                  label="published for photographs (299 px)")
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))

@@ -23,8 +23,8 @@ from utils.common.csv_files import write_csv  # noqa: E402
 from utils.common.errors import UserError, run_script  # noqa: E402
 from utils.evaluation import evaluated_uap, metrics  # noqa: E402
 from utils.evaluation.rows import CONTROLS  # noqa: E402
+from utils.report.numbers import against_controls  # noqa: E402
 from utils.report.promises import COLUMNS, LEAST_ACCURACY, Cell, Range  # noqa: E402
-from utils.report.sections import against_controls  # noqa: E402
 
 # Points by which other machines, which round differently, were seen to leave the range of seeds.
 MARGIN = 10
@@ -93,7 +93,7 @@ def main() -> None:
                 for found in evaluated_uap.find(os.path.join(folder, "results"))]
         of_all_seeds += runs
         scores = accuracies(runs)
-        _, are_better = against_controls(runs)
+        are_better = [each.beats_both for each in against_controls(runs)]
         good_accuracy += min(scores.values()) >= LEAST_ACCURACY
         good_cells += all(are_better)
         print(f"seed {seed}: test accuracy "

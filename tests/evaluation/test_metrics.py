@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from utils.evaluation import metrics
-from utils.report.cost import images_needed
+from utils.report.numbers import images_needed
 
 
 # Newcombe: Two-sided confidence intervals for the single proportion, Statistics in Medicine 1998,

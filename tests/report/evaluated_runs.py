@@ -45,7 +45,8 @@ def write_run(folder, seed, labels, clean, transfers=(), **info):
     sha256 = sha256_of_file(path)
     same = {"model_sha256": "ab" * 32, "test_sha256": "cd" * 32}
     info = dict({
-        "made_for": info["model"], "attack": "deepfool", "norm": "inf", "target": None,
+        "largest_change": 12.8, "made_for": info["model"], "attack": "deepfool", "norm": "inf",
+        "target": None,
         "run": os.path.basename(folder), "images": 100, "passes": 2, "norm_bound": 0.1,
         "norm_ratio": 0.04, "class_names": CLASSES, "image_size": size, "seed": 5,
         "image_folder": "pictures", "resize": "bilinear", "weights_from": {"file": "natural.h5"},
@@ -87,11 +88,16 @@ def write_run(folder, seed, labels, clean, transfers=(), **info):
 def undrawn():
     """Within this context, what a picture would be drawn from is kept in a dict by its name."""
     drawn = {}
+
+    def keep(path, *arguments):
+        drawn[os.path.basename(path)] = arguments
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        open(path, "wb").close()  # becomes part of report.html
+
     with pytest.MonkeyPatch.context() as patch:
-        for room, name in ((pictures, "rate_table"), (pictures, "curves"),
-                           (pictures, "example_grid"), (figures, "confusion_matrices")):
-            patch.setattr(room, name, lambda path, *arguments: drawn.update(
-                {os.path.basename(path): arguments}))
+        for room, name in ((pictures, "rates"), (pictures, "curves"), (pictures, "example_grid"),
+                           (figures, "confusion_matrices")):
+            patch.setattr(room, name, keep)
         yield drawn
 
 
@@ -100,7 +106,7 @@ def evaluated(results):
 
 
 def write(results, chosen=None, at_hand=True):
-    """Write the report of the chosen runs, or of all; its text."""
+    """Write the report of the chosen runs, or of all; its pages, by the names of their files."""
     def read(classifier, files):
         return np.stack([np.asarray(Image.open(os.path.join(
             results, classifier.image_folder, file)).resize((classifier.image_size,) * 2))
@@ -108,5 +114,12 @@ def write(results, chosen=None, at_hand=True):
     path = report.write_report(
         os.path.join(results, "results"), os.path.join(results, "models"),
         evaluated(results) if chosen is None else chosen, "A sentence above.", read)
-    with open(path, encoding="utf-8") as file:
+    folder = os.path.join(results, "results", "report")
+    paths = [path] + [os.path.join(folder, name) for name in os.listdir(folder)
+                      if name.endswith(".md")]
+    return {os.path.basename(path)[:-3]: read_text(path) for path in paths}
+
+
+def read_text(*parts):
+    with open(os.path.join(*parts), encoding="utf-8") as file:
         return file.read()

@@ -12,13 +12,17 @@ from PIL import Image
 from utils.attack.pictures import uap_picture
 from utils.common import figures
 from utils.evaluation.metrics import rate
-from utils.report import markdown, pictures, report, table
+from utils.report import document, markdown, pictures, table
+from utils.report.gallery import picture_name
+from utils.report.numbers import CurvePoint
+from utils.training.fine_tuning import EpochResult
 from utils.training.pictures import confusion_matrix, learning_curve
 
 HOSTILE = ("a$b$c", "a$\\frac$", "US$_1", "a|b", "c*d_e`f", "_hidden", "<script>", "=1+1", "None")
 CHINESE = ("黑色素瘤", "痣")
-HISTORY = [{"epoch": 1, "loss": 1.0, "accuracy": 0.5, "test_loss": 1.0, "test_accuracy": 0.5}]
+HISTORY = [EpochResult(1, learning_rate=0.1, loss=1, accuracy=0.5, test_loss=1, test_accuracy=0.5)]
 RATE = rate(np.array([True, False]))
+POINTS = [CurvePoint(spent, RATE, repeated) for spent, repeated in ((1, False), (2, True))]
 V = np.full((8, 8, 3), 0.1, np.float32)
 DRAWN = {  # by each function that draws, a picture with this name wherever a name can stand
     "learning_curve": lambda path, name: learning_curve(path, HISTORY, name),
@@ -27,10 +31,15 @@ DRAWN = {  # by each function that draws, a picture with this name wherever a na
     "uap_picture": lambda path, name: uap_picture(path, V, name),
     "confusion_matrices": lambda path, name: figures.confusion_matrices(
         path, {name: np.eye(2, dtype=int)}, [name, name + "2"], name, "clean", "attacked"),
+    "rates": lambda path, name: pictures.rates(
+        path, [pictures.RateBar(name, name, RATE, [RATE, RATE])], pictures.source_styles([name]),
+        name),
     "curves": lambda path, name: pictures.curves(
-        path, {name: {name: ([1, 2], [RATE, RATE], [False, True], RATE)}}, name, "images"),
+        path, {name: [pictures.CurveLine(name, name, POINTS, RATE)]},
+        pictures.source_styles([name]), name, "images"),
     "example_grid": lambda path, name: pictures.example_grid(
-        path, np.zeros((1, 8, 8, 3), np.uint8), [name], [(name, V, [name], [True])], name)}
+        path, np.zeros((1, 8, 8, 3), np.uint8), [name],
+        [pictures.ExampleRow(name, V, [name], [True])], name)}
 
 
 @pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
@@ -65,12 +74,14 @@ def test_the_note_of_a_picture_outside_the_report_is_a_text_file_beside_it(tmp_p
 
 @pytest.mark.parametrize("name, shown", [
     ("a|b", r"a\|b"), ("<script>alert(1)</script>", r"\<script>alert(1)\</script>"),
-    ("c*d_e`f", r"c\*d_e\`f"), ("_x_", r"\_x\_"), ("a\\b", r"a\\b"), ("a\nb\x1b[2J", r"a\\nb\\x1b[2J"),
+    ("c*d_e`f", r"c\*d_e\`f"), ("_x_", r"\_x\_"), ("a\\b", r"a\\b"),
+    ("a\nb\x1b[2J", r"a\\nb\\x1b[2J"),
     ("$x$", "&#36;x&#36;"), ("&lt;", "&amp;lt;"), ("[a](http://b)", r"[a]\(http://b)"),
     ("L\udce4sion", r"L\\xe4sion"), ("63.1 [52.4, 72.6]; < 1e-300", "63.1 [52.4, 72.6]; < 1e-300")])
 def test_markdown_displays_a_name_as_it_is_on_one_line(name, shown):
     assert markdown.escape(name) == shown
-    assert markdown.table([{name: name}])[:3] == [
+    (table,) = document.table([{name: name}])
+    assert markdown.table_lines(table) == [
         "| {} |".format(shown), "|---|", "| {} |".format(shown)]
 
 
@@ -86,7 +97,8 @@ def report_with(tmp_path, **info):
 def test_no_name_becomes_markup_or_another_cell_of_the_report(tmp_path, field):
     name = "<script>|`x`\n## $"
     with undrawn():
-        text = report_with(tmp_path, **{field: [name, "MEL"] if field == "class_names" else name})
+        pages = report_with(tmp_path, **{field: [name, "MEL"] if field == "class_names" else name})
+    text = "\n".join(pages.values())
     text = re.sub("```.*?```", "", text, flags=re.DOTALL)  # what is displayed as it is
     assert "<script>" not in text.replace(r"\<script>", "")
     assert "\n## $" not in text
@@ -101,12 +113,12 @@ def test_no_name_leads_a_picture_out_of_the_folder_of_the_report(tmp_path, field
     report_with(tmp_path, **{field: "x/../../victim/cell"})
     assert os.listdir(str(tmp_path / "results" / "victim")) == []
     assert set(os.listdir(str(tmp_path / "results"))) == {"victim", "xray", "report", "report.md"}
-    assert all(re.match(r"[a-z]+(-[A-Za-z0-9._-]+)?\.png$", name)
+    assert all(re.match(r"[a-z]+(-[A-Za-z0-9._-]+)?\.(png|md)$", name)
                for name in os.listdir(str(tmp_path / "results" / "report")))
 
 
 def test_names_that_differ_have_pictures_of_different_names():
-    names = [report.picture_name("curve", name) for name in ("a/b", "a_b", "a b", "\u75e3")]
+    names = [picture_name("curve", name) for name in ("a/b", "a_b", "a b", "\u75e3")]
     assert names[1] == "curve-a_b.png" and len(set(names)) == len(names)
 
 

@@ -26,7 +26,6 @@ from evaluated_runs import (
 from PIL import Image
 from scipy import stats
 
-from utils.common import figures
 from utils.common.hashes import sha256_of_file
 
 NOT_RUN = ("InceptionV3", "isic2018")
@@ -75,7 +74,7 @@ def results(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def written(results):
-    """report.md as text, and what each picture is drawn from, by its name."""
+    """The pages of the report, and what each picture is drawn from, both by their names."""
     with undrawn() as drawn:
         return write(results), drawn
 
@@ -155,9 +154,18 @@ def compared(pairs, titles):
     for pair, (b, c, p) in zip(pairs, tests):
         corrected = max(min(1, (len(tests) - k) * q) for k, q in enumerate(ordered) if q <= p)
         found.append(dict(zip(titles + ("p", "p (Holm)"), (
-            text(pair[0]), text(pair[1]), str(b), str(c), "{:.1g}".format(p),
+            text(pair[0]), text(pair[1]), "{} : {}".format(b, c), "{:.1g}".format(p),
             "{:.1g}".format(corrected)))))
     return found
+
+
+def narrow(rows, keys):
+    """A table as tables of at most eight columns, the first `keys` columns in each."""
+    columns, tables = list(rows[0]), []
+    for start in range(keys, len(columns), 8 - keys):
+        chosen = columns[:keys] + columns[start:start + 8 - keys]
+        tables.append([{column: row[column] for column in chosen} for row in rows])
+    return tables
 
 
 def cells_of(results):
@@ -165,22 +173,31 @@ def cells_of(results):
     return [Second(results, m, s) for m in MODELS for s in SOURCES if (m, s) != NOT_RUN]
 
 
-def in_full(run):
-    """The row of a run in a table of all its numbers; in what it differs, test_table.py tests."""
-    info, top = run.info, most_frequent(run.rows["uap"])
-    row = {
-        "model": run.model, "run": run.run, "UAP": with_bold_rate(run.rate()), "published": "-",
-        "8 bits": run.rate("uap_8bit"), "random": run.rate("random"),
-        "permuted": run.rate("permuted"),
-        "p": compared([(run.hits(), run.hits("permuted"))], ("",) * 4)[0]["p"],
-        "dominant": "{} {:.1f}".format(top, 100 * np.mean(run.rows["uap"] == top)),
-        "accuracy, clean": run.of_label("clean"), "under the UAP": run.of_label("uap"),
-        "images": "?" if info["images"] is None else str(info["images"]),
-        "passes": str(info["passes"] or "?"), "bound": "0.1 (Linf)" if info["norm_bound"] else "?",
-        "steps kept": run.steps_kept(), "test images": str(N)}
-    if info["target"]:
-        row["predicted as target"] = text(run.rows["uap"] == info["target"])
-    return row
+def in_full(runs):
+    """The tables of all numbers of some runs; in what they differ, test_table.py tests."""
+    tables = [[], [], []]
+    for run in runs:
+        info, names = run.info, {"model": run.model, "run": run.run}
+        top, largest = most_frequent(run.rows["uap"]), most_frequent(run.rows["label"])
+        tables[0].append({
+            **names, "UAP": with_bold_rate(run.rate()), "published": "-",
+            "8 bits": run.rate("uap_8bit"), "random": run.rate("random"),
+            "permuted": run.rate("permuted"),
+            "p": compared([(run.hits(), run.hits("permuted"))], ("",) * 3)[0]["p"]})
+        tables[1].append({
+            **names, "accuracy, clean": run.of_label("clean"), "under the UAP": run.of_label("uap"),
+            "largest class": "{} {:.1f}".format(
+                largest, 100 * np.mean(run.rows["label"] == largest)),
+            "dominant": "{} {:.1f}".format(top, 100 * np.mean(run.rows["uap"] == top)),
+            "test images": str(N)})
+        if info["target"]:
+            tables[1][-1]["predicted as target"] = text(run.rows["uap"] == info["target"])
+        tables[2].append({
+            **names, "images": "?" if info["images"] is None else str(info["images"]),
+            "passes": str(info["passes"] or "?"), "steps kept": run.steps_kept(),
+            "bound": "0.1 (Linf, run.json)" if info["norm_bound"] else "?",
+            "largest change": "{:.1f}".format(info["largest_change"])})
+    return tables
 
 
 def table_of(results):
@@ -192,18 +209,21 @@ def table_of(results):
         grid.append({"images the UAP is made from": title, **dict(zip(MODELS, cells))})
     grid[1]["VGG16"] += "<br>{}; 8 px; 10 images; few".format(
         with_bold_rate(Second(results, "VGG16", "few").rate()))
-    return [grid, list(map(in_full, runs.values()))]
+    return [grid, *in_full(runs.values())]
+
+
+ALONE = "fooled by one alone"
 
 
 def significance_of(results):
     runs = cells_of(results)
     tests = [(run, control) for run in runs for control in ("random", "permuted")]
     against = compared([(run.hits(), run.hits(control)) for run, control in tests], (
-        "UAP", "control", "only the UAP fools", "only the control"))
+        "UAP", "control", ALONE))
     domain = {run.model: run.hits() for run in runs if run.title == "ISIC2018"}
     natural = [run for run in runs if run.title != "ISIC2018" and run.model in domain]
     rest = compared([(run.hits(), domain[run.model]) for run in natural], (
-        "natural", "ISIC2018", "only natural fools", "only ISIC2018"))
+        "natural", "ISIC2018", ALONE))
     return [[{**run.names, "against": control, **row}
              for (run, control), row in zip(tests, against)],
             [{"model": run.model, "natural images": run.title, **row}
@@ -229,7 +249,7 @@ def curve_of(results, factors=None):
             for title, run in runs}
     body = []
     for title, run in runs:
-        body.append({"model": run.model, "UAP from": title, "steps kept": run.steps_kept()})
+        body.append({"model": run.model, "UAP from": title})
         for rate in np.arange(1, 10) / 10:
             if not any((values >= rate).any() for values, _, _ in ends.values()):
                 continue
@@ -245,7 +265,8 @@ def curve_of(results, factors=None):
                 if factors is not None and bounds == (False, False) and title != "few":
                     factors.append(value[1] / domain[1])
             body[-1]["images for {:.0f} %".format(100 * rate)] = cell
-    return [body]
+        body[-1]["steps kept"] = run.steps_kept()
+    return narrow(body, 2)
 
 
 def classes_of(results):
@@ -325,18 +346,18 @@ def needs_of(results):
 
 def targeted_of(results):
     runs = [Second(results, "VGG16", "ilsvrc2012-target-" + target) for target in ("MEL", "NV")]
-    return [list(map(in_full, runs)),
-            [{"model": "VGG16", "UAP": run.run, **run.files()} for run in runs]]
+    return in_full(runs) + [[{"model": "VGG16", "UAP": run.run, **run.files()} for run in runs]]
 
 
 def others_of(results):
-    return [[in_full(Second(results, "VGG16", run)) for run in ("few", "mine", "none-of-public")]]
+    return in_full([Second(results, "VGG16", run) for run in ("few", "mine", "none-of-public")])
 
 
 def provenance_of(results):
     models = [{"model": m, "weights": "`" + "ab" * 8 + "`", "test images": "`" + "cd" * 8 + "`",
-               "seed": "7", "epochs": "3", "accuracy, test": "75.0", "commit": "?",
-               "started": "2019-01-01T00:00:00Z", "finished": "2019-01-02T00:00:00Z"}
+               "seed": "7", "epochs": "3", "accuracy, test": "75.0",
+               "started": "2019-01-01T00:00:00Z", "finished": "2019-01-02T00:00:00Z",
+               "commit": "?"}
               for m in sorted(MODELS)]
     runs = []
     for run in evaluated(results):
@@ -349,7 +370,10 @@ def provenance_of(results):
                      "predicted": MADE["finished"], "seed of the controls": "5", **{
                          name: "`{}`".format(sha256_of_file(os.path.join(run.folder, name))[:16])
                          for name in ("uap.npy", "predictions.csv")}})
-    return [models, runs]
+    order = ("UAP", "uap.npy", "its images", "seed", "started", "finished", "seconds", "commit",
+             "predictions.csv", "predicted", "seed of the controls")
+    runs = [{column: row[column] for column in order} for row in runs]
+    return narrow(models, 1) + narrow(runs, 1)
 
 
 def tables_of(section):
@@ -363,97 +387,164 @@ def tables_of(section):
     return found
 
 
-def sections_of(report_text):
-    """Dict from the heading to the text below it, settings in sections of their own."""
-    parts = re.split(r"^##+ (.*)\n", report_text, flags=re.MULTILINE)
+def sections_of(page):
+    """Dict from the heading to the text below it."""
+    parts = re.split(r"^##+ (.*)\n", page, flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2]))
 
 
-SECTIONS = {"The table": table_of, "Significance": significance_of, "Images needed": curve_of,
-            "Examples": lambda results: [], "Predicted classes": classes_of,
-            "Image files": files_of,
-            "Transfer": transfer_of, "Sensitivity": sensitivity_of}
-LAST = {"What the attacker needs": needs_of, "Targeted UAPs": targeted_of,
-        "Other UAPs": others_of, "Provenance": provenance_of}
-OURS = ": UAPs by DeepFool, Linf norm"
+OF_A_TABLE = {"rates": table_of, "significance": significance_of, "images-needed": curve_of,
+              "examples": lambda results: [], "predicted-classes": classes_of,
+              "image-files": files_of, "transfer": transfer_of, "sensitivity": sensitivity_of}
+OF_ALL = {"attacker": needs_of, "targeted": targeted_of, "other-uaps": others_of,
+          "provenance": provenance_of}
+OURS, FGSM = "UAPs by DeepFool, Linf norm", "UAPs by FGSM, Linf norm"
 
 
-def test_every_number_in_every_table_is_that_of_the_second_way(results, written):
-    sections, expected = sections_of(written[0]), {}
-    fgsm = OURS.replace("DeepFool", "FGSM")
-    for title, second_way in SECTIONS.items():
-        expected.update({title: [], title + OURS: second_way(results),
-                         title + fgsm: tables_of(sections[title + fgsm])})
-    expected.update((title, second_way(results)) for title, second_way in LAST.items())
-    assert list(sections) == list(expected)
-    for title, tables in expected.items():
-        assert tables_of(sections[title]) == tables, title
+def test_every_number_in_every_table_of_the_appendices_is_that_of_the_second_way(results, written):
+    pages = written[0]
+    assert set(pages) == {"report", *OF_A_TABLE, *OF_ALL}
+    for name, second_way in OF_A_TABLE.items():
+        sections = sections_of(pages[name])
+        assert list(sections) == [OURS, FGSM]
+        assert tables_of(sections[OURS]) == second_way(results), name
+    for name, second_way in OF_ALL.items():
+        assert tables_of(pages[name]) == second_way(results), name
     run = Second(results, "VGG16", "ilsvrc2012-fgsm")
-    assert expected["Image files" + fgsm] == [[{**run.names, **run.files()}]]
+    assert tables_of(sections_of(pages["image-files"])[FGSM]) == [[{**run.names, **run.files()}]]
+
+
+def test_no_table_has_more_than_eight_columns(written):
+    for page in written[0].values():
+        assert all(len(row) <= 8 for rows in tables_of(page) for row in rows)
+
+
+def strongest_of(results, model, sources):
+    """The run of a model that fools most images, of those that count on the first page."""
+    runs = [Second(results, model, s) for s in sources if (model, s) != NOT_RUN]
+    if model == "VGG16" and "ilsvrc2012" in sources:
+        runs += [Second(results, model, name) for name in ("ilsvrc2012-fgsm", "few")]
+    return max(runs, key=lambda run: np.sum(run.hits())) if runs else None
+
+
+def first_page_runs(results):
+    runs = [strongest_of(results, model, sources) for model in MODELS
+            for sources in (("open_images_v5", "ilsvrc2012"), ("isic2018",))]
+    return [run for run in runs if run is not None]
+
+
+def test_the_first_page_has_one_row_for_the_strongest_uap_of_each_kind(results, written):
+    (rows,) = tables_of(written[0]["report"])
+    expected = []
+    for run in first_page_runs(results):
+        attack = {"deepfool": "DeepFool", "fgsm": "FGSM"}[run.info["attack"]]
+        largest = most_frequent(run.rows["label"])
+        expected.append({
+            "classifier": run.model,
+            "the UAP is made from, by": "{} of {}, {}".format(
+                run.info["images"], run.title, attack),
+            "fooling rate": with_bold_rate(run.rate()),
+            **{name + " control": "{:.1f}".format(100 * run.hits(name).mean())
+               for name in ("random", "permuted")},
+            "accuracy, clean": run.of_label("clean").split()[0],
+            "attacked": run.of_label("uap").split()[0],
+            "largest class": "{} {:.1f}".format(
+                largest, 100 * np.mean(run.rows["label"] == largest))})
+    assert rows == expected
+
+
+def test_the_first_page_says_of_each_classifier_whether_natural_images_fool_it(results, written):
+    runs = first_page_runs(results)
+    tests = compared([(run.hits(), run.hits(control)) for run in runs
+                      for control in ("random", "permuted")], ("UAP", "control", ALONE))
+    lines = re.findall(r"^- \*\*(.*?):(.*)", written[0]["report"], re.MULTILINE)
+    assert [name for name, _ in lines] == list(MODELS)
+    for name, sentence in lines:
+        (place,) = [i for i, run in enumerate(runs) if run.model == name
+                    and run.title != "ISIC2018"]
+        real = [float(test["p (Holm)"]) <= 0.05 and is_first_larger(test[ALONE])
+                for test in tests[2 * place:2 * place + 2]]
+        assert ("fool it more often than random" in sentence) == all(real)
+        assert "changes {:.1f} %".format(100 * runs[place].hits().mean()) in sentence
+
+
+def is_first_larger(counts):
+    first, second = counts.split(" : ")
+    return int(first) > int(second)
 
 
 def test_the_computed_sentences_say_what_the_second_way_finds(results, written):
-    sections, factors = sections_of(written[0]), []
-    table = significance_of(results)[0]
-    real = [float(row["p (Holm)"]) <= 0.05
-            and int(row["only the UAP fools"]) > int(row["only the control"]) for row in table]
+    factors, significance = [], sections_of(written[0]["significance"])[OURS]
+    real = [float(row["p (Holm)"]) <= 0.05 and is_first_larger(row[ALONE])
+            for row in significance_of(results)[0]]
     both = sum(real[i] and real[i + 1] for i in range(0, 16, 2))
-    assert "in {} of 8 cells the UAP fools more".format(both) in sections["Significance" + OURS]
+    assert "in {} of 8 cells the UAP fools more".format(both) in significance
     curve_of(results, factors)
     assert len(factors) > 3
     assert "takes {:.1f} to {:.1f} times as many images, {:.1f} in the median of {} c".format(
-        min(factors), max(factors), np.median(factors), len(factors)) in sections[
-            "Images needed" + OURS]
+        min(factors), max(factors), np.median(factors), len(factors)) in sections_of(
+            written[0]["images-needed"])[OURS]
 
 
 def test_note_and_pictures_are_shown_and_commands_are_printed_as_a_shell_takes_them(written):
-    report_text, drawn = written
-    assert report_text.index("**A sentence above.**") < report_text.index("## The table")
-    assert set(re.findall(r"\]\(report/(.*?)\)", report_text)) == set(drawn)
-    lines = sections_of(report_text)["Provenance"].split("```")[1].splitlines()
+    pages, drawn = written
+    assert "**A sentence above.**" in pages["report"]
+    shown = re.findall(r"\]\(report/(.*?png)\)", pages["report"])
+    for page in pages.values():
+        shown += re.findall(r"\]\(([^/]*?png)\)", page)
+    assert sorted(shown) == sorted(drawn)
+    links = re.findall(r"\]\(report/(.*?)\.md\)", pages["report"])
+    assert {*links, "report"} == set(pages)
+    lines = pages["provenance"].split("```")[1].splitlines()
     assert {"python train_model.py ResNet50", "python make_uap.py --source isic2018"} < set(lines)
     assert lines.count("python evaluate.py --note 'two words'") == 1
 
 
-def test_the_picture_of_the_table_holds_the_numbers_of_the_table(results, written):
-    cells, _, _, title = written[1]["table.png"]
-    assert len(cells) == 9
-    assert cells["ISIC2018", "InceptionV3"] == (None, ["not run", "published 81.2"])
-    run = Second(results, "VGG16", "ilsvrc2012")
-    value, low, high = wilson(np.sum(run.hits()), N)
-    rate, lines = cells["ILSVRC2012", "VGG16"]
-    assert rate == pytest.approx(value)
-    assert lines == ["{:.1f}".format(100 * value),
-                     "95 %: {:.1f} to {:.1f}".format(100 * low, 100 * high),
-                     "8 px; 100 images",
-                     "controls {:.1f}, {:.1f}".format(*(
-                         100 * run.hits(name).mean() for name in ("random", "permuted")))]
-    assert "Not as published: 2 passes; weights from a file; 120 test" in title
+def test_the_picture_of_rates_holds_the_numbers_of_the_first_page(results, written):
+    bars, *_ = written[1]["fooling-rates.png"]
+    runs = first_page_runs(results)
+    assert [bar.source for bar in bars] == [run.title for run in runs]
+    for bar, run in zip(bars, runs):
+        assert bar.title.startswith(run.model + ": 100 of " + run.title)
+        assert bar.rate[:3] == pytest.approx(wilson(np.sum(run.hits()), N))
+        assert [control.value for control in bar.controls] == [
+            run.hits(name).mean() for name in ("random", "permuted")]
 
 
 def test_the_curve_is_drawn_through_the_rates_of_the_snapshots(results, written):
     panels = written[1]["curve.png"][0]
-    assert {model: list(panel) for model, panel in panels.items()} == {
+    assert {model: [line.title for line in lines] for model, lines in panels.items()} == {
         "VGG16": list(SOURCES.values()) + ["few"], "ResNet50": list(SOURCES.values()),
         "InceptionV3": ["Open Images V5", "ILSVRC2012"]}
+    lines = {line.title: line for line in panels["VGG16"]}
+    assert lines["few"].source == "ILSVRC2012"  # and so of its colour
     for title, run in (("ISIC2018", Second(results, "VGG16", "isic2018")),
                        ("few", Second(results, "VGG16", "few"))):
-        shown, rates, repeated, control = panels["VGG16"][title]
-        assert list(shown) == list(SNAPSHOTS)
-        assert list(repeated) == [n > run.info["images"] for n in SNAPSHOTS]
-        for rate, count in zip(rates, run.curve()):
-            assert rate[:3] == pytest.approx(wilson(count, N))
-        assert control.value == run.hits("permuted").mean()
+        points = lines[title].points
+        assert [point.spent for point in points] == list(SNAPSHOTS)
+        assert [point.repeated for point in points] == [n > run.info["images"] for n in SNAPSHOTS]
+        for point, count in zip(points, run.curve()):
+            assert point.rate[:3] == pytest.approx(wilson(count, N))
+        assert lines[title].control.value == run.hits("permuted").mean()
+
+
+def test_the_first_page_shows_the_curves_of_its_own_uaps(results, written):
+    panels = written[1]["images.png"][0]
+    assert [line.title for lines in panels.values() for line in lines] == [
+        "{}, {}".format(run.title, {"deepfool": "DeepFool", "fgsm": "FGSM"}[run.info["attack"]])
+        for run in first_page_runs(results)]
 
 
 def test_two_attacks_on_the_same_images_are_drawn_against_the_seconds_they_took(results, written):
     (name,) = [name for name in written[1] if name.startswith("time")]
-    panels, title, label = written[1][name]
+    panels, _, title, label = written[1][name]
     assert "ILSVRC2012" in title and label == "seconds of computing"
-    assert {m: list(panel) for m, panel in panels.items()} == {"VGG16": ["DeepFool", "FGSM"]}
-    seconds, rates, *_ = panels["VGG16"]["FGSM"]
-    assert list(seconds) == [3.0 * n for n in SNAPSHOTS]
-    assert [rate.count for rate in rates] == Second(results, "VGG16", "ilsvrc2012-fgsm").curve()
+    assert {m: [line.title for line in lines] for m, lines in panels.items()} == {
+        "VGG16": ["DeepFool", "FGSM"]}
+    points = panels["VGG16"][1].points
+    assert [point.spent for point in points] == [3.0 * n for n in SNAPSHOTS]
+    assert [point.rate.count for point in points] == Second(
+        results, "VGG16", "ilsvrc2012-fgsm").curve()
 
 
 def test_the_confusion_pictures_count_every_test_image(results, written):
@@ -464,19 +555,6 @@ def test_the_confusion_pictures_count_every_test_image(results, written):
     assert panels["UAP from ILSVRC2012"].tolist() == [
         [np.sum((found["clean"] == clean) & (found["uap"] == attacked)) for attacked in CLASSES]
         for clean in CLASSES]
-
-
-def test_a_confusion_picture_of_very_many_classes_has_no_numbers_and_the_same_size(monkeypatch):
-    drawn = []
-    monkeypatch.setattr(figures, "save", lambda figure, path: drawn.append(figure))
-    for count in (figures.MOST_NUMBERED, 500):
-        figures.confusion_matrices("", {"UAP": 7 * np.eye(count, dtype=int)},
-                                   list(map(str, range(count))), "title", "clean", "attacked")
-    numbers = [[text.get_text() for text in figure.axes[0].texts] for figure in drawn]
-    assert numbers[0].count("7") == figures.MOST_NUMBERED and numbers[1] == []
-    assert tuple(drawn[0].get_size_inches()) == tuple(drawn[1].get_size_inches())
-    for figure in drawn:
-        figures.plt.close(figure)
 
 
 def test_the_examples_are_the_first_test_image_of_each_class(results, written):
@@ -491,36 +569,51 @@ def test_the_examples_are_the_first_test_image_of_each_class(results, written):
                      for name, caption in zip(CLASSES, captions(first, "clean"))]
     np.testing.assert_array_equal(images[3], np.asarray(Image.open(
         os.path.join(results, "pictures", "003.png"))))
-    title, v, found, changes = panels[1]
-    assert title == "ILSVRC2012" and found == captions(run, "uap")
-    np.testing.assert_array_equal(v, np.load(os.path.join(run.folder, "uap.npy")))
-    assert list(changes) == list(run.hits()[:6])
-    assert [panel[0] for panel in written[1]["examples-VGG16-targeted.png"][2]] == [
+    row = panels[1]
+    assert row.title == "ILSVRC2012" and row.captions == captions(run, "uap")
+    np.testing.assert_array_equal(row.v, np.load(os.path.join(run.folder, "uap.npy")))
+    assert row.changed == list(run.hits()[:6])
+    assert [row.title for row in written[1]["examples-VGG16-targeted.png"][2]] == [
         "ilsvrc2012-target-MEL", "ilsvrc2012-target-NV"]
 
 
-def test_pictures_are_files_and_those_of_an_earlier_report_go(results):
+def test_the_first_page_shows_images_that_the_classifier_gets_right_each_of_another_class(
+        results, written):
+    _, heads, rows, _ = written[1]["example.png"]
+    run = first_page_runs(results)[0]
+    right = [row for row in run.rows if row["label"] == row["clean"]]
+    chosen = []
+    for row in right:
+        if row["label"] not in [each["label"] for each in chosen]:
+            chosen.append(row)
+    assert heads == ["true {}\n{} {:.2f}".format(
+        row["label"], row["clean"], float(row["clean_confidence"])) for row in chosen[:3]]
+    assert [row.title for row in rows] == [run.title]
+
+
+def test_what_an_earlier_report_left_goes(results):
     folder = os.path.join(results, "results", "report")
-    os.makedirs(folder)
-    for name in ("old.png", "notes.txt"):
+    os.makedirs(folder, exist_ok=True)
+    for name in ("old.png", "old.md", "notes.txt"):
         open(os.path.join(folder, name), "w").close()
-    shown = re.findall(r"\]\(report/(.*?)\)", write(results, [
-        run for run in evaluated(results) if run.classifier.name == "VGG16"
-        and run.uap.name in ("ilsvrc2012", "ilsvrc2012-target-NV")]))
-    assert sorted(shown) == ["confusion-VGG16.png", "curve.png",
-                             "examples-VGG16-targeted.png", "examples-VGG16.png", "table.png"]
-    assert set(os.listdir(folder)) == set(shown) | {"notes.txt"}
-    for name in shown:
-        picture = np.asarray(Image.open(os.path.join(folder, name)).convert("L"))
-        assert min(picture.shape) > 200 and picture.std() > 5
+    with undrawn() as drawn:
+        pages = write(results, [
+            run for run in evaluated(results) if run.classifier.name == "VGG16"
+            and run.uap.name in ("ilsvrc2012", "ilsvrc2012-target-NV")])
+    assert sorted(drawn) == [
+        "confusion-VGG16.png", "curve.png", "example.png", "examples-VGG16-targeted.png",
+        "examples-VGG16.png", "fooling-rates.png", "images.png"]
+    assert set(os.listdir(folder)) == {*drawn, "notes.txt"} | {
+        name + ".md" for name in pages if name != "report"}
 
 
 def test_without_the_test_images_everything_but_the_examples_is_there(results, written):
     with undrawn() as drawn:
-        found = write(results, at_hand=False)
-    assert "The test images are not at hand." in found
-    assert tables_of(found) == tables_of(written[0])
-    assert set(written[1]) - set(drawn) == {
+        pages = write(results, at_hand=False)
+    assert "the test images are not at hand." in pages["examples"]
+    assert {name: tables_of(page) for name, page in pages.items()} == {
+        name: tables_of(page) for name, page in written[0].items()}
+    assert set(written[1]) - set(drawn) == {"example.png"} | {
         "examples-{}.png".format(m) for m in MODELS + ("VGG16-fgsm-linf", "VGG16-targeted")}
 
 
@@ -530,12 +623,12 @@ def test_a_uap_that_was_made_again_since_is_neither_shown_nor_transferred(result
              or (run.classifier.name, run.uap.name) == ("VGG16", "ilsvrc2012") else run
              for run in evaluated(results)]
     with undrawn() as drawn:
-        sections = sections_of(write(results, found))
+        pages = write(results, found)
     assert "examples-ResNet50.png" not in drawn
-    assert "The UAPs are not at hand." in sections["Examples" + OURS]
-    assert tables_of(sections["Transfer" + OURS])[1][0]["on ResNet50"] == "not run"
-    assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5", "ISIC2018"]
-    seconds = {row["UAP"]: row["seconds"] for row in tables_of(sections["Provenance"])[1]}
+    assert "the UAPs are not at hand." in pages["examples"]
+    assert tables_of(pages["transfer"])[1][0]["on ResNet50"] == "not run"
+    assert [row.title for row in drawn["examples-VGG16.png"][2]] == ["Open Images V5", "ISIC2018"]
+    seconds = {row["UAP"]: row["seconds"] for row in tables_of(pages["provenance"])[2]}
     assert (seconds["VGG16/ilsvrc2012"], seconds["VGG16/isic2018"]) == ("?", "12.5")
 
 
@@ -546,8 +639,8 @@ def test_a_run_on_other_test_images_has_no_part_in_the_examples(results):
              for run in evaluated(results)]
     with undrawn() as drawn:
         write(results, found)
-    assert [panel[0] for panel in drawn["examples-VGG16.png"][2]] == ["Open Images V5",
-                                                                     "ILSVRC2012"]
+    assert [row.title for row in drawn["examples-VGG16.png"][2]] == ["Open Images V5",
+                                                                    "ILSVRC2012"]
 
 
 def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
@@ -555,21 +648,33 @@ def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
     write_run(folder, 0, np.resize(["healthy", "ill"], N), np.resize(["healthy"], N),
               model="VGG16", source="photographs", class_names=["healthy", "ill"])
     with undrawn() as drawn:
-        sections = sections_of(write(str(tmp_path), at_hand=False))
-    *others, run = tables_of(sections["The table"])[0]
+        pages = write(str(tmp_path), at_hand=False)
+    *others, run = tables_of(pages["rates"])[0]
     assert run["VGG16"].startswith("**") and "published" not in run["VGG16"]
     assert {cell.split(";")[0] for row in others for cell in list(row.values())[1:]} == {"not run"}
     assert [(row["true class"], row["images"]) for row in tables_of(
-        sections["Sensitivity"])[2]] == [("healthy", str(N // 2)), ("ill", str(N // 2))]
+        pages["sensitivity"])[2]] == [("healthy", str(N // 2)), ("ill", str(N // 2))]
     assert list(drawn["confusion-VGG16.png"][1]) == ["healthy", "ill"]
-    assert sections["Provenance"].count("| ? |") > 0
+    assert pages["provenance"].count("| ? |") > 0
+
+
+@pytest.mark.parametrize("source, kind", [("photographs", "photographs"), ("xray", "its own")])
+def test_the_own_domain_of_a_classifier_of_another_data_set_is_that_data_set(
+        tmp_path, source, kind):
+    folder = str(tmp_path / "results" / "xray" / source)
+    write_run(folder, 0, np.resize(["healthy", "ill"], N), np.resize(["healthy"], N),
+              model="xray", source=source, class_names=["healthy", "ill"], image_folder="xray")
+    with undrawn():
+        first = write(str(tmp_path), at_hand=False)["report"]
+    assert ("its own domain" in first) == (kind == "its own")
+    assert ("not tested with natural images" in first) == (kind == "its own")
 
 
 def test_without_any_run_every_cell_says_so(tmp_path):
     os.makedirs(str(tmp_path / "results"))
-    with undrawn():
-        sections = sections_of(write(str(tmp_path), []))
-    (table,) = tables_of(sections["The table"])
+    pages = write(str(tmp_path), [])
+    (table,) = tables_of(pages["rates"])
     assert [list(row.values())[1:] for row in table] == [
         ["not run; published {}".format(rate) for rate in PUBLISHED[source]] for source in SOURCES]
-    assert "Not run." in sections["Transfer"]
+    assert "No UAP has been evaluated" in pages["report"]
+    assert set(pages) == {"report", "rates", "provenance"}

@@ -15,8 +15,10 @@ from utils.evaluation.evaluated_uap import (
     read_evaluated,
     uap_of,
 )
-from utils.report import markdown, table
-from utils.report.settings import differences, find_settings
+from utils.report import table
+from utils.report.document import p_value
+from utils.report.settings import differences
+from utils.report.study_table import CellKey, study_tables
 
 MODELS = ("VGG16", "ResNet50", "InceptionV3")
 PUBLISHED = {("open_images_v5", "VGG16"): 82.5, ("open_images_v5", "ResNet50"): 86.7,
@@ -64,17 +66,18 @@ RATES = {"rate": "uap", "rate_8bit": "uap_8bit", "random": "random", "permuted":
 
 def test_an_untargeted_run_is_summarised_by_the_share_of_changed_predictions():
     found = table.summarise(run_of(1))
-    assert [found[key].value for key in RATES] == pytest.approx([0.8, 0.6, 0.1, 0.2])
-    assert (found["accuracy_clean"].value, found["accuracy_uap"].value) == (0.7, 0.5)
+    assert [getattr(found, key).value for key in RATES] == pytest.approx([0.8, 0.6, 0.1, 0.2])
+    assert (found.accuracy_clean.value, found.accuracy_uap.value) == (0.7, 0.5)
     # fooled by the UAP alone: 7, by the permuted one alone: 1
-    assert found["mcnemar_p"] == pytest.approx(2 * (1 + 8) / 2 ** 8)
-    assert (found["dominant"], found["dominant_share"]) == ("MEL", 0.5)
-    assert found["target_share"] is None and found["test_images"] == 10
-    assert (found["steps_made"], found["steps_kept"], found["seed"]) == (8, 2, 3)
+    assert found.mcnemar_p == pytest.approx(2 * (1 + 8) / 2 ** 8)
+    assert (found.dominant.name, found.dominant.share.value) == ("MEL", 0.5)
+    assert (found.largest_label.name, found.largest_label.share.value) == ("MEL", 0.3)
+    assert found.target_share is None and found.test_images == 10
+    assert (found.steps_made, found.steps_kept, found.seed) == (8, 2, 3)
     for key in ("made_for", "source", "attack", "images", "passes", "norm_bound"):
-        assert found[key] == getattr(run_of().uap, key)
-    assert (found["model"], found["run"]) == ("VGG16", "ilsvrc2012")
-    for bound in (found["low"], found["high"]):  # the equation that Wilson's interval solves
+        assert getattr(found, key) == getattr(run_of().uap, key)
+    assert (found.model, found.run) == ("VGG16", "ilsvrc2012")
+    for bound in (found.rate.low, found.rate.high):  # the equation that Wilson's interval solves
         assert (0.8 - bound) ** 2 == pytest.approx(Z ** 2 * bound * (1 - bound) / 10)
 
 
@@ -84,9 +87,10 @@ def test_a_targeted_run_is_summarised_by_the_images_that_were_not_the_target(tar
     found = table.summarise(run_of(1, target=target))
     others = COLUMNS["clean"] != target
     for key, column in RATES.items():
-        assert found[key].value == pytest.approx(np.mean(COLUMNS[column][others] == target))
-    assert found["target_share"].value == pytest.approx(np.mean(COLUMNS["uap"] == target))
-    assert found["target"] == target
+        share = np.mean(COLUMNS[column][others] == target)
+        assert getattr(found, key).value == pytest.approx(share)
+    assert found.target_share.value == pytest.approx(np.mean(COLUMNS["uap"] == target))
+    assert found.target == target
 
 
 MARKS = [
@@ -114,8 +118,8 @@ def test_a_published_rate_stands_only_beside_a_run_with_the_settings_of_the_tabl
     run = run_of(**changes)
     assert differences(run) == marks
     found = table.summarise(run)
-    assert found["differs"] == "; ".join(marks)
-    assert found["published"] == (
+    assert found.differs == tuple(marks)
+    assert found.published == (
         None if marks else PUBLISHED[run.uap.source, run.classifier.name])
 
 
@@ -140,7 +144,7 @@ def test_a_cell_shows_our_rate_its_interval_and_the_published_rate_or_that_it_wa
     (cells,), _ = cells_of([run_of()])
     assert len(cells) == 9
     assert cells.pop(("ILSVRC2012", "VGG16")) == "**80.0** [{:.1f}, {:.1f}]; published 83.2".format(
-        100 * found["low"], 100 * found["high"])
+        100 * found.rate.low, 100 * found.rate.high)
     assert cells["ISIC2018", "InceptionV3"] == "not run; published 81.2"
     assert all(cell.startswith("not run; published ") for cell in cells.values())
 
@@ -179,9 +183,9 @@ def test_runs_that_are_no_cell_of_the_table_follow_it():
         run_of(target="MEL", run="to-MEL"), run_of(made_for="ResNet50", run="of-ResNet50"),
         run_of(attack="unknown", made_for=None, source="isic2018", run="isic2018")])
     assert all(cell.startswith("not run") for cell in cells.values())
-    assert [[row["run"] for row in rows] for rows in tables_of(text)[1:]] == [
-        ["of-ResNet50", "isic2018"], ["to-MEL"]]
-    assert [rows[0]["differs"] for rows in tables_of(text)[1:]] == [
+    assert [[row["run"] for row in rows] for rows in tables_of(text)[1:]] == (
+        3 * [["of-ResNet50", "isic2018"]] + 3 * [["to-MEL"]])
+    assert [rows[0]["differs"] for rows in tables_of(text)[3::3]] == [
         "made for ResNet50", "target MEL"]
     assert text.index("## Every run") < text.index("of-ResNet50") < text.index("## Targeted runs")
 
@@ -198,34 +202,41 @@ def test_the_csv_holds_every_cell_and_every_run_in_full_precision():
     cells = {(row["source"], row["model"]): row["published"] for row in found + [run]}
     assert cells == {**PUBLISHED, ("ilsvrc2012", "VGG16"): None}  # 70 test images
     assert len(found) == 8 and not any(row["rate"] for row in found)
-    for name, value in table.summarise(run_of(7)).items():
-        assert run[name] == getattr(value, "value", value)
+    summary = table.summarise(run_of(7))
+    for name in ("model", "source", "images", "mcnemar_p", "steps_kept", "norm_bound", "seed"):
+        assert run[name] == getattr(summary, name)
+    for name in ("rate", "random", "permuted", "accuracy_clean", "accuracy_uap"):
+        assert run[name] == getattr(summary, name).value
+    assert (run["dominant"], run["dominant_share"]) == ("MEL", 0.5)
+    assert (run["largest_label"], run["largest_label_share"]) == ("MEL", 0.3)
+    assert (run["low"], run["high"]) == summary.rate[1:3]
+    assert run["differs"] == "70 test images"
     assert len(table.csv_rows([])) == 9
 
 
 def test_a_p_value_smaller_than_floats_hold_is_not_printed_as_zero():
-    assert [markdown.p_value(p) for p in (0.0, 7e-5, 0.31)] == ["< 1e-300", "7e-05", "0.3"]
+    assert [p_value(p) for p in (0.0, 7e-5, 0.31)] == ["< 1e-300", "7e-05", "0.3"]
 
 
 def test_the_published_rates_are_the_papers():
-    assert table.published() == PUBLISHED
+    assert {(key.source, key.model): rate for key, rate in table.published().items()} == PUBLISHED
 
 
 def test_what_all_runs_of_a_table_have_in_common_stands_above_and_the_rest_in_the_cell():
     few, many = run_of(images=500, image_size=96), run_of(run="many", norm_ratio=0.1, image_size=96)
-    setting, = find_settings([few, many])
-    assert setting.in_common == " Not as published: 96 px."
-    assert [text for _, text in table.cells(setting)["ilsvrc2012", "VGG16"]] == [
-        "ratio 0.1", "500 images; ilsvrc2012"]
+    study_table, = study_tables([few, many])
+    assert study_table.in_common == "Not as published: 96 px."
+    entries = table.entries(study_table)[CellKey("VGG16", "ilsvrc2012")]
+    assert [entry.texts for entry in entries] == [("ratio 0.1",), ("500 images", "ilsvrc2012")]
 
 
 @pytest.mark.parametrize("ratio, comparable", [(0.04, True), (0.1, False)])
 def test_a_run_is_compared_with_that_of_the_own_domain_only_where_the_bound_is_the_same(
         ratio, comparable):
     natural, domain = run_of(), run_of(source="isic2018", norm_ratio=ratio)
-    setting, = find_settings([natural, domain])
-    assert setting.domain_of(natural) is (domain if comparable else None)
-    assert setting.domain_of(domain) is None
+    study_table, = study_tables([natural, domain])
+    assert study_table.domain_of(natural) is (domain if comparable else None)
+    assert study_table.domain_of(domain) is None
 
 
 EXPECTED = {"as expected": ("source,VGG16\nilsvrc2012,84.9\n", 1, []),

@@ -1,29 +1,43 @@
 """The picture of a UAP."""
 
+from typing import NamedTuple
+
 import numpy as np
 
-from utils.common.figures import Labels, plt, save, write_note
+from utils.common.figures import Labels, plt, save, wrapped, write_note
 from utils.images.pixels import PIXEL_SCALE
 
+UAP_WIDTH = 4.6  # inches of its picture
 
-def magnified(v):
-    """v about mid-grey, its largest entry spanning the grey levels, and the factor."""
+
+class Magnified(NamedTuple):
+    """A perturbation as a picture: values 0..1, and how many times it is magnified."""
+
+    picture: np.ndarray
+    factor: float
+
+
+def magnified(v: np.ndarray) -> Magnified:
+    """Return v about mid-grey, its largest entry spanning the grey levels.
+
+    v: float32, (h, w, 3), model-input units.
+    """
     largest = max(float(np.abs(v).max()), 1e-12)
-    return 0.5 + 0.5 * v / largest, 127.5 / (largest * PIXEL_SCALE)
+    return Magnified(0.5 + 0.5 * v / largest, 127.5 / (largest * PIXEL_SCALE))
 
 
-def uap_picture(path, v, title):
-    """A perturbation, magnified until its largest entry spans the grey levels.
+def uap_picture(path: str, v: np.ndarray, title: str) -> None:
+    """Draw a perturbation, magnified until its largest entry spans the grey levels.
 
     v: float32, (h, w, 3), model-input units. A title that the font cannot draw stands in a text
     file beside the picture.
     """
     label = Labels()
     picture, factor = magnified(v)
-    figure, axis = plt.subplots(figsize=(4, 4.4))
+    figure, axis = plt.subplots(figsize=(UAP_WIDTH, 5.0), constrained_layout=True)
     axis.imshow(picture)
     axis.set_axis_off()
-    axis.set_title("{}\nlargest change {:.1f} of 255 grey levels, shown x {:.1f}".format(
-        label(title), 127.5 / factor, factor), fontsize=8)
+    axis.set_title(f"{wrapped(label(title), UAP_WIDTH)}\nlargest change {127.5 / factor:.1f} of "
+                   f"255 grey levels, shown x {factor:.1f}")
     save(figure, path)
     write_note(path, label.note())

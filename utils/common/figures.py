@@ -1,7 +1,8 @@
 """How every picture is drawn alike and saved, and confusion matrices. Each writes one file."""
 
 import os
-from typing import Dict, Optional
+import textwrap
+from typing import Dict, Optional, Sequence
 
 import matplotlib
 
@@ -16,14 +17,38 @@ from utils.common.whole_files import replacing, write_text
 
 # Okabe and Ito's palette: told apart by colour-blind readers, and by lightness in grey print.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#E69F00", "#009E73", "#666666"
-MOST_NUMBERED = 40  # classes of a confusion matrix; 1,000 would take an hour and 100 GB
+
+# A page of GitHub shows a picture at most PAGE_WIDTH pixels wide, and makes wider ones smaller.
+PAGE_WIDTH = 838
+MOST_WIDTH = 1000  # pixels of a picture
+DOTS_PER_INCH = 100
+MOST_PANELS = 3    # in a row
+PANEL_WIDTHS = {1: 6.0, 2: 8.3, 3: 10.0}  # inches of a picture with so many panels in a row
+FONT_SIZE, TITLE_SIZE = 10, 11  # points: 11 pixels or more on the page
+MOST_NUMBERED = 20  # classes of a confusion matrix whose cells have room for a number
+MOST_CHARACTERS = 14  # of a class name at an axis
+
+plt.rcParams.update({
+    "font.size": FONT_SIZE, "axes.titlesize": FONT_SIZE, "axes.labelsize": FONT_SIZE,
+    "xtick.labelsize": FONT_SIZE, "ytick.labelsize": FONT_SIZE, "legend.fontsize": FONT_SIZE,
+    "figure.titlesize": TITLE_SIZE})
 
 
-def save(figure, path):
+def save(figure, path: str) -> None:
     """Write a figure to a file, whole or not at all, and forget it."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=150, bbox_inches="tight")
+        figure.savefig(temporary, dpi=DOTS_PER_INCH)
     plt.close(figure)
+
+
+def shorten(text: str, characters: int = MOST_CHARACTERS) -> str:
+    """Return a text of at most so many characters, with an ellipsis where something is missing."""
+    return text if len(text) <= characters else text[:characters - 1] + "…"
+
+
+def wrapped(text: str, width: float) -> str:
+    """Return a title in lines that fit into so many inches."""
+    return "\n".join(textwrap.wrap(text, int(11 * width)))
 
 
 class Labels:
@@ -67,33 +92,46 @@ def write_note(path: str, note: Optional[str]) -> None:
         write_text(os.path.splitext(path)[0] + ".txt", printable(note) + "\n")
 
 
-def confusion_matrices(path, panels, class_names, title, ylabel, xlabel):
-    """Confusion matrices side by side; each cell shows its count, shaded by its share of the row.
-    Of more than MOST_NUMBERED classes the shades alone are drawn.
+def confusion_matrices(path: str, panels: Dict[str, np.ndarray], class_names: Sequence[str],
+                       title: Optional[str], ylabel: str, xlabel: str) -> Optional[str]:
+    """Draw confusion matrices; each cell shows its count, shaded by its share of the row.
 
-    panels: dict from a title to counts, int (K, K), rows `ylabel`, columns `xlabel`.
+    Of more than MOST_NUMBERED classes the shades alone are drawn, and only some are named.
+    panels: from a title to counts, int (K, K), rows `ylabel`, columns `xlabel`.
     Returns what Labels.note says.
     """
     from sklearn.metrics import ConfusionMatrixDisplay
 
-    label = Labels()
-    class_names = list(map(label, class_names))
-
-    numbered = len(class_names) <= MOST_NUMBERED
-    side = 2.2 + 0.36 * min(len(class_names), MOST_NUMBERED)
-    figure, axes = plt.subplots(1, len(panels), figsize=(side * len(panels) + 0.9, side + 0.4),
-                                squeeze=False, constrained_layout=True)
-    for axis, (panel, counts) in zip(axes[0], panels.items()):
+    label, count = Labels(), len(class_names)
+    is_numbered = count <= MOST_NUMBERED
+    in_row = min(len(panels), 1 if count > 12 else 2 if count > 8 else MOST_PANELS)
+    in_column = -(-len(panels) // in_row)
+    width = PANEL_WIDTHS[in_row if count <= 8 else min(in_row + 1, MOST_PANELS)]
+    figure, axes = plt.subplots(
+        in_column, in_row, figsize=(width, 0.3 + in_column * (width / in_row + 0.2)),
+        squeeze=False, constrained_layout=True)
+    for axis in axes.flat[len(panels):]:
+        axis.set_axis_off()
+    step = -(-count // (2 * MOST_NUMBERED))  # every one of the names, or every second ...
+    names = [shorten(label(name)) for name in class_names]
+    for axis, (panel, counts) in zip(axes.flat, panels.items()):
         shares = 100 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-        display = ConfusionMatrixDisplay(shares, display_labels=class_names).plot(
-            cmap="Blues", ax=axis, colorbar=False, xticks_rotation=60, include_values=numbered)
+        display = ConfusionMatrixDisplay(shares, display_labels=names).plot(
+            cmap="Blues", ax=axis, colorbar=False, xticks_rotation=90, include_values=is_numbered)
         display.im_.set_clim(0, 100)
-        texts = display.text_.flat if numbered else ()
-        for text, count, share in zip(texts, counts.flat, shares.flat):
-            text.set(text=count or "", fontsize=8, color="white" if share > 60 else "black")
-        axis.set(title=label(panel), xlabel=xlabel, ylabel=ylabel)
-        axis.title.set_fontsize(10)
-    figure.colorbar(display.im_, ax=list(axes[0]), label="share of the row, %", fraction=0.03)
-    figure.suptitle(None if title is None else label(title), fontsize=11)
+        for text, number, share in zip(display.text_.flat if is_numbered else (), counts.flat,
+                                       shares.flat):
+            text.set(text=number or "", color="white" if share > 60 else "black")
+        if step > 1:
+            axis.set_xticks(range(0, count, step))
+            axis.set_xticklabels(names[::step])
+            axis.set_yticks(range(0, count, step))
+            axis.set_yticklabels(names[::step])
+        axis.set(title=wrapped(label(panel), width / in_row), xlabel=xlabel,
+                 ylabel=ylabel)
+    figure.colorbar(display.im_, ax=axes[:, -1].tolist(), label="share of the row, %",
+                    fraction=0.05)
+    if title is not None:
+        figure.suptitle(wrapped(label(title), width))
     save(figure, path)
     return label.note()

@@ -1,62 +1,93 @@
-"""Tables and numbers as Markdown text."""
+"""Pages of the report as Markdown."""
 
 import re
+from typing import List
 
 from utils.common.terminal import printable
-from utils.evaluation.metrics import Rate
+from utils.report.document import (
+    Block,
+    Break,
+    Bullets,
+    Cell,
+    Code,
+    Commands,
+    Heading,
+    Line,
+    Link,
+    Page,
+    Paragraph,
+    Picture,
+    Span,
+    Strong,
+    Table,
+    cell_text,
+)
+
+FOLDER = "report"  # of the pictures and of all pages but the first, beside the first
 
 
-class Markup(str):
-    """Text that is Markdown already: a table shows it as it is."""
-
-
-def escape(text):
-    """Text, such as a name from a file, as Markdown that displays just this text on one line."""
-    if isinstance(text, Markup):
-        return text
+def escape(text: str) -> str:
+    """Return Markdown that displays just this text, which may be a name from a file, on one line.
+    """
     escaped = re.sub(r"[\\`*|~]|<(?! )|\b_|_\b|(?<=\])\(", lambda match: "\\" + match.group(),
-                     printable(str(text)))
-    return Markup(escaped.replace("&", "&amp;").replace("$", "&#36;"))
+                     printable(text))
+    return escaped.replace("&", "&amp;").replace("$", "&#36;")
 
 
-def top(title, note):
-    """The first lines of a file: its title, and a sentence below, if any."""
-    return ["# " + title, ""] + (["**{}**".format(note), ""] if note else [])
+def write_page(page: Page, is_first: bool) -> str:
+    """Return a page as Markdown.
 
-
-def table(rows):
-    """A table as lines, an empty one behind it; none without rows.
-
-    rows: dicts from the title of a column to its cell, all with the same columns. A metrics.Rate
-    is printed by percent(), what is not known as a question mark, and text but Markup escaped.
+    is_first: whether it lies beside the folder FOLDER, and not in it.
     """
-    if not rows:
-        return []
-    lines = ["| {} |".format(" | ".join(map(_cell, cells)))
-             for cells in [rows[0].keys()] + [row.values() for row in rows]]
-    return lines[:1] + ["|---" * len(rows[0]) + "|"] + lines[1:] + [""]
+    folder = FOLDER + "/" if is_first else ""
+    lines = ["# " + escape(page.title), ""]
+    for block in page.blocks:
+        lines += [*_block_lines(block, folder), ""]
+    return "\n".join(lines)
 
 
-def _cell(value):
-    if isinstance(value, Rate):
-        return percent(value)
-    return "?" if value is None else escape(value)
+def _block_lines(block: Block, folder: str) -> List[str]:
+    if isinstance(block, Heading):
+        return ["#" * block.level + " " + escape(block.text)]
+    if isinstance(block, Paragraph):
+        return [_line(block.line, folder)]
+    if isinstance(block, Bullets):
+        return ["- " + _line(each, folder) for each in block.lines]
+    if isinstance(block, Commands):
+        return ["```sh", *map(printable, block.lines), "```"]
+    if isinstance(block, Picture):
+        lines = [f"![{escape(block.alternative)}]({folder}{block.file})"]
+        return lines if block.note is None else [*lines, "", escape(block.note)]
+    return table_lines(block, folder)
 
 
-def percent(rate):
-    """A metrics.Rate in % with its interval: 63.1 [52.4, 72.6]; - when it is of no image."""
-    if not rate.total:
-        return "-"
-    return "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * share for share in rate[:3]))
+def table_lines(table: Table, folder: str = "") -> List[str]:
+    """Return the lines of a table. folder: in which the pages lie that its cells lead to."""
+    lines = [_row([escape(column) for column in table.columns]), "|---" * len(table.columns) + "|"]
+    return lines + [_row([_cell(cell, folder) for cell in row]) for row in table.rows]
 
 
-def bold_percent(rate):
-    """The same, the rate itself in bold."""
-    first, *interval = percent(rate).split(" ", 1)
-    return Markup(" ".join(["**{}**".format(first)] + interval))
+def _row(cells: List[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
-def p_value(p):
-    """A p-value with one digit: 7e-05; an exact test of many images can give less than floats hold.
-    """
-    return "{:.1g}".format(p) if p >= 1e-300 else "< 1e-300"
+def _cell(cell: Cell, folder: str) -> str:
+    return _line(cell, folder) if isinstance(cell, Line) else escape(cell_text(cell))
+
+
+def _line(line: Line, folder: str) -> str:
+    return "".join(_span(span, folder) for span in line.spans)
+
+
+def _span(span: Span, folder: str) -> str:
+    if isinstance(span, str):
+        return escape(span)
+    if isinstance(span, Break):
+        return "<br>"
+    if isinstance(span, Strong):
+        return f"**{escape(span.text)}**"
+    if isinstance(span, Code):  # a code span in a table cannot hold every character
+        return f"`{span.text}`" if re.fullmatch(r"[\w .-]+", span.text) else escape(span.text)
+    if isinstance(span, Link):
+        return f"[{escape(span.text)}]({folder}{span.page}.md)"
+    raise TypeError(span)

@@ -1,143 +1,266 @@
 """The pictures of the report. Each function writes one file from numbers that are given to it.
 
-Each returns what figures.Labels.note says of the names in its picture.
+Each returns what figures.Labels.note says of the names in its picture. No picture is wider than
+figures.MOST_WIDTH, and its letters can be read at the width of a page.
 """
 
 import itertools
-import textwrap
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from utils.attack.pictures import magnified
-from utils.common.figures import BLUE, GREEN, GREY, ORANGE, Labels, plt, save
+from utils.common.figures import (
+    BLUE,
+    GREEN,
+    GREY,
+    MOST_PANELS,
+    ORANGE,
+    PANEL_WIDTHS,
+    Labels,
+    plt,
+    save,
+    shorten,
+    wrapped,
+)
+from utils.evaluation.metrics import Rate
 from utils.images.pixels import to_model_input, to_pixels
+from utils.report.numbers import CurvePoint
 
-# Colour and marker of what every picture shows alike. The three sources of the study differ in
-# lightness, too: black, dark, light.
 BLACK = "#000000"
-STYLES = {"Open Images V5": (ORANGE, "o"), "ILSVRC2012": (BLUE, "^"), "ISIC2018": (BLACK, "s"),
-          "DeepFool": (BLACK, "s"), "FGSM": (ORANGE, "o"), "SGD": (BLUE, "^")}
-MORE_STYLES = ((GREEN, "D"), ("#CC79A7", "v"), (GREY, "P"), ("#56B4E9", "X"), ("#D55E00", "<"))
+MOST_EXAMPLES = 7  # images in a row beside a UAP
 
 
-def rate_table(path, cells, sources, models, title):
-    """The table of fooling rates as a picture: darker means more images fooled.
+class Style(NamedTuple):
+    """Colour and marker of everything that shows UAPs from one source."""
 
-    cells: dict from (source, model) to the rate 0..1, or None where the cell was not run, and a
-    list of lines of text, of which the first is the largest. sources, models: lists of titles.
-    """
+    color: str
+    marker: str
+
+
+# The three sources of the study differ in lightness, too: black, dark, light.
+STUDY_STYLES = {"Open Images V5": Style(ORANGE, "o"), "ILSVRC2012": Style(BLUE, "^"),
+                "ISIC2018": Style(BLACK, "s")}
+MORE_STYLES = (Style(GREEN, "D"), Style("#CC79A7", "v"), Style("#56B4E9", "X"),
+               Style("#D55E00", "<"), Style("#8C6D31", "P"))
+# The band of the controls.
+CONTROL = {"facecolor": "none", "edgecolor": "#999999", "hatch": "////", "linewidth": 0}
+# Line styles and markers of several lines from one source, which have its colour; the first has its
+# marker, too.
+LINE_STYLES = ("-", "--", "-.", ":")
+MORE_MARKERS = ("D", "v", "P")
+PUBLISHED_DASHES = (0, (6, 3))
+
+
+def source_styles(sources: Iterable[str]) -> Dict[str, Style]:
+    """Return a style for each source, by its title: the same in every picture of a report."""
+    others = sorted(set(sources) - set(STUDY_STYLES))
+    return {**STUDY_STYLES, **dict(zip(others, itertools.cycle(MORE_STYLES)))}
+
+
+@dataclass(frozen=True)
+class RateBar:
+    """A UAP in the picture of rates. source: whose style it has. controls: the Rates of both."""
+
+    title: str
+    source: str
+    rate: Rate
+    controls: Sequence[Rate]
+
+
+def rates(path: str, bars: Sequence[RateBar], styles: Dict[str, Style],
+          title: str) -> Optional[str]:
+    """Draw the fooling rate of each UAP with its interval, above its two controls."""
     label = Labels()
-    small = {key: [label(part) for line in lines[1:] for part in textwrap.wrap(line, 27)]
-             for key, (_, lines) in cells.items()}
-    height = 0.55 + 0.16 * max(3, *map(len, small.values()))  # of a cell, in inches
-    figure, axis = plt.subplots(figsize=(1.6 + 2.1 * len(models), 0.7 + height * len(sources)))
-    shades = 100 * np.array([[cells[source, model][0] for model in models] for source in sources],
-                            float)  # None becomes nan
-    picture = axis.imshow(shades, cmap="Blues", vmin=0, vmax=100, aspect="auto")
-    for (row, column), shade in np.ndenumerate(shades):
-        key = sources[row], models[column]
-        style = dict(ha="center", color="white" if shade > 70 else "black")
-        large = dict(fontsize=9) if np.isnan(shade) else dict(fontsize=14, fontweight="bold")
-        top = row - 0.5
-        axis.text(column, top + 0.25 / height, cells[key][1][0], va="center", **large, **style)
-        axis.text(column, top + 0.42 / height, "\n".join(small[key]), va="top", fontsize=8.5,
-                  linespacing=1.25, **style)
-    axis.set_xticks(range(len(models)))
-    axis.set_xticklabels(list(map(label, models)), fontsize=11)
-    axis.set_yticks(range(len(sources)))
-    axis.set_yticklabels(list(map(label, sources)), fontsize=11)
-    axis.set_xticks(np.arange(1, len(models)) - 0.5, minor=True)
-    axis.set_yticks(np.arange(1, len(sources)) - 0.5, minor=True)
-    axis.grid(which="minor", color="#bbbbbb", linewidth=1)
-    axis.set_ylabel("images the UAP\nis made from")
-    axis.tick_params(length=0, which="both", top=False, labeltop=True, labelbottom=False)
-    figure.colorbar(picture, ax=axis, label="fooling rate, %", fraction=0.04, pad=0.02)
-    axis.set_title(label(title), fontsize=10, pad=10)
-    save(figure, path)
+    figure, axis = plt.subplots(figsize=(PANEL_WIDTHS[2], 1.5 + 0.3 * len(bars)))
+    for place, bar in enumerate(bars):
+        style = styles[bar.source]
+        for rate, marker in zip(bar.controls, ("|", "x")):
+            axis.plot(100 * rate.value, place, marker=marker, color=GREY, markersize=9)
+        axis.plot([100 * bar.rate.low, 100 * bar.rate.high], [place, place], color=style.color,
+                  linewidth=2.5)
+        axis.plot(100 * bar.rate.value, place, marker=style.marker, color=style.color,
+                  markersize=8)
+    axis.set_yticks(range(len(bars)))
+    axis.set_yticklabels([shorten(label(bar.title), 52) for bar in bars])
+    axis.set(xlim=(-2, 102), ylim=(len(bars) - 0.4, -0.6), xlabel="fooling rate, %")
+    axis.grid(alpha=0.25, linewidth=0.6)
+    handles = _source_handles([bar.source for bar in bars], styles, label)
+    handles += [Line2D([], [], color=GREY, marker=marker, linestyle="none", label=text)
+                for marker, text in (("|", "control: a random vector of the same size"),
+                                     ("x", "control: the UAP's own values at random places"))]
+    _finish(figure, handles, label(title), path)
     return label.note()
 
 
-def curves(path, panels, title, xlabel):
-    """Fooling rate against what was spent on a UAP, on a logarithmic axis.
+@dataclass(frozen=True)
+class CurveLine:
+    """A UAP in a picture of curves.
 
-    panels: dict from the title of a panel to a dict from the name of a line to (x, rates, repeated,
-    control): what was spent, ascending; the metrics.Rate at each, and whether images were shown
-    again; the Rate of the control.
+    title: what the legend calls it; lines of one title look alike. source: whose colour it has.
+    control: the Rate of the UAP's own values at random places. published: a rate in % that may
+    stand beside it, if any.
+    """
+
+    title: str
+    source: str
+    points: Sequence[CurvePoint]
+    control: Rate
+    published: Optional[float] = None
+
+
+def curves(path: str, panels: Dict[str, List[CurveLine]], styles: Dict[str, Style], title: str,
+           xlabel: str) -> Optional[str]:
+    """Draw fooling rates against what was spent on a UAP, on a logarithmic axis.
+
+    panels: from the title of a panel to its lines.
     """
     label = Labels()
-    names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
-    others = [name for name in names if name not in STYLES]
-    styles = {**STYLES, **dict(zip(others, itertools.cycle(MORE_STYLES)))}
-    figure, axes = plt.subplots(1, len(panels), figsize=(1 + 3.6 * len(panels), 3.6), sharey=True,
-                                squeeze=False)
-    for axis, (panel_title, panel) in zip(axes[0], panels.items()):
-        for i, (name, (x, rates, repeated, control)) in enumerate(panel.items()):
-            (color, marker), x, repeated = styles[name], np.array(x), np.array(repeated)
-            value, low, high = 100 * np.array([rate[:3] for rate in rates]).T
-            axis.fill_between(x, low, high, color=color, alpha=0.13, linewidth=0)
-            axis.plot(x, value, color=color, linewidth=1.6)
-            for chosen, face in ((~repeated, color), (repeated, "white")):
-                axis.plot(x[chosen], value[chosen], linestyle="none", marker=marker, color=color,
-                          markerfacecolor=face, markersize=6)
-            # dashes of one control fall into the gaps of the others where they lie on each other
-            axis.axhline(100 * control.value, color=color, linewidth=1.4,
-                         linestyle=(4 * i, (4, 4 * max(1, len(panel) - 1))))
-        spent = [n for x, *_ in panel.values() for n in x]
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(
-            subs=(1, 2, 5) if max(spent) / min(spent) < 30 else (1,)))
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: "{:,g}".format(count)))
-        axis.xaxis.set_minor_formatter(NullFormatter())
-        axis.set(ylim=(-2, 102), xlabel=xlabel, title=label(panel_title))
+    all_lines = [each for lines in panels.values() for each in lines]
+    places = _places_among_lines_of_a_source(all_lines)
+    in_row = min(len(panels), MOST_PANELS)
+    in_column = -(-len(panels) // in_row)
+    figure, axes = plt.subplots(in_column, in_row, sharey=True, squeeze=False,
+                                figsize=(PANEL_WIDTHS[in_row], 1.3 + 2.9 * in_column))
+    for axis in axes.flat[len(panels):]:
+        axis.set_axis_off()
+    for axis, (panel_title, lines) in zip(axes.flat, panels.items()):
+        low = min(each.control.low for each in lines)
+        high = max(each.control.high for each in lines)
+        axis.axhspan(100 * low, 100 * high, **CONTROL)
+        for each in lines:
+            _draw_curve(axis, each, _look(styles[each.source], places[each.title]))
+        _logarithmic(axis, [point.spent for each in lines for point in each.points])
+        axis.set(ylim=(-2, 102), title=shorten(label(panel_title), 40), xlabel=xlabel)
         axis.grid(alpha=0.25, linewidth=0.6)
-    axes[0, 0].set_ylabel("fooling rate on the test images, %")
-    handles = [Line2D([], [], color=styles[name][0], marker=styles[name][1],
-                      label=label(name))
-               for name in names]
-    if any(any(line[2]) for panel in panels.values() for line in panel.values()):
+    for axis in axes[:, 0]:
+        axis.set_ylabel("fooling rate, %")
+    handles = [Line2D([], [], label=shorten(label(each.title), 40),
+                      **_look(styles[each.source], places[each.title]))
+               for each in {each.title: each for each in all_lines}.values()]
+    if any(point.repeated for each in all_lines for point in each.points):
         handles.append(Line2D([], [], color=GREY, marker="o", linestyle="none",
-                              markerfacecolor="white", label="later passes: images shown again"))
-    handles += [
-        Line2D([], [], color=GREY, linestyle="--",
-               label="control: the UAP's own values at random places"),
-        plt.Rectangle((0, 0), 1, 1, color=GREY, alpha=0.25, linewidth=0, label="Wilson 95 %")]
-    figure.suptitle(label(title), fontsize=11)
-    figure.tight_layout()
-    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 0.0), fontsize=9,
-                  ncol=1 if len(panels) == 1 else 3, frameon=False)
-    save(figure, path)
+                              markerfacecolor="white", label="images shown again"))
+    if any(each.published is not None for each in all_lines):
+        handles.append(Line2D([], [], color=GREY, linestyle=PUBLISHED_DASHES,
+                              label="published rate"))
+    handles.append(Patch(label="control: the UAPs' own values at random places", **CONTROL))
+    _finish(figure, handles, label(title), path)
     return label.note()
 
 
-def example_grid(path, images, heads, rows, title):
-    """The same images clean and under several UAPs, a row for each.
+def _draw_curve(axis, each: CurveLine, look: Dict[str, Any]) -> None:
+    spent = np.array([point.spent for point in each.points])
+    repeated = np.array([point.repeated for point in each.points])
+    value = np.array([100 * point.rate.value for point in each.points])
+    color = look["color"]
+    axis.fill_between(spent, [100 * point.rate.low for point in each.points],
+                      [100 * point.rate.high for point in each.points], color=color, alpha=0.13,
+                      linewidth=0)
+    axis.plot(spent, value, color=color, linewidth=1.6, linestyle=look["linestyle"])
+    for chosen, face in ((~repeated, color), (repeated, "white")):
+        axis.plot(spent[chosen], value[chosen], linestyle="none", marker=look["marker"],
+                  color=color, markerfacecolor=face, markersize=6)
+    if each.published is not None:
+        axis.axhline(each.published, color=color, linewidth=1.2, linestyle=PUBLISHED_DASHES)
 
-    images: uint8, (n, h, w, 3). heads: n lines of text above the clean images. rows: a list of
-    (title, v, captions, changed): the UAP, float32 (h, w, 3), model-input units; a line of text
-    for each attacked image, and whether its prediction changed. The attacked images are drawn as
-    image files hold them: clipped to 0..255 and rounded.
+
+def _look(style: Style, place: int) -> Dict[str, Any]:
+    """How the line at a place among those from one source looks."""
+    marker = (style.marker, *MORE_MARKERS)[place % len(LINE_STYLES)]
+    return {"color": style.color, "marker": marker,
+            "linestyle": LINE_STYLES[place % len(LINE_STYLES)]}
+
+
+def _places_among_lines_of_a_source(lines: Sequence[CurveLine]) -> Dict[str, int]:
+    """From each title to its place among the titles of lines from the same source."""
+    places: Dict[str, int] = {}
+    titles_of_source: Dict[str, int] = {}
+    for each in lines:
+        if each.title not in places:
+            places[each.title] = titles_of_source.get(each.source, 0)
+            titles_of_source[each.source] = places[each.title] + 1
+    return places
+
+
+def _logarithmic(axis, spent: Sequence[float]) -> None:
+    axis.set_xscale("log")
+    is_short = max(spent) / min(spent) < 30
+    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if is_short else (1,)))
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,g}"))
+    axis.xaxis.set_minor_formatter(NullFormatter())
+
+
+@dataclass(frozen=True)
+class ExampleRow:
+    """A UAP and what is predicted of some images under it.
+
+    v: float32, (h, w, 3), model-input units. captions: a line for each attacked image. changed:
+    whether its prediction changed.
+    """
+
+    title: str
+    v: np.ndarray
+    captions: Sequence[str]
+    changed: Sequence[bool]
+
+
+def example_grid(path: str, images: np.ndarray, heads: Sequence[str], rows: Sequence[ExampleRow],
+                 title: str) -> Optional[str]:
+    """Draw the same images clean and under several UAPs, a row for each.
+
+    images: uint8, (n, h, w, 3). heads: n lines of text above the clean images. The attacked images
+    are drawn as image files hold them: clipped to 0..255 and rounded.
     """
     label = Labels()
-    shape = 1 + len(rows), 1 + len(images)
-    figure, axes = plt.subplots(*shape, figsize=(1.3 * shape[1], 1.55 * shape[0]), squeeze=False,
-                                constrained_layout=True)
+    columns, side = 1 + len(images), min(PANEL_WIDTHS[3] / (1 + len(images)), 1.7)
+    figure, axes = plt.subplots(
+        1 + len(rows), columns, squeeze=False, constrained_layout=True,
+        figsize=(side * columns, 0.4 + (side + 0.45) * (1 + len(rows))))
     for axis in axes.flat:
         axis.set_axis_off()
+    characters = int(12 * side)
 
-    def show(axis, picture, caption, bold=False):
+    def show(axis, picture: np.ndarray, caption: str, is_strong: bool = False) -> None:
         axis.imshow(picture, interpolation="nearest")
-        axis.set_title(label(caption), fontsize=8, pad=3, fontweight="bold" if bold else "normal")
+        lines = [shorten(each, characters) for each in label(caption).split("\n")]
+        axis.set_title("\n".join(lines), pad=3, fontweight="bold" if is_strong else "normal")
 
-    axes[0, 0].text(0.5, 0.5, "clean", ha="center", va="center", fontsize=10)
+    axes[0, 0].text(0.5, 0.5, "clean", ha="center", va="center")
     for i, image in enumerate(images, 1):
         show(axes[0, i], image, heads[i - 1])
-    for row, (row_title, v, captions, changed) in zip(axes[1:], rows):
-        picture, factor = magnified(v)
-        show(row[0], picture, "{}\nUAP × {:.1f}".format(textwrap.fill(row_title, 22), factor))
-        for axis, image, caption, bold in zip(row[1:], images, captions, changed):
-            show(axis, to_pixels(to_model_input(image) + v), caption, bold)
-    figure.suptitle(label(title), fontsize=10)
+    for axes_of_row, row in zip(axes[1:], rows):
+        shown = magnified(row.v)
+        show(axes_of_row[0], shown.picture, f"{row.title}\nUAP × {shown.factor:.1f}")
+        for axis, image, caption, changed in zip(axes_of_row[1:], images, row.captions,
+                                                 row.changed):
+            show(axis, to_pixels(to_model_input(image) + row.v), caption, changed)
+    figure.suptitle(wrapped(label(title), side * columns))
     save(figure, path)
     return label.note()
+
+
+def _source_handles(sources: Iterable[str], styles: Dict[str, Style], label: Labels) -> List:
+    return [Line2D([], [], color=styles[source].color, marker=styles[source].marker,
+                   label="UAP from " + shorten(label(source), 30))
+            for source in dict.fromkeys(sources)]
+
+
+def _finish(figure, handles: List, title: str, path: str) -> None:
+    """Put a title above and one legend below, in as many columns as fit, and save the figure."""
+    width, height = figure.get_size_inches()
+    figure.suptitle(wrapped(title, width))
+    for columns in range(min(4, len(handles)), 0, -1):
+        legend = figure.legend(handles=handles, loc="lower center", ncol=columns, frameon=False)
+        extent = legend.get_window_extent(figure.canvas.get_renderer())
+        if extent.width <= 0.98 * figure.bbox.width or columns == 1:
+            break
+        legend.remove()
+    extra = extent.height / figure.dpi  # inches, below the panels
+    figure.set_size_inches(width, height + extra)
+    figure.tight_layout(rect=(0, extra / (height + extra), 1, 1))
+    save(figure, path)

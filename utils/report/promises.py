@@ -13,8 +13,8 @@ from utils.common.errors import UserError
 from utils.evaluation import metrics
 from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.evaluation.rows import CONTROLS
-from utils.report.sections import against_controls
-from utils.report.settings import find_settings
+from utils.report.numbers import against_controls
+from utils.report.study_table import study_tables
 
 LEAST_ACCURACY = 0.7  # of each classifier, share of the clean test images
 COLUMNS = ("model", "source", "attack", "lowest", "highest")
@@ -76,9 +76,9 @@ def check(runs: Sequence[EvaluatedUap], promises: Dict[Cell, Range]) -> Verdict:
     both controls when p is at most 0.05 for each (McNemar's exact test, paired by image),
     corrected by Holm's method for all tests of the check.
     """
-    there = {Cell(model, source, setting.attack): run
-             for setting in find_settings([run for run in runs if run.uap.norm == "inf"])
-             for (model, source), run in setting.runs.items()}
+    there = {Cell(key.model, key.source, study_table.attack): run
+             for study_table in study_tables([run for run in runs if run.uap.norm == "inf"])
+             for key, run in study_table.runs.items()}
     found = {cell: there[cell] for cell in promises if cell in there}
     broken = [f"{'/'.join(cell)}: no such UAP was evaluated" for cell in promises
               if cell not in there]
@@ -87,7 +87,7 @@ def check(runs: Sequence[EvaluatedUap], promises: Dict[Cell, Range]) -> Verdict:
     broken += [f"{model}: test accuracy {100 * accuracy:.1f} %, promised: at least "
                f"{100 * LEAST_ACCURACY:g} %" for model, accuracy in accuracies.items()
                if not accuracy >= LEAST_ACCURACY]
-    _, are_better = against_controls(list(found.values()))
+    are_better = [each.beats_both for each in against_controls(list(found.values()))]
     broken += [f"{'/'.join(cell)}: does not fool more images than both controls (p at most 0.05, "
                f"corrected by Holm's method)" for cell, is_better in zip(found, are_better)
                if not is_better]

@@ -1,77 +1,52 @@
-"""One row of numbers for each run: as table.csv, as Markdown, and beside expected rates."""
+"""The table of fooling rates: as table.csv, as Markdown, and beside expected rates."""
 
 import functools
 import pathlib
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-import numpy as np
-
-from utils.classifier.architectures import ARCHITECTURES
 from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
-from utils.evaluation import metrics
-from utils.images.datasets import SOURCE_FOLDERS
-from utils.images.isic2018 import ISIC2018_CLASSES
-from utils.report import markdown
-from utils.report.settings import differences, find_settings, printed
+from utils.evaluation.evaluated_uap import EvaluatedUap
+from utils.report import markdown, numbers
+from utils.report.document import (
+    Block,
+    Break,
+    Cell,
+    Heading,
+    Line,
+    Page,
+    Paragraph,
+    Span,
+    Strong,
+    line,
+    p_value,
+    paragraph,
+    strong_percent,
+    table,
+)
+from utils.report.numbers import UapSummary
+from utils.report.settings import differences, title_of
+from utils.report.study_table import CellKey, StudyTable, study_tables
 
 COLUMNS = (
     "cell", "model", "made_for", "source", "attack", "norm", "norm_ratio", "target", "run", "seed",
     "published", "differs", "rate", "low", "high", "rate_8bit", "random", "permuted", "mcnemar_p",
-    "accuracy_clean", "accuracy_uap", "dominant", "dominant_share", "target_share", "test_images",
-    "images", "passes", "steps_made", "steps_kept", "norm_bound")
-NOTES = (
-    "Random: a random vector of the UAP's norm. Permuted: the UAP's own values at random places. "
-    "p: McNemar's exact test of UAP against permuted, paired by image. 8 bits: the attacked image "
-    "clipped to 0..255 and rounded. Dominant: the class that is predicted most often under the "
-    "UAP, and its share. Steps kept: of those made. Differs: in what the run is not one of the "
-    "published table, whose rate stands only beside a run that is.")
+    "accuracy_clean", "accuracy_uap", "largest_label", "largest_label_share", "dominant",
+    "dominant_share", "target_share", "test_images", "images", "passes", "steps_made",
+    "steps_kept", "norm_bound", "bound_from", "largest_change")
 
 
-@functools.lru_cache(None)
-def summarise(run):
-    """All numbers of an EvaluatedUap: a dict with COLUMNS, rates as metrics.Rate, or None.
+class ExpectedKey(NamedTuple):
+    """Of which UAP a rate is expected; attack is None where any published attack will do."""
 
-    For a targeted run rate, rate_8bit, random and permuted are success rates on the images not
-    already predicted as the target.
-    """
-    uap, label = run.predictions["uap"], run.predictions["label"]
-    marks, steps, dominant = differences(run), run.uap.steps, most_frequent(uap)
-    rate, target = run.rate(), run.uap.target
-    cell = (target is None and run.uap.made_for == run.classifier.name in ARCHITECTURES
-            and run.uap.source in SOURCE_FOLDERS and run.classifier.class_names == ISIC2018_CLASSES)
-    return dict(
-        {name: getattr(run.uap, name) for name in (
-            "made_for", "source", "attack", "norm", "norm_ratio", "target", "images", "passes",
-            "norm_bound")},
-        model=run.classifier.name, run=run.uap.name, cell=cell,
-        seed=run.uap.identity.get("seed"), differs="; ".join(marks),
-        published=None if marks else published().get((run.uap.source, run.classifier.name)),
-        rate=rate, low=rate.low, high=rate.high, rate_8bit=run.rate("uap_8bit"),
-        random=run.rate("random"), permuted=run.rate("permuted"),
-        mcnemar_p=metrics.mcnemar_p(run.hits(), run.hits("permuted")),
-        accuracy_clean=metrics.accuracy(label, run.predictions["clean"]),
-        accuracy_uap=metrics.accuracy(label, uap),
-        dominant=dominant, dominant_share=float(np.mean(uap == dominant)),
-        target_share=None if target is None else metrics.rate(uap == target),
-        test_images=run.test_images, steps_made=steps and steps.made, steps_kept=steps and steps.kept)
+    source: str
+    model: str
+    attack: Optional[str]
 
 
-def most_frequent(classes):
-    """The most frequent class name, the first by name of several; None of no image."""
-    names, counts = np.unique(classes, return_counts=True)
-    return names[counts.argmax()] if len(names) else None
+def read_rates(path: str) -> Dict[ExpectedKey, float]:
+    """Read rates in percent from a csv file: a column source, one for each model, perhaps attack.
 
-
-def steps_kept(run):
-    """The share of its steps that a run kept, as text; - where none was made or it is not known."""
-    steps = run.uap.steps
-    return "{:.1f} %".format(100 * steps.kept / steps.made) if steps and steps.made else "-"
-
-
-def read_rates(path):
-    """Rates in percent from a csv file with a column source, one for each model, perhaps attack.
-
-    Returns a dict from (source, model, attack) to float; attack is None where the file names none.
     An empty cell is no rate. Raises UserError.
     """
     rates = {}
@@ -80,127 +55,236 @@ def read_rates(path):
         for model, cell in row.items():
             try:
                 if cell:
-                    rates[source, model, attack] = float(cell)
+                    rates[ExpectedKey(source, model, attack)] = float(cell)
             except (TypeError, ValueError):
-                raise UserError("{}: {}, {}: expected a rate in percent, found {!r}".format(
-                    path, source, model, cell))
+                raise UserError(f"{path}: {source}, {model}: expected a rate in percent, found "
+                                f"{cell!r}")
     return rates
 
 
 @functools.lru_cache(None)
-def published():
-    """The published fooling rates in percent: dict from (source, model). Raises UserError."""
+def published() -> Dict[CellKey, float]:
+    """Return the published fooling rates in percent, by cell. Raises UserError."""
     path = pathlib.Path(__file__).resolve().parents[2] / "results" / "published.csv"
-    return {key[:2]: rate for key, rate in read_rates(str(path)).items()}
+    return {CellKey(key.model, key.source): rate for key, rate in read_rates(str(path)).items()}
 
 
-def csv_rows(runs):
-    """table.csv: the cells of the study's table that were not run, then every run, by COLUMNS."""
-    found = [summarise(run) for run in runs]
-    done = {(row["source"], row["model"]) for row in found if row["cell"]}
-    missing = [{"cell": True, "model": model, "source": source, "published": rate}
-               for (source, model), rate in published().items() if (source, model) not in done]
-    return [[for_spreadsheet(getattr(row.get(name), "value", row.get(name))) for name in COLUMNS]
-            for row in missing + found]
+@functools.lru_cache(None)
+def summarise(run: EvaluatedUap) -> UapSummary:
+    """Return all numbers of a UAP, beside the published rate where nothing differs."""
+    return numbers.summarise(run, published())
 
 
-def for_spreadsheet(cell):
-    """A cell of a csv file that people open in a spreadsheet, which takes no text for a formula."""
+# table.csv
+
+
+def csv_rows(runs: Sequence[EvaluatedUap]) -> List[List[Any]]:
+    """Return the rows of table.csv, by COLUMNS.
+
+    First the cells of the study's table that were not run, then every UAP. Rates are 0..1, but the
+    published ones in percent.
+    """
+    summaries = [summarise(run) for run in runs]
+    done = {CellKey(each.model, each.source) for each in summaries if each.cell}
+    missing: List[Dict[str, Any]] = [
+        {"cell": True, "model": key.model, "source": key.source, "published": rate}
+        for key, rate in published().items() if key not in done]
+    rows = missing + list(map(_csv_values, summaries))
+    return [[for_spreadsheet(row.get(name)) for name in COLUMNS] for row in rows]
+
+
+def _csv_values(summary: UapSummary) -> Dict[str, Any]:
+    values = {name: getattr(summary, name) for name in COLUMNS if hasattr(summary, name)}
+    for name in ("rate", "rate_8bit", "random", "permuted", "accuracy_clean", "accuracy_uap"):
+        values[name] = getattr(summary, name).value
+    for name in ("largest_label", "dominant"):
+        values[name] = getattr(summary, name).name
+        values[name + "_share"] = getattr(summary, name).share.value
+    if summary.target_share is not None:
+        values["target_share"] = summary.target_share.value
+    values.update(low=summary.rate.low, high=summary.rate.high, differs="; ".join(summary.differs))
+    return values
+
+
+def for_spreadsheet(cell: Any) -> Any:
+    """Return a cell of a csv file that people open in a spreadsheet, which computes no text."""
     if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")):
         return "'" + cell
     return cell
 
 
-def to_markdown(runs, note=None):
-    """table.md as text: the study's table for each attack and norm, then every run in full."""
-    lines = markdown.top("Fooling rates, %", note)
-    for setting in find_settings(runs):
-        lines += grid(setting)
-    for heading, targeted in (("Every run", False), ("Targeted runs", True)):
-        full = in_full([run for run in runs if (run.uap.target is not None) == targeted])
-        lines += ["## " + heading, ""] + full if full else []
-    return "\n".join(lines)
+# The study's table
 
 
-def cells(setting):
-    """The 3 x 3 table, and its further models and sources.
+class Entry(NamedTuple):
+    """What stands in a cell: a UAP, None where there is none, and texts beside its rate."""
 
-    Returns a dict from (source, model) to the list of what stands there: for each run the run, and
-    what there is to say beside its rate; for a cell without runs (None, what there is to say).
+    run: Optional[EvaluatedUap]
+    texts: Tuple[str, ...]
+
+
+def entries(study_table: StudyTable) -> Dict[CellKey, List[Entry]]:
+    """Return what stands in each cell of the study's table, and of its further rows and columns.
+
+    Beside a rate stands the published one, or in what the UAP differs from the published ones;
+    that which all of the table have in common stands above it.
     """
-    found = {(source, model): [] for source in setting.sources for model in setting.models}
-    for run in list(setting.runs.values()) + setting.others:
-        theirs = summarise(run)["published"]
-        texts = ([mark for mark in differences(run) if mark not in setting.common]
-                 if theirs is None else ["published {}".format(theirs)])
-        texts += [run.uap.name] * (run in setting.others)
-        found[run.uap.source, run.classifier.name].append((run, "; ".join(texts)))
-    for key, its in found.items():
-        theirs = published().get(key) if setting.published else None
-        if not its:
-            its.append((None, "not run; published {}".format(theirs) if theirs else "not run"))
+    found: Dict[CellKey, List[Entry]] = {
+        CellKey(model, source): [] for model in study_table.models
+        for source in study_table.sources}
+    for run in [*study_table.runs.values(), *study_table.others]:
+        rate = summarise(run).published
+        texts = [f"published {rate}"]
+        if rate is None:
+            texts = [mark for mark in differences(run) if mark not in study_table.common]
+        if run in study_table.others:
+            texts.append(run.uap.name)
+        found[CellKey(run.classifier.name, run.uap.source)].append(Entry(run, tuple(texts)))
+    for key, there in found.items():
+        if not there:
+            rate = published().get(key) if study_table.is_published else None
+            text = "not run" if rate is None else f"not run; published {rate}"
+            there.append(Entry(None, (text,)))
     return found
 
 
-def grid(setting):
-    """The lines of the study's table for one attack and norm."""
-    found, body = cells(setting), []
-    for source in setting.sources:
-        body.append({"images the UAP is made from": printed(source)})
-        for model in setting.models:
-            body[-1][model] = markdown.Markup("<br>".join(
-                "; ".join(([] if run is None else [markdown.bold_percent(run.rate())])
-                          + [markdown.escape(more)] * bool(more))
-                for run, more in found[source, model]))
-    return ["{}. Each cell: our rate [Wilson 95 % interval]; then the published rate, or in what "
-            "the run differs from the published ones.{}".format(markdown.escape(setting.title),
-                                                            markdown.escape(setting.in_common)),
-            ""] + markdown.table(body)
+def grid(study_table: StudyTable) -> List[Block]:
+    """Return the study's table for one attack and norm."""
+    there = entries(study_table)
+    rows: List[Dict[str, Cell]] = []
+    for source in study_table.sources:
+        row: Dict[str, Cell] = {"images the UAP is made from": title_of(source)}
+        for model in study_table.models:
+            row[model] = _entries_cell(there[CellKey(model, source)])
+        rows.append(row)
+    sentence = (f"{study_table.title}. Each cell: our rate in % [Wilson 95 % interval]; then the "
+                f"published rate, or in what the UAP differs from the published ones. "
+                f"{study_table.in_common}")
+    return [paragraph(sentence.strip()), *table(rows)]
 
 
-def in_full(runs):
-    """Lines: a table with all numbers of each run, all of them targeted or none; [] of no run."""
+def _entries_cell(there: Sequence[Entry]) -> Line:
+    spans: List[Span] = []
+    for entry in there:
+        if spans:
+            spans.append(Break())
+        texts = "; ".join(entry.texts)
+        if entry.run is None:
+            spans.append(texts)
+        else:
+            spans += strong_percent(entry.run.rate()).spans
+            spans += ["; " + texts] if texts else []
+    return Line(tuple(spans))
+
+
+# All numbers of each UAP
+
+UNTARGETED = "UAP: the share of the test images whose predicted class the UAP changes, in %. "
+TARGETED = ("UAP: the share of the test images not already predicted as the target that are "
+            "predicted as the target under the UAP, in %. ")
+NOTES = (
+    "Random: a random vector of the UAP's norm. Permuted: the UAP's own values at random places. "
+    "p: McNemar's exact test of UAP against permuted, paired by image. 8 bits: the attacked image "
+    "clipped to 0..255 and rounded. Largest class: of the true ones; dominant: the class that is "
+    "predicted most often under the UAP; each with its share in %. Steps kept: of those made. "
+    "Bound: of the UAP's norm, in model-input units (1 unit = 128 grey levels), and who says so; "
+    "largest change: of one value of a pixel, in grey levels. Differs: in what the UAP is not one "
+    "of the published table, whose rate stands only beside one that is.")
+
+
+def in_full(runs: Sequence[EvaluatedUap]) -> List[Block]:
+    """Return tables with all numbers of each UAP, all of them targeted or none; [] of no UAP."""
     if not runs:
         return []
-    what, body = "share of the test images whose predicted class the UAP changes", []
-    for run in runs:
-        row = summarise(run)
-        body.append({
-            "model": row["model"], "run": row["run"], "UAP": markdown.bold_percent(row["rate"]),
-            "published": "-" if row["published"] is None else row["published"],
-            "8 bits": row["rate_8bit"], "random": row["random"], "permuted": row["permuted"],
-            "p": markdown.p_value(row["mcnemar_p"]),
-            "dominant": "{dominant} {:.1f}".format(100 * row["dominant_share"], **row),
-            "accuracy, clean": row["accuracy_clean"], "under the UAP": row["accuracy_uap"],
-            "images": row["images"], "passes": row["passes"],
-            "bound": row["norm_bound"] and "{norm_bound:.4g} (L{norm})".format(**row),
-            "steps kept": steps_kept(run), "test images": row["test_images"],
-            "differs": row["differs"] or "-"})
-        if row["target"] is not None:
-            body[-1]["predicted as target"] = row["target_share"]
-            what = ("share of the test images not already predicted as the target that are under "
-                    "the UAP")
-    return ["UAP: {}. {}".format(what, NOTES), ""] + markdown.table(body)
+    is_targeted = runs[0].uap.target is not None
+    summaries = [summarise(run) for run in runs]
+    blocks: List[Block] = [paragraph((TARGETED if is_targeted else UNTARGETED) + NOTES)]
+    for columns in (_rate_columns, _class_columns, _making_columns):
+        blocks += table([{"model": each.model, "run": each.run, **columns(each)}
+                         for each in summaries], keys=2)
+    return blocks
 
 
-def compare(runs, expected, tolerance):
+def _rate_columns(summary: UapSummary) -> Dict[str, Cell]:
+    return {"UAP": strong_percent(summary.rate),
+            "published": "-" if summary.published is None else summary.published,
+            "8 bits": summary.rate_8bit, "random": summary.random, "permuted": summary.permuted,
+            "p": p_value(summary.mcnemar_p)}
+
+
+def _class_columns(summary: UapSummary) -> Dict[str, Cell]:
+    columns: Dict[str, Cell] = {
+        "accuracy, clean": summary.accuracy_clean, "under the UAP": summary.accuracy_uap,
+        "largest class": class_share(summary.largest_label),
+        "dominant": class_share(summary.dominant), "test images": summary.test_images}
+    if summary.target is not None:
+        columns["predicted as target"] = summary.target_share
+    return columns
+
+
+def _making_columns(summary: UapSummary) -> Dict[str, Cell]:
+    bound = change = None
+    if summary.norm_bound is not None:
+        bound = f"{summary.norm_bound:.4g} (L{summary.norm}, {summary.bound_from or '?'})"
+    if summary.largest_change is not None:
+        change = f"{summary.largest_change:.1f}"
+    return {"images": summary.images, "passes": summary.passes, "steps kept": steps_kept(summary),
+            "bound": bound, "largest change": change, "differs": "; ".join(summary.differs) or "-"}
+
+
+def class_share(there: numbers.ClassShare) -> str:
+    """Return a class with its share in percent, as text."""
+    return "-" if there.name is None else f"{there.name} {100 * there.share.value:.1f}"
+
+
+def steps_kept(summary: UapSummary) -> str:
+    """Return the share of steps that were kept, as text; - where none was made or known."""
+    share = summary.share_of_steps_kept
+    return "-" if share is None else f"{100 * share:.1f} %"
+
+
+def to_markdown(runs: Sequence[EvaluatedUap], note: Optional[str] = None) -> str:
+    """Return table.md: the study's table for each attack and norm, then every UAP in full."""
+    blocks: List[Block] = note_above(note)
+    for study_table in study_tables(runs):
+        blocks += grid(study_table)
+    for heading, is_targeted in (("Every run", False), ("Targeted runs", True)):
+        full = in_full([run for run in runs if (run.uap.target is not None) == is_targeted])
+        blocks += [Heading(2, heading), *full] if full else []
+    return markdown.write_page(Page("table", "Fooling rates, %", tuple(blocks)), is_first=True)
+
+
+def note_above(note: Optional[str]) -> List[Block]:
+    """Return the sentence that a user gave to stand above everything, if any."""
+    return [] if note is None else [Paragraph(line(Strong(note)))]
+
+
+class Comparison(NamedTuple):
+    """How many rates were compared with expected ones, and a line for each that is further off."""
+
+    compared: int
+    off: List[str]
+
+
+def compare(runs: Sequence[EvaluatedUap], expected: Dict[ExpectedKey, float],
+            tolerance: float) -> Comparison:
     """Compare fooling rates with expected ones.
 
     expected: as read_rates returns it; a rate without an attack is that of each attack with which
     the published table may have been made. tolerance: in points.
-    Returns (how many were compared, lines about those that are further off).
     """
     compared, off = 0, []
-    for setting in find_settings([run for run in runs if run.uap.norm == "inf"]):
-        for (model, source), run in setting.runs.items():
-            theirs = expected.get((source, model, setting.attack), expected.get(
-                (source, model, None)) if setting.published else None)
-            if theirs is None:
+    for study_table in study_tables([run for run in runs if run.uap.norm == "inf"]):
+        for key, run in study_table.runs.items():
+            rate = expected.get(ExpectedKey(key.source, key.model, study_table.attack))
+            if rate is None and study_table.is_published:
+                rate = expected.get(ExpectedKey(key.source, key.model, None))
+            if rate is None:
                 continue
             compared += 1
             ours = 100 * run.rate().value
-            if not abs(ours - theirs) <= tolerance:
-                off.append("{}/{}: {:.1f} %, expected {:.1f} ({})".format(
-                    model, run.uap.name, ours, theirs,
-                    "; ".join(differences(run)) or "settings as published"))
-    return compared, off
+            if not abs(ours - rate) <= tolerance:
+                marks = "; ".join(differences(run)) or "settings as published"
+                off.append(f"{key.model}/{run.uap.name}: {ours:.1f} %, expected {rate:.1f} "
+                           f"({marks})")
+    return Comparison(compared, off)

@@ -5,7 +5,17 @@ from typing import Sequence
 import matplotlib
 import numpy as np
 
-from utils.common.figures import BLUE, ORANGE, Labels, confusion_matrices, plt, save, write_note
+from utils.common.figures import (
+    BLUE,
+    ORANGE,
+    PANEL_WIDTHS,
+    Labels,
+    confusion_matrices,
+    plt,
+    save,
+    wrapped,
+    write_note,
+)
 from utils.training.fine_tuning import EpochResult
 
 
@@ -16,7 +26,7 @@ def learning_curve(path: str, history: Sequence[EpochResult], title: str) -> Non
     """
     label = Labels()
     epochs = [result.epoch for result in history]
-    figure, axes = plt.subplots(1, 2, figsize=(8, 3))
+    figure, axes = plt.subplots(1, 2, figsize=(PANEL_WIDTHS[2], 3.2))
     for axis, quantity in zip(axes, ("loss", "accuracy")):
         axis.plot(epochs, [getattr(result, quantity) for result in history], ".-", color=BLUE,
                   label="training, during the epoch")
@@ -28,9 +38,9 @@ def learning_curve(path: str, history: Sequence[EpochResult], title: str) -> Non
     worst = max(max(result.loss, result.test_loss) for result in history)
     # early losses in the test phase can be enormous
     axes[0].set(ylim=(0, min(1.05 * worst, 5)), ylabel="cross-entropy loss")
-    axes[0].legend(fontsize=8)
+    axes[0].legend()
     axes[1].set_ylim(0, 1)
-    figure.suptitle(label(title))
+    figure.suptitle(wrapped(label(title), PANEL_WIDTHS[2]))
     figure.tight_layout()
     save(figure, path)
     write_note(path, label.note())

@@ -1,0 +1,62 @@
+"""Was each classifier fooled by natural images? The numbers of the report's first page."""
+
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence
+
+from utils.evaluation.evaluated_uap import EvaluatedUap
+from utils.images.isic2018 import ISIC2018_CLASSES
+from utils.report.numbers import AgainstControls, against_controls, strongest
+from utils.report.settings import DOMAIN, NO_SOURCE
+from utils.report.study_table import in_study_order, nearest_to_published, of_the_table
+
+# What a UAP is made from, in the order of the first page's table.
+NATURAL, OWN_DOMAIN, NO_IMAGE = KINDS = (
+    "natural images", "the classifier's own domain", "no image")
+
+
+@dataclass(frozen=True)
+class ClassifierVerdict:
+    """A classifier and the strongest UAP of each kind of source, against its two controls.
+
+    uaps: by the kind, one of KINDS; one from no image only where there is none from images.
+    """
+
+    name: str
+    uaps: Dict[str, AgainstControls]
+
+    @property
+    def is_fooled_by_natural_images(self) -> Optional[bool]:
+        """Whether natural images fool it more than either control; None where not tested."""
+        return self.uaps[NATURAL].beats_both if NATURAL in self.uaps else None
+
+
+def kind_of(run: EvaluatedUap) -> str:
+    """Return which of KINDS a UAP is made from."""
+    source = run.uap.source
+    if source == NO_SOURCE:
+        return NO_IMAGE
+    is_skin_lesions = run.classifier.class_names == ISIC2018_CLASSES
+    domain = run.classifier.image_folder.replace("\\", "/").split("/")[0]
+    return OWN_DOMAIN if source in (DOMAIN if is_skin_lesions else domain, domain) else NATURAL
+
+
+def verdicts(runs: Sequence[EvaluatedUap]) -> List[ClassifierVerdict]:
+    """Return the verdict on each classifier.
+
+    Only untargeted UAPs count that were made for the classifier, of the bound that its UAP nearest
+    to the published settings has; of several of a kind, the one that fools most test images. The
+    tests against controls are corrected for the number of all of them here.
+    """
+    chosen: List[EvaluatedUap] = []
+    for model in in_study_order(run.classifier.name for run in of_the_table(runs)):
+        mine = [run for run in of_the_table(runs) if run.classifier.name == model]
+        nearest = min(mine, key=nearest_to_published)
+        mine = [run for run in mine if run.uap.norm == nearest.uap.norm
+                and run.uap.norm_ratio == nearest.uap.norm_ratio]
+        by_kind = [strongest([run for run in mine if kind_of(run) == kind]) for kind in KINDS]
+        from_images = [run for run in by_kind[:-1] if run is not None]
+        chosen += from_images or [run for run in by_kind if run is not None]
+    found: Dict[str, Dict[str, AgainstControls]] = {}
+    for each in against_controls(chosen):
+        found.setdefault(each.run.classifier.name, {})[kind_of(each.run)] = each
+    return [ClassifierVerdict(name, uaps) for name, uaps in found.items()]
