@@ -26,9 +26,9 @@ MADE = {"command": ["python", "/somewhere/evaluate.py", "--note", "two words"],
         "machine": {"system": "Linux", "cores": 2}}
 
 
-def changed(random, classes, share):
+def changed(random, classes, share, names=tuple(CLASSES)):
     """Classes of which about this share is drawn anew."""
-    return np.where(random.uniform(size=N) < share, random.choice(CLASSES, N), classes)
+    return np.where(random.uniform(size=N) < share, random.choice(names, N), classes)
 
 
 def write_json(path, **values):
@@ -56,18 +56,19 @@ def write_run(folder, seed, labels, clean, transfers=(), **info):
         "identity": {"seed": seed, "step_size": 0.001}, "uap_sha256": sha256,
         "snapshots": {str(n): 3.0 * n for n in SNAPSHOTS}}, **dict(same, **info))
     files = ["{:03d}.png".format(i) for i in range(N)]
-    uap = changed(random, clean, 0.3 + 0.1 * (seed % 6))
+    names = tuple(info["class_names"])
+    uap = changed(random, clean, 0.3 + 0.1 * (seed % 6), names)
     columns = {"file": files, "label": labels, "clean": clean, "uap": uap}
     for name, base, share in (("uap_8bit", uap, 0.05), ("jpeg95", uap, 0.1), ("jpeg75", clean, 0.2),
                               ("clean_jpeg75", clean, 0.05), ("random", clean, 0.1),
                               ("permuted", clean, 0.2)):
-        columns[name] = changed(random, base, share)
+        columns[name] = changed(random, base, share, names)
     for name in ("clean", "uap"):
         columns[name + "_confidence"] = ["{:.4f}".format(c) for c in random.uniform(0.2, 1, N)]
         columns[name + "_confidence"][:3] = "1.0000", "0.6000", "0.9900"
     rows.write(folder, "predictions", columns, info, MADE)
     if info["made_for"] == info["model"]:
-        shown = {str(n): changed(random, clean, share * (1 + seed % 3) / 2)
+        shown = {str(n): changed(random, clean, share * (1 + seed % 3) / 2, names)
                  for n, share in SNAPSHOTS.items()}
         rows.write(folder, "curve", {"file": files, **shown},
                    dict(same, columns=dict.fromkeys(shown, "ef" * 32)), MADE)
@@ -80,7 +81,7 @@ def write_run(folder, seed, labels, clean, transfers=(), **info):
         hashes = {m: sha256_of_file(os.path.join(folder, "..", "..", m, info["run"], "uap.npy"))
                   for m in transfers}
         rows.write(folder, "transfer", {
-            "file": files, **{m: changed(random, clean, 0.5) for m in transfers}},
+            "file": files, **{m: changed(random, clean, 0.5, names) for m in transfers}},
             dict(same, columns=hashes), MADE)
 
 

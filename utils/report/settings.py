@@ -93,16 +93,15 @@ def published_settings(run: EvaluatedUap) -> ExperimentSettings:
     The study does not state the epochs: training.RECIPES says how 100 are inferred.
     """
     attack = run.uap.attack if run.uap.attack in PUBLISHED_ATTACKS else PUBLISHED_ATTACKS[0]
-    source = run.uap.source if run.uap.source in (*SOURCE_FOLDERS, NO_SOURCE) else next(iter(SOURCE_FOLDERS))
-    images = {DOMAIN: MIN_ISIC_IMAGES, NO_SOURCE: None}.get(source, MIN_NATURAL_IMAGES)
+    source = run.uap.source if run.uap.source in SOURCE_FOLDERS else next(iter(SOURCE_FOLDERS))
+    images = {DOMAIN: MIN_ISIC_IMAGES, NO_SOURCE: None}.get(run.uap.source, MIN_NATURAL_IMAGES)
     return ExperimentSettings(
         attack=title_of(attack), norm=PUBLISHED_NORM, norm_ratio=0.04, passes=1,
         target_fooling_rate=None, step_size=STEP_SIZE if attack == "fgsm" else None, target=None,
         made_for=run.classifier.name, class_names=ISIC2018_CLASSES, image_size=299,
         recipe="study", epochs=100, learning_rate=0.001, batch_size=32,
         weights=_weights("ImageNet by Keras"),
-        source=title_of(source if source in SOURCE_FOLDERS else next(iter(SOURCE_FOLDERS))),
-        images=images, test_images=MIN_TEST_IMAGES)
+        source=title_of(source), images=images, test_images=MIN_TEST_IMAGES)
 
 
 def differing_fields(here: ExperimentSettings, published: ExperimentSettings) -> List[str]:
