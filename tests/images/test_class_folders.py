@@ -82,7 +82,7 @@ def test_a_class_may_be_named_like_a_side_where_no_other_is(tmp_path):
     (["A/1.jpg", "B/2.jpg", "VASC/1.dcm", "VASC/2.heic"],
      r"x/VASC: no image of this class, 2 other files: 1 \.dcm, 1 \.heic"),
     (["NV/1.jpg", "nv/2.jpg"], "classes 'NV' and 'nv' differ in nothing but capital letters"),
-    (["a\nb/1.jpg", "c/2.jpg"], "a.nb' holds a control character"),
+    (["a\nb/1.jpg", "c/2.jpg"], "a.nb/1.jpg' holds a control character"),
     (["L\udce4sion/1.jpg", "NORMAL/2.jpg"], "L.xe4sion' is not UTF-8"),
 ])
 def test_folders_that_are_no_classes_are_refused_with_what_to_do(tmp_path, files, message):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from utils.common.errors import UserError
+from utils.common.terminal import printable
 from utils.images import folders
 from utils.images.folders import find_images, list_images
 
@@ -91,3 +92,16 @@ def test_a_link_whose_image_is_missing_is_listed_so_that_it_is_missed(tmp_path):
     (tmp_path / "circle.jpg").symlink_to("circle.jpg")
     assert find_images(str(tmp_path)).files == ["circle.jpg", "gone.jpg"]
     assert find_images(str(tmp_path / "missing")).files == []
+
+
+@pytest.mark.parametrize("name", ["a\nb.jpg", "\x1b[31m/a.jpg", "a\u202egpj.jpg"])
+def test_an_image_whose_name_holds_a_control_character_is_refused(tmp_path, name):
+    touch(tmp_path, name)
+    with pytest.raises(UserError, match="an image: the name '.*' holds a control character") as e:
+        list_images(str(tmp_path))
+    assert printable(str(e.value)) == str(e.value)
+
+
+def test_an_image_whose_name_is_not_utf8_is_an_image(tmp_path):
+    touch(tmp_path, "m\udce4rz.jpg", "\u200d.jpg")
+    assert list_images(str(tmp_path)) == ["m\udce4rz.jpg", "\u200d.jpg"]

@@ -56,6 +56,7 @@ HAM = "lesion_id,image_id,dx,dx_type,age,sex,localization\n" + "".join(
     (BODY.replace("a1.jpg,A", "a1.jpg,"), "row a1.jpg,; expected"),
     (BODY.replace("a1.jpg,A", "a1.jpg,a"), "classes 'A' and 'a' differ in nothing but capital"),
     (BODY.replace("a1.jpg,A", 'a1.jpg,"A\nB"'), "control character"),
+    (BODY.replace("a1.jpg,A", '"a\n1.jpg",A'), "image: the name 'a.*' holds a control character"),
 ])
 def test_a_table_that_is_something_else_is_refused_with_what_to_do(tmp_path, table, message):
     with pytest.raises(UserError, match="labels.csv.*" + message):

@@ -1,7 +1,7 @@
 """Names from command lines, folders and files: which are refused before any work is done.
 
 Names of classes, models, runs and data sets are written into csv, JSON, pictures and paths. Names
-of image files are taken as they are.
+of image files are taken as they are, also such that are not UTF-8, unless they command a terminal.
 """
 
 from typing import Optional
@@ -32,6 +32,24 @@ def fault_of_file_name(name: str) -> Optional[str]:
     if name.strip() != name:
         return "begins or ends with a blank"
     return None
+
+
+def fault_of_image_path(path: str) -> Optional[str]:
+    """Return why an image cannot have this path, or None where it can: bytes that are not UTF-8 are
+    fine, control characters are not."""
+    if path.isprintable():  # a quick answer for nearly all of 100,000 paths
+        return None
+    faults = [fault_of_character(character) for character in path
+              if not "\udc80" <= character <= "\udcff"]  # how Python keeps bytes that are not UTF-8
+    return next(filter(None, faults), None)
+
+
+def require_image_path(path: str, where: str) -> str:
+    """Return `path`. Raises UserError where no image can have this path.
+
+    where: the folder or the list that names the image, which begins the message.
+    """
+    return _require(path, where, fault_of_image_path(path))
 
 
 def require_name(name: str, where: str) -> str:

@@ -6,6 +6,7 @@ import os
 from typing import Dict, List, NamedTuple, Tuple
 
 from utils.common.errors import UserError
+from utils.common.names import require_image_path
 from utils.common.terminal import printable
 
 # Of the formats that utils.images.decoding decodes.
@@ -87,7 +88,8 @@ def require_images(folder: str) -> FoundImages:
     """Find the images below `folder` as find_images does, where there are some.
 
     Prints in one line how many files were passed over, by their ending, where there are any.
-    Raises UserError when there is no image or no folder.
+    Raises UserError when there is no image or no folder, or the name of an image holds a control
+    character.
     """
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; data/README.md says how to get the images")
@@ -96,6 +98,8 @@ def require_images(folder: str) -> FoundImages:
         raise UserError(f"{folder}: no image in this folder, {endings_in_words(found.skipped)} "
                         f"(looked for {' '.join(EXTENSIONS)}); data/README.md says how to get the "
                         "images")
+    for file in found.files:
+        require_image_path(file, f"{folder}: an image")
     if found.skipped:
         print(f"{printable(folder)}: {len(found.files)} images; skipped are "
               f"{endings_in_words(found.skipped)} (images end in {' '.join(EXTENSIONS)})")

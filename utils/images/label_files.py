@@ -6,7 +6,7 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
-from utils.common.names import require_name
+from utils.common.names import require_image_path, require_name
 
 Rows = List[Tuple[str, str]]  # of images: (file, class name)
 LABELS_CSV = "labels.csv"  # in the folder of a data set whose images are not sorted by class
@@ -65,6 +65,7 @@ def _check_row(path: str, number: int, row: Sequence[str]) -> None:
     if label.lower() == "nan":
         raise UserError(f"{path}: row {text} has no class, but what a table program writes for an "
                         f"empty cell; {EXPECTED_ROWS}: fill it in or remove the row")
+    require_image_path(file, f"{path}: an image")
     if os.path.isabs(file) or ".." in file.split("/"):
         raise UserError(f"{path}: row {text} leads out of the folder; {EXPECTED_ROWS}, with the "
                         "file's path relative to the folder of the images")
