@@ -50,7 +50,7 @@ def read_class_folders(folder: str) -> ClassFolders:
         return _read_sides(folder, found, training, test)
     _check_classes(folder, found.files, top)
     return ClassFolders(collections.OrderedDict(
-        (file, file.split(os.sep)[0]) for file in found.files), None)
+        (file, _top_of(file)) for file in found.files), None)
 
 
 def _read_sides(folder: str, found: FoundImages, training: Tuple[str, ...],
@@ -64,30 +64,34 @@ def _read_sides(folder: str, found: FoundImages, training: Tuple[str, ...],
                         "expected nothing but sides of a split, or nothing but classes; move it "
                         f"away, or {ADVICE}")
     if not (training and test):
-        raise UserError(f"{folder}: {', '.join(training + test) or 'nothing'} is there, "
+        raise UserError(f"{folder}: {', '.join(training + test)} is there, "
                         f"{'test' if training else 'train'} is missing; expected both sides of the "
                         f"split, or a folder for each class; or {ADVICE}")
-    files_of = {name: [file for file in files if file.split(os.sep)[0] == name]
+    files_of = {name: [file for file in files if _top_of(file) == name]
                 for name in training + test}
     for name in training + test:
         _check_classes(os.path.join(folder, name),
                        [file[len(name) + 1:] for file in files_of[name]],
                        _names_directly_in(name, found.folders))
     labels = collections.OrderedDict((file, file.split(os.sep)[1]) for file in files)
-    sides = [[file for name in names for file in files_of[name]] for names in (training, test)]
-    _require_same_classes(folder, labels, *sides)
-    split = Split(*([(file, labels[file]) for file in sorted(side)] for side in sides))
+    split = Split(train=[(file, labels[file]) for file in files if _top_of(file) in training],
+                  test=[(file, labels[file]) for file in files if _top_of(file) in test])
+    _require_same_classes(folder, split)
     return ClassFolders(labels, FolderSplit(split, training, test))
 
 
-def _require_same_classes(folder: str, labels: Dict[str, str], training: Sequence[str],
-                          test: Sequence[str]) -> None:
-    classes = [{labels[file] for file in side} for side in (training, test)]
-    for here, there, side in ((classes[0], classes[1], "test"), (classes[1], classes[0], "train")):
-        missing = sorted(here - there)
-        if missing:
-            raise UserError(f"{folder}: the class {missing[0]} has no folder in {side}; expected "
-                            f"the same class folders on both sides of the split; or {ADVICE}")
+def _top_of(file: str) -> str:
+    """The first folder of a path."""
+    return file.split(os.sep)[0]
+
+
+def _require_same_classes(folder: str, split: Split) -> None:
+    """Raise UserError when a class has images on one side of the split alone."""
+    train, test = ({label for _, label in rows} for rows in split)
+    for label in sorted(train ^ test):
+        side = "train" if label in test else "test"
+        raise UserError(f"{folder}: the class {label} has no folder in {side}; expected the same "
+                        f"class folders on both sides of the split; or {ADVICE}")
 
 
 def _check_classes(folder: str, files: Sequence[str], names: Sequence[str]) -> None:

@@ -43,11 +43,11 @@ def labelled_images(data_dir: str, dataset: str) -> LabelledImages:
     if not os.path.isdir(folder):
         raise UserError(f"{folder}: no such folder; expected one with a folder of images for each "
                         f"class, or with images and {LABELS_CSV}")
-    folder_split = None
     if os.path.exists(os.path.join(folder, LABELS_CSV)):
-        labels = _read_table(data_dir, dataset)
+        labels, folder_split = _read_table(data_dir, dataset), None
     else:
-        labels, folder_split = read_class_folders(folder)
+        sorted_images = read_class_folders(folder)
+        labels, folder_split = sorted_images.labels, sorted_images.split
     class_names = tuple(sorted(set(labels.values())))
     if len(class_names) < 2:
         raise UserError(f"{folder}: all images are of one class, {class_names[0]}; expected two or "

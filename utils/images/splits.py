@@ -28,10 +28,12 @@ def make_split(wanted: Optional[str], dataset: LabelledImages, data_dir: str,
     Raises UserError.
     """
     if wanted is None and dataset.folder_split is not None:
-        split, training_folders, test_folders = dataset.folder_split
-        print(f"{printable(dataset.image_folder)}: split by its folders: {len(split.train)} "
-              f"training images in {', '.join(map(printable, training_folders))}; "
-              f"{len(split.test)} test images in {', '.join(map(printable, test_folders))}")
+        folders = dataset.folder_split
+        split = folders.split
+        print(printable(
+            f"{dataset.image_folder}: split by its folders: {len(split.train)} training images in "
+            f"{', '.join(folders.training_folders)}; {len(split.test)} test images in "
+            f"{', '.join(folders.test_folders)}"))
     elif wanted in (None, "image"):
         split = image_split(dataset.labels, seed)
     elif wanted == "lesion":
@@ -42,7 +44,8 @@ def make_split(wanted: Optional[str], dataset: LabelledImages, data_dir: str,
     else:
         raise UserError(f"--split {wanted}: expected image, lesion, or a folder with train.csv and "
                         "test.csv")
-    split = Split(*(limit_rows(rows, limit, seed) for rows in split))
+    split = Split(train=limit_rows(split.train, limit, seed),
+                  test=limit_rows(split.test, limit, seed))
     _warn_of_copies(os.path.join(data_dir, dataset.image_folder), split)
     return split
 
@@ -137,12 +140,13 @@ def folder_split(folder: str, labels: Dict[str, str]) -> Split:
     Their rows are file,label. labels: dict from file name to class name, with which each row must
     agree. Raises UserError.
     """
-    paths = [os.path.join(folder, side + ".csv") for side in Split._fields]
-    published = [os.path.join(folder, side + "_pre.csv") for side in Split._fields]
-    if os.path.exists(published[0]) and not os.path.exists(paths[0]):
-        paths = published
-    split = Split(*(list(read_labels(path).items()) for path in paths))
-    for path, rows in zip(paths, split):
+    train_path, test_path = (os.path.join(folder, name) for name in ("train.csv", "test.csv"))
+    published = os.path.join(folder, "train_pre.csv")
+    if os.path.exists(published) and not os.path.exists(train_path):
+        train_path, test_path = published, os.path.join(folder, "test_pre.csv")
+    split = Split(train=list(read_labels(train_path).items()),
+                  test=list(read_labels(test_path).items()))
+    for path, rows in ((train_path, split.train), (test_path, split.test)):
         for file, label in rows:
             if labels.get(file) != label:
                 truth = labels.get(file, "nothing of this image")
@@ -150,8 +154,9 @@ def folder_split(folder: str, labels: Dict[str, str]) -> Split:
                                 f"{truth}; expected the labels of the data set")
     both = sorted(set(split.train) & set(split.test))
     if both:
-        raise UserError(f"{paths[1]}: {both[0][0]} is in {os.path.basename(paths[0])} too; an "
-                        "image belongs on one side")
+        file, _ = both[0]
+        raise UserError(f"{test_path}: {file} is in {os.path.basename(train_path)} too; an image "
+                        "belongs on one side")
     return split
 
 
