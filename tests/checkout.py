@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+DEMO = "-m data.demo"
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")
 
 SMALL_PYTHON = """#!/bin/sh
@@ -49,7 +50,7 @@ def make(folder):
     for name in ("data", "results"):
         os.makedirs(os.path.join(folder, name))
     for path in glob.glob(os.path.join(ROOT, "data", "*.*")) + [
-            os.path.join(ROOT, "results", "published.csv")]:
+            os.path.join(ROOT, "results", name) for name in ("published.csv", "demo-check.csv")]:
         shutil.copy(path, os.path.join(folder, os.path.relpath(path, ROOT)))
     commands = os.path.join(folder, ".venv", "bin")
     os.makedirs(commands)

@@ -118,6 +118,20 @@ def model():
 
 
 @pytest.fixture(scope="session")
+def smoke(tmp_path_factory):
+    """A copy of the project in which the README's demo was run with a handful of images.
+
+    Returns its folder and what was printed.
+    """
+    folder = str(tmp_path_factory.mktemp("smoke"))
+    checkout.make(folder)
+    block = next(block for block in checkout.documented_commands() if checkout.DEMO in block)
+    code, output = checkout.shell(folder, block)
+    assert code == 0, output[-4000:]
+    return folder, output
+
+
+@pytest.fixture(scope="session")
 def study(tmp_path_factory):
     """A copy of the project in which all documented commands were run, in order.
 
@@ -127,8 +141,8 @@ def study(tmp_path_factory):
     checkout.make(folder)
     outputs = []
     for block in checkout.documented_commands():
-        if "--dataset" in block:
-            continue  # tests/test_other_datasets.py runs these
+        if "--dataset" in block or checkout.DEMO in block:
+            continue  # tests/scripts/test_other_datasets.py runs the former, smoke() the latter
         code, output = checkout.shell(folder, ". .venv/bin/activate\n" + block)
         assert code == 0, "a documented command failed:\n{}\n{}".format(block, output[-4000:])
         outputs.append(output)
@@ -152,7 +166,7 @@ def trained(tmp_path_factory):
 
 def pytest_addoption(parser):
     parser.addoption("--noise-seeds", type=int, default=3, help="seeds of the rounding noise under "
-                     "which tests/test_exactness.py compares the fast path with the plain one")
+                     "which test_exactness.py compares the fast path with the plain one")
 
 
 def pytest_collection_modifyitems(items):

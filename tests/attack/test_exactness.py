@@ -4,8 +4,8 @@ Fast: what make_uap.py runs (batches ahead, gradients only where needed, a backw
 own). Plain: Algorithm 1 written again in test_uap.py, on the unmodified Keras model, with one
 tf.gradients for each class. How they are compared: in_step.py.
 
-Another processor's rounding is imitated by noise. `pytest tests/test_exactness.py -rP --noise-seeds
-50` does so with 50 seeds and prints what was compared.
+Another processor's rounding is imitated by noise. `pytest tests/attack/test_exactness.py -rP
+--noise-seeds 50` does so with 50 seeds and prints what was compared.
 """
 
 import functools

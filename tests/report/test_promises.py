@@ -126,3 +126,16 @@ def test_the_demo_promises_every_cell_of_the_table_and_one_of_sgd_for_each_class
         Cell(model, source, attack) for model in ("VGG16", "ResNet50", "InceptionV3")
         for source, attack in (("open_images_v5", "deepfool"), ("ilsvrc2012", "deepfool"),
                                ("isic2018", "deepfool"), ("ilsvrc2012", "sgd"))}
+
+
+def test_evaluate_ends_with_exit_code_1_for_classifiers_that_were_hardly_trained(smoke):
+    """The smoke run's only one has seen 14 lesions."""
+    demo = [word for name in ("data", "models", "results")
+            for word in (f"--{name}-dir", f"demo/{name}")]
+    code, output, _ = checkout.script(
+        smoke[0], "evaluate.py", *demo, "--check", "results/demo-check.csv")
+    assert code == 1
+    *_, verdict = output.split("check of results/demo-check.csv: ")
+    assert "promises are not kept" in verdict
+    assert "VGG16: test accuracy " in verdict
+    assert "ResNet50/isic2018/deepfool: no such UAP was evaluated" in verdict

@@ -14,6 +14,7 @@ from utils.common.errors import UserError
 from utils.evaluation import published_uaps
 from utils.images.pixels import to_model_input, to_pixels
 
+DEMO_RUN = os.path.join("demo", "results", "VGG16", "isic2018-ratio-0.1-images-4")
 NAME = "VGG16/ilsvrc2012-sgd-images-10000"
 
 
@@ -35,8 +36,8 @@ def published_in(folder):
             shutil.copytree(os.path.join(checkout.ROOT, published_uaps.FOLDER, name), target)
 
 
-def test_a_uap_of_this_repository_is_added_to_a_picture_without_a_classifier(study):
-    folder, _ = study
+def test_a_uap_of_this_repository_is_added_to_a_picture_without_a_classifier(smoke):
+    folder, _ = smoke
     published_in(folder)
     first, _ = blocks_of("using-a-uap.md")
     code, output = checkout.shell(folder, ". .venv/bin/activate\n" + first)
@@ -49,8 +50,8 @@ def test_a_uap_of_this_repository_is_added_to_a_picture_without_a_classifier(stu
     np.testing.assert_array_equal(attacked, to_pixels(to_model_input(clean) + v))
 
 
-def test_a_classifier_is_asked_through_the_projects_own_loader(study):
-    folder, _ = study
+def test_a_classifier_is_asked_through_the_projects_own_loader(smoke):
+    folder, _ = smoke
     _, second = blocks_of("using-a-uap.md")
     assert "load_model" not in second
     code, output = checkout.shell(folder, ". .venv/bin/activate\n" + second)
@@ -58,15 +59,17 @@ def test_a_classifier_is_asked_through_the_projects_own_loader(study):
     answers = re.findall(r"^(\w+) (clean|under the UAP) (\w+) ([\d.]+)$", output, re.MULTILINE)
     assert len(answers) == 10
     predicted = {row["file"]: row["clean"] for row in checkout.read_csv(
-        folder, "demo", "results", "VGG16", "isic2018-ratio-0.1-images-4", "predictions.csv")}
+        folder, DEMO_RUN, "predictions.csv")}
     tested = checkout.read_csv(folder, "demo", "models", "VGG16", "test.csv",
                                header=("file", "label"))[:5]
     assert [answer[2] for answer in answers[::2]] == [predicted[row["file"]] for row in tested]
     assert [answer[0] for answer in answers[::2]] == [row["label"] for row in tested]
 
 
-def test_a_uap_is_published_by_the_commands_that_are_shown(study):
-    folder, _ = study
+def test_a_uap_is_published_by_the_commands_that_are_shown(smoke):
+    folder, _ = smoke
+    shutil.copytree(os.path.join(folder, DEMO_RUN),
+                    os.path.join(folder, "results", "VGG16", "isic2018"))
     block, = blocks_of("publishing-a-uap.md")
     code, output = checkout.shell(folder, ". .venv/bin/activate\n" + block)
     assert code == 0, output
