@@ -21,12 +21,11 @@ of them without any model. Rows of fewer test images (--limit) never replace row
 
 import os
 import sys
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, Iterable, List, Optional, Sequence, Set
 
 import numpy as np
 
 from utils.attack.perturbation_file import UNITS
-from utils.classifier.description import read_weights_sha256
 from utils.common import arguments
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
@@ -43,8 +42,8 @@ from utils.evaluation.evaluated_uap import (
 )
 from utils.evaluation.predict_rows import describe_rows, predict_rows
 from utils.evaluation.settings import EvaluationSettings, GivenUap
-from utils.evaluation.up_to_date import RowsToDo, Work, find_work
-from utils.evaluation.what_to_predict import find_uaps, plan_rows
+from utils.evaluation.up_to_date import RowsNotPlanned, RowsToDo, Work, find_work
+from utils.evaluation.what_to_predict import PlannedRows, find_uaps, plan_rows
 
 
 def parse_arguments() -> EvaluationSettings:
@@ -103,27 +102,56 @@ def main() -> None:
     planned = plan_rows(settings, find_uaps(settings))
     lock_until_exit(settings.results_dir, "evaluation")
     to_do = find_work(settings, planned)
-    others = read_others(settings, to_do)  # says what is wrong with them before any work
+    others = read_others(settings, planned, to_do)  # says what is wrong with them before any work
     do(settings, to_do)
 
-    uaps = [others[folder] if folder in others else read_evaluated(folder)
-            for folder in find(settings.results_dir)]
-    uaps = of_present_weights(settings.models_dir, uaps)
+    uaps = read_evaluated_uaps(settings.results_dir, others, to_do)
     write_tables_and_report(settings, uaps)
     if expected is not None:
         check_expected(settings, *table.compare(uaps, expected, settings.tolerance))
-    if promised is not None:
+    if settings.promises and promised is not None:
         say_verdict(settings.promises, promises.check(uaps, promised))
 
 
-def read_others(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> Dict[str, EvaluatedUap]:
-    """Read the rows in whose folders nothing is to be done: by folder. Raises UserError."""
-    touched = {os.path.abspath(file.rows.folder) for file in to_do}
-    others = {folder: read_evaluated(folder) for folder in find(settings.results_dir)
-              if os.path.abspath(folder) not in touched}
-    require_one_classifier_of_each_name(
-        uap for uap in others.values() if has_present_weights(settings.models_dir, uap))
+def read_others(settings: EvaluationSettings, planned: Sequence[PlannedRows],
+                to_do: Sequence[RowsToDo]) -> Dict[str, EvaluatedUap]:
+    """Read the rows in whose folders nothing is to be done: by folder. Raises UserError.
+
+    Rows that were not planned, as of a UAP from elsewhere, may be of a classifier or of images that
+    have changed since. These are named and left out.
+    """
+    touched = _folders(file.rows for file in to_do)
+    checked = _folders(planned)
+    not_planned = RowsNotPlanned(settings.models_dir, settings.data_dir)
+    others = {}
+    for folder in find(settings.results_dir):
+        if os.path.abspath(folder) in touched:
+            continue
+        uap = read_evaluated(folder)
+        fault = None if os.path.abspath(folder) in checked else not_planned.fault(uap)
+        if fault:
+            print(f"{printable(folder)}: left out, these rows are {printable(fault)}")
+        else:
+            others[folder] = uap
+    require_one_classifier_of_each_name(others.values())
     return others
+
+
+def read_evaluated_uaps(results_dir: str, others: Dict[str, EvaluatedUap],
+                        to_do: Sequence[RowsToDo]) -> List[EvaluatedUap]:
+    """All rows in the order of their folders: the others, and those that are now up to date."""
+    done = _folders(file.rows for file in to_do)
+    uaps = []
+    for folder in find(results_dir):
+        if folder in others:
+            uaps.append(others[folder])
+        elif os.path.abspath(folder) in done:
+            uaps.append(read_evaluated(folder))
+    return uaps
+
+
+def _folders(files: Iterable[PlannedRows]) -> Set[str]:
+    return {os.path.abspath(file.folder) for file in files}
 
 
 def do(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> None:
@@ -134,24 +162,6 @@ def do(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> None:
     predicted = [file for file in to_do if file.work is not Work.DESCRIBE]
     for name in sorted({file.rows.classifier.name for file in predicted}):
         predict_rows(settings, [file for file in predicted if file.rows.classifier.name == name])
-
-
-def has_present_weights(models_dir: str, uap: EvaluatedUap) -> bool:
-    """Whether rows are of the classifier as it is now, as far as it is there."""
-    path = os.path.join(models_dir, uap.classifier.name + ".json")
-    return not os.path.exists(path) or read_weights_sha256(path) == uap.classifier.sha256
-
-
-def of_present_weights(models_dir: str, uaps: Sequence[EvaluatedUap]) -> List[EvaluatedUap]:
-    """The rows of classifiers as they are now; the others are named, and left out.
-
-    These are rows of UAPs from elsewhere: all others were just made anew.
-    """
-    for uap in uaps:
-        if not has_present_weights(models_dir, uap):
-            print(f"{printable(uap.folder)}: left out, these rows are of other weights than the "
-                  f"classifier {printable(uap.classifier.name)} has now")
-    return [uap for uap in uaps if has_present_weights(models_dir, uap)]
 
 
 def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[EvaluatedUap]) -> None:

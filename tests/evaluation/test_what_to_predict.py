@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 import pytest
+
+import evaluate
 from study_files import (
     planned,
     settings_below,
@@ -14,8 +16,6 @@ from study_files import (
     write_run,
     write_test_images,
 )
-
-import evaluate
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.evaluation import evaluated_uap
@@ -108,6 +108,23 @@ def test_a_uap_of_the_model_itself_from_elsewhere_takes_no_run_s_place(settings)
     assert files["predictions"].description["made_for"] == "VGG16"
 
 
+def test_rows_of_a_uap_from_elsewhere_are_left_out_once_the_test_images_are_others(
+        settings, tmp_path, capsys):
+    write_model(settings, "VGG16")
+    file = str(tmp_path / "mine.npy")
+    np.save(file, np.full((32, 32, 3), 0.05, np.float32))
+    (files,) = planned(with_given_uap(settings, file)).values()
+    write_rows(files)
+    (folder,) = evaluated_uap.find(settings.results_dir)
+    assert list(evaluate.read_others(settings, [], [])) == [folder]
+    write_test_images(settings, b"PIXELS")
+    assert evaluate.read_others(settings, [], []) == {}
+    assert "left out, these rows are of other test images than there are now" in (
+        capsys.readouterr().out)
+    os.remove(os.path.join(settings.models_dir, "VGG16.h5"))  # nothing to compare them with
+    assert list(evaluate.read_others(settings, [], [])) == [folder]
+
+
 def test_a_uap_for_other_weights_of_the_same_name_is_never_the_model_s_own(settings):
     write_model(settings, "VGG16", weights="old")
     folder = write_run(settings, "VGG16", "ilsvrc2012")
@@ -120,9 +137,9 @@ def test_a_uap_for_other_weights_of_the_same_name_is_never_the_model_s_own(setti
     assert key == ("VGG16", "ilsvrc2012-of-VGG16-" + old)
     assert files["predictions"].description["made_for"] == "VGG16-" + old
     write_rows(files)
-    for where, present in ((folder, False), (files["predictions"].folder, True)):
-        found = evaluated_uap.read_evaluated(where)
-        assert evaluate.has_present_weights(settings.models_dir, found) == present
+    others = evaluate.read_others(settings, list(files.values()), [])
+    assert folder not in others
+    assert [uap.uap.name for uap in others.values()] == ["ilsvrc2012-of-VGG16-" + old]
 
 
 def test_rows_of_a_model_that_is_not_there_are_taken_as_they_are(settings, capsys):
@@ -184,7 +201,7 @@ def test_classifiers_of_one_name_and_other_weights_never_meet_in_a_table(setting
     evaluated_uap.require_one_classifier_of_each_name(uaps[:1] * 2)
     os.remove(os.path.join(settings.models_dir, "VGG16.json"))
     with pytest.raises(UserError, match="evaluate the two folders by themselves"):
-        evaluate.read_others(settings, [])
+        evaluate.read_others(settings, [], [])
 
 
 def test_a_group_beside_runs_is_another_results_folder(settings):

@@ -84,7 +84,8 @@ class EvaluatedUap:
     array of n str. curve: from the number of images shown, ascending, to the Rate of that snapshot.
     transfer: from the SHA-256 of another model's UAP to its Rate. Both are empty where there are
     none for the same model and images. rows_sha256: of predictions.csv. made: when, with which
-    command and versions it was.
+    command and versions it was. test_images_sha256: of the contents of the test images, None where
+    an earlier version made the rows.
     """
 
     folder: str
@@ -97,6 +98,7 @@ class EvaluatedUap:
     transfer: Dict[str, Rate]
     rows_sha256: str
     made: Dict[str, Any]
+    test_images_sha256: Optional[str] = None
 
     @property
     def test_images(self) -> int:
@@ -208,7 +210,8 @@ def read_evaluated(folder: str) -> EvaluatedUap:
         test_sha256=record["test_sha256"], control_seed=record["seed"], predictions=predictions,
         curve={shown: curve[shown] for shown in sorted(curve)},
         transfer={sha256: transfer[sha256] for sha256 in sorted(transfer)},
-        rows_sha256=record["rows_sha256"], made=record.get("made", {}))
+        rows_sha256=record["rows_sha256"], made=record.get("made", {}),
+        test_images_sha256=record.get(rows.FINGERPRINT))
 
 
 def _read_predictions(folder: str, class_names: Sequence[str]) -> Dict[str, np.ndarray]:

@@ -15,8 +15,8 @@ from utils.evaluation.what_to_predict import PlannedRows
 
 def describe_rows(file: PlannedRows) -> None:
     """Write anew what is merely said about rows that stay as they are."""
-    record = rows.read_record(file.folder, file.kind)
-    rows.write_record(file.folder, file.kind, dict(record, **file.description))
+    record = rows.read_record(file.folder, file.kind) or {}
+    rows.write_record(file.folder, file.kind, {**record, **file.description})
 
 
 def predict_rows(settings: EvaluationSettings, to_do: List[RowsToDo]) -> None:

@@ -2,13 +2,20 @@
 
 import enum
 import os
-from typing import List, NamedTuple
+from typing import Dict, List, NamedTuple, Optional
 
+from utils.classifier.description import (
+    json_path_of,
+    read_description_alone,
+    read_weights_sha256,
+)
 from utils.common.errors import UserError
 from utils.common.terminal import printable
 from utils.evaluation import rows
+from utils.evaluation.evaluated_uap import EvaluatedUap
+from utils.evaluation.present_classifier import PresentClassifier, TestImages, inputs_of
 from utils.evaluation.settings import EvaluationSettings
-from utils.evaluation.what_to_predict import PlannedRows, inputs_of
+from utils.evaluation.what_to_predict import PlannedRows
 
 
 class Work(enum.Enum):
@@ -61,6 +68,39 @@ def work_on(file: PlannedRows) -> Work:
     if any(record.get(key) != value for key, value in file.description.items()):
         return Work.DESCRIBE
     return Work.NOTHING
+
+
+class RowsNotPlanned:
+    """Tells whether rows that this run of evaluate.py has no part in are still of their inputs.
+
+    These are rows of UAPs from elsewhere, and of all others where --uap names one.
+    """
+
+    def __init__(self, models_dir: str, data_dir: str) -> None:
+        self._models_dir, self._data_dir = models_dir, data_dir
+        self._present: Dict[str, PresentClassifier] = {}
+
+    def fault(self, uap: EvaluatedUap) -> Optional[str]:
+        """Why rows are not of their classifier and test images as they are now, None where they
+        are, or where these are not at hand. Raises UserError."""
+        weights_file = os.path.join(self._models_dir, uap.classifier.name + ".h5")
+        description_file = json_path_of(weights_file)
+        if not os.path.exists(description_file):
+            return None
+        if read_weights_sha256(description_file) != uap.classifier.sha256:
+            return f"of other weights than those of {description_file}"
+        if not os.path.exists(weights_file):
+            return None
+        if weights_file not in self._present:
+            self._present[weights_file] = PresentClassifier(
+                read_description_alone(weights_file), self._data_dir)
+        present = self._present[weights_file]
+        now = inputs_of(present.attacked, present.test_images(uap.test_images))
+        then = inputs_of(uap.classifier, TestImages(
+            rows=[], sha256=uap.test_sha256, fingerprint=uap.test_images_sha256))
+        if rows.depend_on(then, now):
+            return None
+        return "of other test images than there are now; evaluate this UAP again"
 
 
 def _are_of_more_images(file: PlannedRows) -> bool:

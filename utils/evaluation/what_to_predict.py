@@ -6,156 +6,25 @@ Which UAPs there are, which classifiers they meet, where the rows go and what th
 import os
 import pathlib
 from dataclasses import dataclass
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional
 
-from utils.attack.perturbation_file import (
-    exceeds,
-    largest_change,
-    load_perturbation,
-    require_norm_within,
-    require_unchanged,
-)
 from utils.attack.run_record import UapRunRecord, read_run_record
-from utils.classifier import architectures
 from utils.classifier.description import (
-    ClassifierDescription,
     classifier_name,
     read_description,
     read_description_alone,
 )
-from utils.classifier.saved_classifier import read_split_side
 from utils.common import json_files
 from utils.common.errors import UserError
-from utils.common.hashes import sha256_of_file, sha256_of_lines
+from utils.common.hashes import sha256_of_file
 from utils.common.names import require_file_name
 from utils.common.terminal import printable
 from utils.evaluation import evaluated_uap, rows
-from utils.evaluation.evaluated_uap import AttackedClassifier
+from utils.evaluation.planned_uap import PlannedUap, given_uap, recorded_uap
+from utils.evaluation.present_classifier import PresentClassifier, TestImages, inputs_of
 from utils.evaluation.settings import EvaluationSettings
-from utils.images import splits
-from utils.images.fingerprint import fingerprint_of_images
-from utils.images.norms import norm
-from utils.images.pixels import PIXEL_SCALE
 
 HASH_DIGITS = 8  # of a SHA-256, where it tells names apart
-# A UAP whose bound nobody states is compared with the study's, zeta times the mean norm of the
-# training images. It may have been made with a larger one; this many times as large is an error of
-# units, or an attacked image.
-STUDY_NORM_RATIO = 0.04
-FAR_BEYOND = 3
-GREY_LEVELS = 255
-
-
-class TestImages(NamedTuple):
-    """The test images of a classifier, as far as --limit lets them be used.
-
-    rows: (file, class name). sha256: of this list. fingerprint: of the contents of the files, None
-    where one of them is not at hand.
-    """
-
-    rows: List[Tuple[str, str]]
-    sha256: str
-    fingerprint: Optional[str]
-
-
-class PresentClassifier:
-    """A classifier whose files are here.
-
-    description: what its JSON file says. attacked: as rows speak of it.
-    test_side_sha256: of the list of all its test images.
-    """
-
-    def __init__(self, file: str, data_dir: str) -> None:
-        """Read its description and the list of its test images. Raises UserError."""
-        self.description = read_description(file)
-        self.attacked = attacked_classifier(self.description)
-        self._rows = read_split_side(self.description, "test")
-        self.test_side_sha256 = _sha256_of_rows(self._rows)
-        self._image_folder = os.path.join(data_dir, self.attacked.image_folder)
-        self._test_images: Dict[int, TestImages] = {}
-
-    @property
-    def name(self) -> str:
-        """The name of the classifier."""
-        return self.attacked.name
-
-    def test_images(self, limit: Optional[int]) -> TestImages:
-        """All test images, or so many of them, drawn in the proportion of the classes."""
-        limited = splits.limit_rows(self._rows, limit, seed=0)
-        if len(limited) not in self._test_images:
-            self._test_images[len(limited)] = TestImages(
-                rows=limited, sha256=_sha256_of_rows(limited),
-                fingerprint=self._fingerprint([file for file, _ in limited]))
-        return self._test_images[len(limited)]
-
-    def _fingerprint(self, files: List[str]) -> Optional[str]:
-        missing = [file for file in files
-                   if not os.path.exists(os.path.join(self._image_folder, file))]
-        if missing:
-            print(f"{printable(self._image_folder)}: {len(missing)} of {len(files)} test images of "
-                  f"{self.name} are not here; rows are not compared with them")
-            return None
-        return fingerprint_of_images(self._image_folder, files)
-
-
-def attacked_classifier(description: ClassifierDescription) -> AttackedClassifier:
-    """A classifier as its rows speak of it."""
-    identity = description.identity
-    return AttackedClassifier(
-        name=description.name, sha256=description.weights_sha256,
-        class_names=tuple(description.class_names), image_size=description.image_size,
-        resize=description.resize, image_folder=description.image_folder,
-        weights_from=description.weights_from, recipe=identity.get("recipe"),
-        epochs=description.epochs, learning_rate=identity.get("learning_rate"),
-        batch_size=identity.get("batch_size"))
-
-
-def _sha256_of_rows(rows_of_images: List[Tuple[str, str]]) -> str:
-    return sha256_of_lines(",".join(row) for row in rows_of_images)
-
-
-class Bound(NamedTuple):
-    """The p-norm that a UAP is compared with, in model-input units, and who says so."""
-
-    norm: float
-    said_by: str
-
-
-@dataclass(frozen=True)
-class PlannedUap:
-    """A UAP that is to be evaluated on a classifier.
-
-    file: .npy, in `unit` of perturbation_file.UNITS. record: what its run.json says, None where
-    there is none. source: the images it is made from. made_for: the name of the network it was made
-    for, None where that is not known. norm: p. largest_change: in grey levels. folder: of the rows.
-    """
-
-    classifier: PresentClassifier
-    file: str
-    unit: str
-    record: Optional[UapRunRecord]
-    source: str
-    made_for: Optional[str]
-    norm: float
-    bound: Bound
-    largest_change: float
-    folder: str
-
-    @property
-    def is_of_public_network(self) -> bool:
-        """Whether it was made for a network without the classifier's classes."""
-        return self.record is not None and self.record.made_for is not None
-
-    def snapshots(self) -> Dict[int, str]:
-        """The snapshots beside the rows: from the images shown, ascending, to the .npy file."""
-        if self.record is None:
-            return {}
-        shown = {}
-        for name, snapshot in sorted(self.record.snapshots.items()):
-            path = os.path.join(self.folder, "snapshots", name + ".npy")
-            if snapshot.images and os.path.exists(path):
-                shown[snapshot.images] = path
-        return {images: shown[images] for images in sorted(shown)}
 
 
 class UapFile(NamedTuple):
@@ -194,13 +63,16 @@ def find_uaps(settings: EvaluationSettings) -> List[PlannedUap]:
     found = []
     for file, record, model_file in _asked_for(settings):
         if model_file not in classifiers:
-            classifiers[model_file] = (PresentClassifier(model_file, settings.data_dir)
-                                       if os.path.exists(model_file) else None)
+            classifiers[model_file] = (
+                PresentClassifier(read_description(model_file), settings.data_dir)
+                if os.path.exists(model_file) else None)
         classifier = classifiers[model_file]
         made_for = _network_made_for(record, model_file, classifier)
         folder = _folder_of_rows(settings, file, record, made_for, model_file)
-        if classifier is not None:
-            found.append(_checked(settings, classifier, file, record, made_for, folder))
+        if classifier is not None and settings.uap:
+            found.append(given_uap(classifier, settings.uap, record, made_for, folder))
+        elif classifier is not None and record is not None:
+            found.append(recorded_uap(classifier, file, record, made_for, folder))
         elif rows.read_record(folder, "predictions") is not None:
             print(f"{printable(model_file)}: not here; the rows in {printable(folder)} are taken "
                   "as they are")
@@ -248,7 +120,7 @@ def _record_of_given(path: str) -> Optional[UapRunRecord]:
     except UserError:  # no JSON at all
         foreign = True
     if foreign:
-        print(f"{printable(str(path))}: foreign, make_uap.py did not write it; treated as absent")
+        print(f"{printable(path)}: foreign, make_uap.py did not write it; treated as absent")
         return None
     return read_run_record(path)
 
@@ -273,7 +145,7 @@ def _model_files(record: UapRunRecord, models_dir: str) -> List[str]:
                 found.append(str(path.with_suffix(".h5")))
     if not found:
         print(f"{network.name}: no {network.architecture} of {network.image_size} px in "
-              f"{models_dir} to try it on")
+              f"{printable(models_dir)} to try it on")
     return found
 
 
@@ -303,7 +175,7 @@ def _folder_of_rows(settings: EvaluationSettings, file: str, record: Optional[Ua
         return folder
     name = os.path.basename(folder) if record else classifier_name(file)
     require_file_name(name, f"{file}: rows are kept under it")
-    if made_for in (model_name, None):  # from anywhere: another file of this name is another UAP
+    if record is None or made_for == model_name:  # another file of this name is another UAP
         return os.path.join(model_folder, f"{name}-{sha256_of_uap(file)[:HASH_DIGITS]}")
     if not (settings.allow_mismatch or record.made_for):
         network = ("other weights" if record.network.name == model_name
@@ -325,79 +197,6 @@ def sha256_of_uap(file: str) -> str:
     if not os.path.isfile(file):
         raise UserError(f"{file}: no such file; make it again with make_uap.py")
     return sha256_of_file(file)
-
-
-def _checked(settings: EvaluationSettings, classifier: PresentClassifier, file: str,
-             record: Optional[UapRunRecord], made_for: Optional[str], folder: str) -> PlannedUap:
-    """The UAP, after its files were read and compared with all that is known. UserError."""
-    given, size = settings.uap, classifier.attacked.image_size
-    unit = given.unit if given else "model"
-    if record is not None and unit != "model":
-        raise UserError(f"{file}: the run.json beside it says that make_uap.py wrote it, in "
-                        "model-input units; leave --uap-unit out")
-    v = load_perturbation(file, size, unit)
-    p = given.norm if record is None else record.norm
-    bound = _bound(settings, classifier, record, p)
-    uap = PlannedUap(
-        classifier=classifier, file=file, unit=unit, record=record, made_for=made_for,
-        source=record.source if record else classifier_name(file), norm=p, bound=bound,
-        largest_change=round(largest_change(v), 6), folder=folder)
-    if record is None:
-        _require_possible(uap, norm(v, p))
-    else:
-        _require_as_recorded(uap)
-    if given:
-        levels = norm(v, p) * PIXEL_SCALE
-        if bound.said_by == "--norm-bound" and exceeds(norm(v, p), bound.norm):
-            raise UserError(f"{file}: its {p:g}-norm is {levels:.6g} grey levels, --norm-bound is "
-                            f"{bound.norm * PIXEL_SCALE:.6g}; state the bound that it was made "
-                            "with, or with --uap-unit what the file is in")
-        print(f"{printable(file)}: its largest change is {uap.largest_change:.4g} grey levels; its "
-              f"{p:g}-norm is {levels:.4g} grey levels, the bound is "
-              f"{bound.norm * PIXEL_SCALE:.4g} (of {bound.said_by})")
-    return uap
-
-
-def _bound(settings: EvaluationSettings, classifier: PresentClassifier,
-           record: Optional[UapRunRecord], p: float) -> Bound:
-    """What the norm of a UAP is compared with: the bound given, else recorded, else the study's."""
-    if settings.uap and settings.uap.norm_bound is not None:
-        return Bound(settings.uap.norm_bound / PIXEL_SCALE, "--norm-bound")
-    if record is not None:
-        return Bound(record.norm_bound, "run.json")
-    return Bound(STUDY_NORM_RATIO * classifier.description.mean_norm(p) / PIXEL_SCALE,
-                 "the study's ratio")
-
-
-def _require_possible(uap: PlannedUap, size: float) -> None:
-    """Raise UserError where a UAP from elsewhere is probably not what --uap-unit says.
-
-    size: its p-norm, model-input units.
-    """
-    told = {"model": "model-input units of 128 grey levels", "255": "grey levels",
-            "1": "shares of the range of 255 grey levels"}[uap.unit]
-    mend = ("say with --uap-unit what the file is in (model, 255 or 1); of an attacked image "
-            "x + v, save v alone")
-    if exceeds(uap.largest_change, GREY_LEVELS):
-        raise UserError(f"{uap.file}: its largest change is {uap.largest_change:.6g} grey levels, "
-                        f"read in {told}; no image can change by more than {GREY_LEVELS}; {mend}")
-    if uap.bound.said_by != "--norm-bound" and exceeds(size, FAR_BEYOND * uap.bound.norm):
-        raise UserError(
-            f"{uap.file}: its {uap.norm:g}-norm is {size * PIXEL_SCALE:.6g} grey levels, read in "
-            f"{told}; that is more than {FAR_BEYOND} times the study's bound of "
-            f"{uap.bound.norm * PIXEL_SCALE:.6g}; {mend}; or state its bound with --norm-bound")
-
-
-def _require_as_recorded(uap: PlannedUap) -> None:
-    """Raise UserError unless a UAP and its snapshots are those of run.json, within its bound."""
-    record = uap.record
-    if record.network.scaling != architectures.SCALING:
-        raise UserError(f"{uap.file}: made for inputs scaled as {record.network.scaling}, this "
-                        f"code scales as {architectures.SCALING}; make it again with make_uap.py")
-    require_unchanged(uap.file, record.uap_sha256)
-    for path in [uap.file] + list(uap.snapshots().values()):
-        v = load_perturbation(path, uap.classifier.attacked.image_size)
-        require_norm_within(path, v, record.norm, record.norm_bound)
 
 
 def plan_rows(settings: EvaluationSettings, uaps: List[PlannedUap]) -> List[PlannedRows]:
@@ -424,13 +223,6 @@ def plan_rows(settings: EvaluationSettings, uaps: List[PlannedUap]) -> List[Plan
                     perturbations=files, inputs=dict(inputs, columns=columns), control_inputs={},
                     description={}))
     return planned
-
-
-def inputs_of(classifier: AttackedClassifier, test_images: TestImages) -> Dict[str, Any]:
-    """What all rows of a classifier depend on, as their JSON files hold it."""
-    return {"model_sha256": classifier.sha256, "class_names": list(classifier.class_names),
-            "image_size": classifier.image_size, "resize": classifier.resize,
-            "test_sha256": test_images.sha256, "test_images_sha256": test_images.fingerprint}
 
 
 def _describe(uap: PlannedUap) -> Dict[str, Any]:
