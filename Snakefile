@@ -47,8 +47,8 @@ CONFIG = {
 
 unknown = set(config) - set(CONFIG)
 if unknown:
-    raise WorkflowError("unknown in --config: {}; expected some of {}".format(
-        ", ".join(sorted(unknown)), ", ".join(CONFIG)))
+    raise WorkflowError(f"unknown in --config: {', '.join(sorted(unknown))}; expected some of "
+                        f"{', '.join(CONFIG)}")
 CONFIG.update(config)
 
 DATA, MODELS, RESULTS = (str(CONFIG[key]) for key in ("data_dir", "models_dir", "results_dir"))
@@ -74,16 +74,16 @@ def images_from(source, attack):
 def planned_settings():
     """The source and the settings of each run."""
     for values in itertools.product(*(as_list(CONFIG[option]) for option in SWEPT)):
-        choices = dict(zip(SWEPT, values))
+        settings = dict(zip(SWEPT, values))
         for option in ("norm", "norm_ratio"):
-            choices[option] = float(choices[option])  # of --config, text or a whole number
-        if choices["attack"] == "gd-uap":
-            choices["passes"] = 1
-            yield "none", AttackSettings(**choices)
+            settings[option] = float(settings[option])  # of --config, text or a whole number
+        if settings["attack"] == "gd-uap":
+            settings["passes"] = 1
+            yield "none", AttackSettings(**settings)
             continue
         for source in CONFIG["natural_sources"] + ["isic2018"]:
-            images = images_from(source, choices["attack"])
-            yield source, AttackSettings(num_images=images, **choices)
+            images = images_from(source, settings["attack"])
+            yield source, AttackSettings(num_images=images, **settings)
 
 
 def find_runs():
@@ -155,7 +155,7 @@ rule uap:
         " {CONFIG[uap_options]}"
 
 
-PRETRAINED = MODELS + "/{{model}}-{}.h5".format(CONFIG["pretrain_dataset"])
+PRETRAINED = f"{MODELS}/{{model}}-{CONFIG['pretrain_dataset']}.h5"
 
 
 rule train:

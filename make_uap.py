@@ -115,25 +115,25 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def settings_of(args: argparse.Namespace) -> AttackSettings:
-    """The choices of the attack."""
+    """Return the choices of the attack."""
     return AttackSettings(**{field.name: getattr(args, field.name)
                              for field in dataclasses.fields(AttackSettings)})
 
 
 def source_of(args: argparse.Namespace) -> ImageSource:
-    """Where the images come from."""
+    """Return where the images come from."""
     return ImageSource(dataset=args.source, folder=args.source_dir)
 
 
 def describe_network(args: argparse.Namespace) -> ClassifierDescription:
-    """What the JSON file of --model-file says, or as much of --backbone."""
+    """Return what the JSON file of --model-file says, or as much of --backbone."""
     if args.backbone is None:
         return read_description(args.model_file)
     return backbone.describe(args.backbone, args.weights, args.image_size)
 
 
 def index_of_target(args: argparse.Namespace, network: ClassifierDescription) -> Optional[int]:
-    """The index of --target, None without one. Raises UserError where it is no class."""
+    """Return the index of --target, None without one. Raises UserError where it is no class."""
     if args.target is None:
         return None
     if args.target not in network.class_names:
@@ -143,8 +143,11 @@ def index_of_target(args: argparse.Namespace, network: ClassifierDescription) ->
 
 
 class Run(NamedTuple):
-    """What one run is about. network: as of describe_network. target: the index of the class to
-    reach, or None. xi: the bound of the norm, model-input units."""
+    """What one run is about.
+
+    network: as of describe_network. target: the index of the class to reach, or None. xi: the bound
+    of the norm, model-input units.
+    """
 
     settings: AttackSettings
     network: ClassifierDescription
@@ -155,7 +158,7 @@ class Run(NamedTuple):
 
     @property
     def shape(self) -> Tuple[int, int, int]:
-        """Of v: (h, w, c)."""
+        """The shape of v: (h, w, c)."""
         return self.network.image_size, self.network.image_size, 3
 
 
@@ -170,7 +173,7 @@ def plan_run(args: argparse.Namespace) -> Run:
 
 
 def load_network(args: argparse.Namespace, run: Run) -> Any:
-    """Load the network's weights: the functions that the attack asks it for."""
+    """Load the network's weights; return what the attack asks it for."""
     device.choose(args.device)
     start_session(args.seed, inference=True)
     model = load_classifier(run.network)
@@ -183,7 +186,7 @@ def load_network(args: argparse.Namespace, run: Run) -> Any:
 
 def start_attack(run: Run, functions: Any, state: AttackState, broken: Dict[str, str],
                  max_broken_share: float) -> Iterator[Event]:
-    """The attack, going on from a state: its events. broken: receives the unreadable files."""
+    """Return the events of the attack, from a state on. broken: receives the unreadable files."""
     read = image_reader(run.images, image_size=run.network.image_size,
                         resize=run.network.resize, max_broken_share=max_broken_share,
                         broken=broken)

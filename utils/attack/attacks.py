@@ -21,7 +21,10 @@ from utils.images.norms import random_of_norm
 
 def beginning(settings: AttackSettings, shape: Tuple[int, int, int], number_of_images: int,
               xi: float, grey: bool) -> AttackState:
-    """The state in which the attack begins. shape: of v, (h, w, c). grey: whether v has to be."""
+    """Return the state in which the attack begins.
+
+    shape: of v, (h, w, c). xi: bound of the norm, model-input units. grey: whether v has to be.
+    """
     if settings.attack == "gd-uap":
         seed = [settings.seed, 1]  # not the vector that evaluate.py takes for a control
         return first_climb_state(random_of_norm(shape, settings.norm, xi, seed, grey))
@@ -29,7 +32,10 @@ def beginning(settings: AttackSettings, shape: Tuple[int, int, int], number_of_i
 
 
 def attacked_functions(settings: AttackSettings, model: Any, grey: bool) -> Any:
-    """What the attack asks of a Keras model: an AttackGraph, or, for gd-uap, a function of v."""
+    """Make of a Keras model what the attack asks: an AttackGraph, or, for gd-uap, a function of v.
+
+    grey: whether v has to be.
+    """
     from utils.attack.gradients.graph import AttackGraph, activation_energy  # imports TensorFlow
 
     if settings.attack == "gd-uap":
@@ -67,7 +73,10 @@ def attack_events(settings: AttackSettings, classifier: Any, state: AttackState,
 
 def step_for_one_image(settings: AttackSettings, classifier: Any,
                        target: Optional[int]) -> Tuple[Gradients, FindStep]:
-    """Line 6 of Algorithm 1: the gradients that the attack asks for, and the step made of them."""
+    """Return the gradients that the attack asks for, and the step made of them.
+
+    The step is line 6 of Algorithm 1. target: as of attack_events.
+    """
     if settings.attack == "fgsm":
         gradients = remember_last_answer(classifier.loss_gradient_to_leave if target is None
                                          else classifier.loss_gradient_to_reach)

@@ -9,7 +9,7 @@ from utils.attack.state import AttackState
 
 
 class Visit(NamedTuple):
-    """One image shown.
+    """One image was shown.
 
     visit: the count of images shown, from 1, over all passes. pass_number: from 1. image_index:
     of the image. clean: the class of x. predicted: the class of x + v before the step. path: as in
@@ -39,8 +39,11 @@ class ImagesChecked(NamedTuple):
 
 
 class PassDone(NamedTuple):
-    """A pass is over. number: from 1. rate: the fooling rate or targeted success rate on the images
-    after it, None where it was not asked for or no image counts."""
+    """A pass is over.
+
+    number: from 1. rate: the fooling rate or targeted success rate on the images after it, None
+    where it was not asked for or no image counts.
+    """
 
     number: int
     rate: Optional[float]
@@ -55,7 +58,7 @@ Event = Union[ImagesShown, ImagesChecked, PassDone, Iterated]
 
 def note_shown(state: AttackState, places: Sequence[int], indices: Sequence[int],
                predicted: Sequence[int], paths: Sequence[List[int]], kept: bool) -> ImagesShown:
-    """Count images as shown, and the step as made if there is one: the event to tell.
+    """Count images as shown, and the step as made if there is one; return the event to tell.
 
     places: in the order of the pass. indices: of the images. predicted, paths: of each, and kept:
     of all, as in Visit.

@@ -34,9 +34,9 @@ ObjectiveGradient = Callable[[np.ndarray], Tuple[float, np.ndarray]]
 
 @dataclass(eq=False)
 class ClimbState(AttackState):
-    """The state of an attack without images, of which position counts the iterations of the current
-    climb, and steps those of all.
+    """The state of an attack without images.
 
+    position counts the iterations of the current climb, and steps those of all.
     mean, square: Adam's moments, float32, (h, w, c). best: the v of the highest objective at the
     end of a climb. share_at_bound: of v's values, an iteration ago. is_saturated: v is to be
     halved. objectives: at the end of each climb.
@@ -51,7 +51,10 @@ class ClimbState(AttackState):
 
 
 def first_climb_state(start: np.ndarray) -> ClimbState:
-    """The state in which the climbs begin. start: v, float32 (h, w, c), model-input units."""
+    """Return the state in which the climbs begin.
+
+    start: v, float32 (h, w, c), model-input units.
+    """
     return ClimbState(v=start, clean=np.zeros(0, np.int64), mean=np.zeros_like(start),
                       square=np.zeros_like(start), best=start)
 
@@ -87,7 +90,7 @@ def data_free(state: ClimbState, gradient: ObjectiveGradient, p: float,
 
 
 def adam(state: ClimbState, g: np.ndarray, rate: float) -> np.ndarray:
-    """The step of Adam (Algorithm 1 of Kingma and Ba) that climbs g; notes it in `state`.
+    """Return the step of Adam (Algorithm 1 of Kingma and Ba) that climbs g; note it in `state`.
 
     g: (h, w, c). rate: of the step in each value, model-input units. Returns (h, w, c).
     """

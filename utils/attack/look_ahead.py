@@ -17,7 +17,7 @@ from utils.attack.step import Gradients, Predict
 
 
 def remember_last_answer(gradients: Gradients) -> Gradients:
-    """A function of gradients that computes once what it is asked twice in a row.
+    """Return a function of gradients that computes once what it is asked twice in a row.
 
     Line 5 of Algorithm 1 asks for the class of x + v, and DeepFool, in line 6, first of all asks
     for it too, with the gradients there: one run of the network answers both.
@@ -35,7 +35,7 @@ def remember_last_answer(gradients: Gradients) -> Gradients:
 
 
 class LookAhead:
-    """Answers which class each image has under the present v.
+    """Tells which class each image has under the present v.
 
     state: of the attack; images_ahead and classes_ahead in it are written here alone, so that a run
     that is continued predicts the same batches. predict, gradients: of the classifier, as in
@@ -48,14 +48,13 @@ class LookAhead:
         self._gradients, self._objective = gradients, objective
 
     def class_under_v(self, image: Image) -> int:
-        """The class of x + v for this image. To be asked once for each image of a pass, in order.
-        """
+        """Return the class of x + v. To be asked once for each image of a pass, in order."""
         if not self._state.classes_ahead:
             self._state.classes_ahead = self._look(image.held)
         return self._state.classes_ahead.pop(0)
 
     def _look(self, images: Images) -> List[int]:
-        """The classes under v of the first images, up to the first that v does not fool."""
+        """Return the classes under v of the first images, up to the first that v does not fool."""
         state = self._state
         batch = images.part(0, state.images_ahead)
         labels = self._objective.labels(batch.clean)

@@ -6,13 +6,16 @@ import numpy as np
 
 
 class Objective(NamedTuple):
-    """target: the index of the class to reach, None to leave the clean class. Class 0 is a target
-    like any other."""
+    """What is wanted of every image.
+
+    target: the index of the class to reach, None to leave the clean class. Class 0 is a target like
+    any other.
+    """
 
     target: Optional[int] = None
 
     def labels(self, clean: np.ndarray) -> np.ndarray:
-        """The class that each image is to leave, which is its clean class, or to reach, int (m,).
+        """Return the class that each image is to leave, its clean class, or to reach, int (m,).
 
         clean: the clean classes of m images, int (m,).
         """

@@ -35,7 +35,7 @@ class Images(NamedTuple):
     clean: np.ndarray
 
     def part(self, begin: int, end: Optional[int] = None) -> "Images":
-        """The images from `begin` to before `end`, counted from 0."""
+        """Return the images from `begin` to before `end`, counted from 0."""
         return Images(places=self.places[begin:end], indices=self.indices[begin:end],
                       x=self.x[begin:end], clean=self.clean[begin:end])
 
@@ -56,7 +56,7 @@ class Image(NamedTuple):
 
 
 class Passes:
-    """The passes over the images.
+    """The passes over the images, which come in another order in each.
 
     state: of the attack. read: see ReadImages. predict: of the classifier, see step.Predict.
     objective: of the attack. seed: of the order of each pass. most: so many passes at the most.
@@ -82,15 +82,18 @@ class Passes:
         return rate is not None and rate < self._enough
 
     def images(self) -> Iterator[Image]:
-        """The rest of the current pass, one image after another."""
+        """Yield the rest of the current pass, one image after another."""
         for held in self.minibatches(IMAGES_HELD):
             for i in range(len(held.places)):
                 yield Image(place=int(held.places[i]), image_index=int(held.indices[i]),
                             x=held.x[i], clean=int(held.clean[i]), held=held.part(i))
 
     def minibatches(self, size: int) -> Iterator[Images]:
-        """The rest of the current pass in minibatches, which begin at multiples of `size` places;
-        smaller where images are broken, and left out where all are."""
+        """Yield the rest of the current pass in minibatches.
+
+        They begin at multiples of `size` places, are smaller where images are broken, and are left
+        out where all are.
+        """
         random = np.random.RandomState([self._seed, self._state.pass_number])
         order = random.permutation(len(self._state.clean))
         return self._in_batches(order, self._state.position, size)
@@ -99,8 +102,8 @@ class Passes:
         """End the current pass. Where the rate decides about another pass, predict all images."""
         state, rate = self._state, None
         if self._enough is not None and state.pass_number + 1 < self.most:
-            in_order = np.arange(len(state.clean))
-            for images in self._in_batches(in_order, state.images_checked, IMAGES_HELD):
+            all_indices = np.arange(len(state.clean))
+            for images in self._in_batches(all_indices, state.images_checked, IMAGES_HELD):
                 predicted = self._predict(images.x + state.v)
                 state.images_fooled += int(self._successes(images.clean, predicted).sum())
                 state.images_checked = int(images.places[-1]) + 1
@@ -114,13 +117,15 @@ class Passes:
         yield PassDone(state.pass_number, rate)
 
     def _successes(self, clean: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        """Bool, of each image that counts."""
+        """Tell of each image that counts whether it is a success, bool."""
         if self._objective.target is None:
             return is_fooled(clean, predicted)
         return is_targeted_success(clean, predicted, self._objective.target)
 
     def _in_batches(self, order: np.ndarray, begin: int, size: int) -> Iterator[Images]:
-        """The images of `order` from the place `begin`, in batches that end at multiples of `size`.
+        """Yield the images of `order` from the place `begin`, in batches.
+
+        Their ends are at multiples of `size`.
         """
         clean, stream = self._state.clean, iter(self._read(order[begin:]))
         while begin < len(order):

@@ -51,13 +51,13 @@ NAME_PARTS = {"attack": "", "norm": "l", "norm_ratio": "ratio-", "num_images": "
 
 
 def other_than_default(settings: AttackSettings) -> Dict[str, Any]:
-    """The choices that are not the default, by the name of their field, in its order."""
+    """Return the choices that are not the default, by the name of their field, in its order."""
     return {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)
             if getattr(settings, field.name) != field.default}
 
 
 def exact(value: Any) -> str:
-    """The shortest text of a number that means exactly this number: 0.04, 2, inf, 0.04000001."""
+    """Return the shortest text that means exactly this number: 0.04, 2, inf, 0.04000001."""
     if not isinstance(value, float):
         return str(value)
     text = f"{value:g}"
@@ -65,12 +65,12 @@ def exact(value: Any) -> str:
 
 
 def as_json(settings: AttackSettings) -> Dict[str, Any]:
-    """The choices as JSON values, which know no infinity."""
+    """Return the choices as JSON values, which know no infinity."""
     return dict(dataclasses.asdict(settings), norm=exact(settings.norm))
 
 
 def run_name(source: str, settings: AttackSettings) -> str:
-    """The folder of a run: its source, and every choice that is not the default.
+    """Return the name of a run's folder: its source, and every choice that is not the default.
 
     The name is one that every file system takes: what some of them do not becomes a dash.
     """
@@ -86,6 +86,9 @@ UNSAFE = re.compile(
 
 
 def safe_file_name(text: str) -> str:
-    """The text as the name of one folder: each unsafe character becomes a dash, and there is none
-    of the leading dots and dashes that hide a folder or make it look like an option."""
+    """Return the text as the name of one folder.
+
+    Each unsafe character becomes a dash, and there is none of the leading dots and dashes that hide
+    a folder or make it look like an option.
+    """
     return UNSAFE.sub("-", text).lstrip(".- ").rstrip(". ") or "images"

@@ -68,7 +68,10 @@ def stochastic_gradient(state: AttackState, passes: Passes, gradient: MinibatchG
 
 
 def falling_step(state: AttackState, passes: Passes, place: int, batch_size: int) -> float:
-    """The step for the minibatch that holds this place of the current pass, as a share of xi."""
+    """Return the length of the step for the minibatch that holds a place of the current pass.
+
+    Returns a share of xi, from FIRST_STEP to LAST_STEP.
+    """
     images_of_pass = len(state.clean)
     shown = state.pass_number * images_of_pass + place // batch_size * batch_size
     share_done = shown / (passes.most * images_of_pass)
@@ -76,7 +79,7 @@ def falling_step(state: AttackState, passes: Passes, place: int, batch_size: int
 
 
 def steepest(g: np.ndarray, p: float, length: float) -> np.ndarray:
-    """The step of this p-norm that climbs g fastest: along its signs (p = inf), or along it (2).
+    """Return the step of this p-norm that climbs g fastest: along its signs (p = inf), or it (2).
 
     g: (h, w, c). Returns float32, (h, w, c); zeros where g is.
     """

@@ -50,7 +50,7 @@ class TooManyBroken(UserError):
 
 
 def training_data_set(model: ClassifierDescription) -> str:
-    """The name of the data set that a model was trained on."""
+    """Return the name of the data set that a model was trained on."""
     return model.image_folder.split(os.sep)[0]
 
 
@@ -88,7 +88,7 @@ def draw_images(source: ImageSource, data_dir: str, model: ClassifierDescription
 
 def image_reader(images: DrawnImages, image_size: int, resize: str, max_broken_share: float,
                  broken: Dict[str, str]) -> ReadImages:
-    """The function that reads images for an attack, resized and scaled for the classifier.
+    """Return the function that reads images for an attack, resized and scaled for the classifier.
 
     broken: receives the name of each file that cannot be read, and the reason. The function raises
     TooManyBroken when these are more than the share allowed.

@@ -53,7 +53,7 @@ SCHEMAS: Dict[type, Schema] = {
 
 
 def first_state(shape: Tuple[int, ...], number_of_images: int) -> AttackState:
-    """The state in which Algorithm 1 begins: v is 0, and of no image is anything known.
+    """Return the state in which Algorithm 1 begins: v is 0, and of no image is anything known.
 
     shape: of v, (h, w, c).
     """
@@ -75,7 +75,7 @@ def to_checkpoint(state: AttackState) -> Tuple[Dict[str, Any], List[np.ndarray]]
 
 def checkpoint_kinds(beginning: AttackState,
                      number_of_classes: int) -> Tuple[Schema, List[ArrayKind]]:
-    """What to_checkpoint makes of any state of the attack that begins with the state `beginning`.
+    """Tell what to_checkpoint makes of any state of the attack that begins with `beginning`.
 
     Returns the schema of the JSON values, and the kind of each array.
     """

@@ -6,7 +6,7 @@ import numpy as np
 
 
 class Step(NamedTuple):
-    """What line 6 of Algorithm 1 asks for.
+    """The step that line 6 of Algorithm 1 asks for.
 
     dv: float32, (h, w, c), the step from x; zeros where x needs none. path: the class towards which
     each iteration went, so its length is the number of iterations; of attacks with one step, the

@@ -52,8 +52,10 @@ def universal_perturbation(state: AttackState, passes: Passes, look_ahead: LookA
 
 def changes_label(step: Step, x: np.ndarray, label: int, predict: Predict,
                   objective: Objective) -> bool:
-    """Tell whether the class of x + dv is what the attack wants. A DeepFool that converged has seen
-    that class; after any other step the classifier is asked."""
+    """Tell whether the class of x + dv is what the attack wants.
+
+    A DeepFool that converged has seen that class; after any other step the classifier is asked.
+    """
     if not step.path:
         return False
     reached = step.reached

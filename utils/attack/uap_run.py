@@ -30,8 +30,10 @@ def progress_schema(state: Schema) -> Schema:
 
 
 def snapshot_counts(number_of_images: int) -> Set[int]:
-    """The numbers of images shown after which a snapshot is due: 1, 2, 5 times powers of ten, from
-    10 up to the number of images."""
+    """Return the numbers of images shown after which a snapshot is due.
+
+    They are 1, 2 and 5 times powers of ten, from 10 up to the number of images.
+    """
     counts: Set[int] = set()
     power = 10
     while power <= number_of_images:
@@ -42,7 +44,8 @@ def snapshot_counts(number_of_images: int) -> Set[int]:
 
 
 def uap_step(folder: str, identity: Dict[str, Any], restart: bool) -> ResumableStep:
-    """The step whose result will be `folder`; its checkpoint is among the unfinished files."""
+    """Return the step whose result will be `folder`; its checkpoint is among the unfinished files.
+    """
     return ResumableStep(
         place=folder, record=os.path.join(folder, "run.json"),
         product=os.path.join(folder, "uap.npy"),
@@ -98,7 +101,7 @@ class RunRecorder(Generic[State]):
                             "more as the checkpoint beside it says; give --restart to begin anew")
 
     def seconds(self) -> float:
-        """The time spent so far, over all starts."""
+        """Return the time spent so far, over all starts."""
         return self._seconds_before + time.monotonic() - self._began
 
     def record(self, event: Event) -> None:
