@@ -54,6 +54,18 @@ def test_the_largest_change_and_the_bound_are_said_in_grey_levels(plan, capsys, 
             "bound is 10 (of the study's ratio)") in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("v, unit, caution", [
+    (UAP, "model", "of 128 grey levels, it is beyond the bound: make sure of --uap-unit"),
+    (UAP / 128, "model", "of 128 grey levels, it changes no image by one level: make sure of"),
+    (UAP / 2, "model", "; read in model-input units of 128 grey levels\n"),
+    (UAP * 64, "255", "; read in grey levels\n"),
+    (UAP / 4, "1", "; read in shares of the range of 255 grey levels\n")])
+def test_the_unit_that_a_file_is_read_in_is_said_and_doubted_where_the_size_is_unusual(
+        plan, capsys, v, unit, caution):
+    plan(v, unit=unit)
+    assert caution in capsys.readouterr().out
+
+
 def test_a_bound_that_is_given_is_the_one_that_it_is_compared_with(plan, capsys):
     file = plan(UAP, norm_bound=LEVELS)
     assert (file.description["norm_bound"], file.description["bound_from"]) == (

@@ -64,6 +64,10 @@ PARSED = [
      "--image-size 32", "--backbone --attack gd-uap belong together"),
     ("evaluate.py --limit 0", "1 or more"),
     (EVALUATE_ONE, "--model-file"),
+    ("evaluate.py --uap-unit 255", "--uap-unit --norm-bound are of a --uap"),
+    (EVALUATE_ONE + " --model-file m.h5 --uap-unit 128", "model 255"),
+    (EVALUATE_ONE + " --model-file m.h5 --norm-bound 0", "above 0"),
+    (EVALUATE_ONE + " --model-file m.h5 --norm 3", "2 or inf"),
 ]
 
 
@@ -254,6 +258,14 @@ CASES = {
         RUN + "uap.npy", np.zeros((32, 32, 3), np.float32)), "changed"),
     "a UAP for other inputs": (EVALUATE, edit(
         RUN + "run.json", lambda its: its["model"].update(scaling=OTHER_SCALING)), "scaled"),
+    "a UAP in grey levels": (
+        "evaluate.py --uap mine.npy --model-file models/VGG16.h5",
+        lambda: np.save("mine.npy", np.full((32, 32, 3), 9, np.float32)),
+        "mine.npy 1152 grey levels 255 --uap-unit"),
+    "a UAP beyond the bound that is stated": (
+        "evaluate.py --uap mine.npy --model-file models/VGG16.h5 --uap-unit 255 --norm-bound 8",
+        lambda: np.save("mine.npy", np.full((32, 32, 3), 9, np.float32)),
+        "mine.npy inf-norm is 9 grey levels --norm-bound is 8"),
     "a UAP for another model": (EVALUATE_ONE + " --model-file models/VGG16-other.h5", None,
                                 "VGG16 VGG16-other --allow-mismatch"),
     "a UAP for other weights": (EVALUATE, other_model(".h5", ".json", ""), "other weights"),

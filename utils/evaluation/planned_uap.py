@@ -120,10 +120,21 @@ def given_uap(classifier: PresentClassifier, given: GivenUap, record: Optional[U
     _require_within(given, v, p, bound)
     print(f"{printable(given.file)}: its largest change is {largest_change(v):.4g} grey levels; "
           f"its {p:g}-norm is {norm(v, p) * PIXEL_SCALE:.4g} grey levels, the bound is "
-          f"{bound.norm * PIXEL_SCALE:.4g} (of {bound.said_by})")
+          f"{bound.norm * PIXEL_SCALE:.4g} (of {bound.said_by})"
+          f"{'' if record else _caution(given, v, p, bound)}")
     return PlannedUap(
         classifier=classifier, file=given.file, unit=given.unit, record=record, source=source,
         made_for=made_for, norm=p, bound=bound, largest_change=_rounded_change(v), folder=folder)
+
+
+def _caution(given: GivenUap, v: np.ndarray, p: float, bound: Bound) -> str:
+    """What else to print of a UAP that no run.json describes, since its file says no unit."""
+    text = f"; read in {UNITS_IN_WORDS[given.unit]}"
+    if exceeds(norm(v, p), bound.norm):
+        return text + ", it is beyond the bound: make sure of --uap-unit"
+    if largest_change(v) < 1:
+        return text + ", it changes no image by one level: make sure of --uap-unit"
+    return text
 
 
 def _rounded_change(v: np.ndarray) -> float:
