@@ -174,6 +174,12 @@ def test_the_bound_is_of_training_images_or_of_test_images_or_of_natural_images(
     found = description_of(theirs, "without-any")
     assert code == 0 and "mean norms of the natural images" in output
     assert found["mean_norms_of"] == "natural images" and found["mean_norms"]["inf"] == 250
+    for name in ("make_uap.py --model-file models/without-training.h5 --source ilsvrc2012 "
+                 "--num-images 1 --results-dir of-test", "evaluate.py --results-dir of-test"):
+        code, _, errors = checkout.script(theirs, *name.split())
+        assert code == 0, errors
+    row, = [row for row in checkout.read_csv(theirs, "of-test", "table.csv") if row["rate"]]
+    assert "bound from the norms of test images" in row["differs"]
     code, _, errors = checkout.script(theirs, "make_uap.py", "--model-file",
                                       "models/without-training.h5", "--source", "isic2018")
     assert code == 2 and "adopted without training images; adopt it again with --split" in errors

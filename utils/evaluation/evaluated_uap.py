@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 
 import numpy as np
 
+from utils.classifier.description import TRAINING_IMAGES
 from utils.common.errors import UserError
 from utils.common.names import require_file_name
 from utils.common.success import is_fooled, is_targeted_success
@@ -28,6 +29,7 @@ class AttackedClassifier:
     sha256: of its weights file. image_folder: of its test images, below the data folder.
     weights_from: what its training began with: a text, or a dict that names a file. recipe,
     epochs, learning_rate, batch_size: of its training, None where that is not known.
+    mean_norms_of: of which images the mean norm is that a bound is a share of.
     """
 
     name: str
@@ -41,6 +43,7 @@ class AttackedClassifier:
     epochs: Optional[int]
     learning_rate: Optional[float]
     batch_size: Optional[int]
+    mean_norms_of: str = TRAINING_IMAGES
 
 
 @dataclass(frozen=True)
@@ -133,6 +136,7 @@ def classifier_of(record: Dict[str, Any]) -> AttackedClassifier:
     return AttackedClassifier(
         name=record["model"], sha256=record["model_sha256"],
         class_names=tuple(record["class_names"]),
+        mean_norms_of=record.get("mean_norms_of", TRAINING_IMAGES),
         **{key: record[key] for key in (
             "image_size", "resize", "image_folder", "weights_from", "recipe", "epochs",
             "learning_rate", "batch_size")})

@@ -73,7 +73,7 @@ def attacked_classifier(description: ClassifierDescription) -> AttackedClassifie
         resize=description.resize, image_folder=description.image_folder,
         weights_from=description.weights_from, recipe=identity.get("recipe"),
         epochs=description.epochs, learning_rate=identity.get("learning_rate"),
-        batch_size=identity.get("batch_size"))
+        batch_size=identity.get("batch_size"), mean_norms_of=description.mean_norms_of)
 
 
 def inputs_of(classifier: AttackedClassifier, test_images: TestImages) -> Dict[str, Any]:

@@ -62,6 +62,7 @@ _NUMBER_OF_IMAGES = {"pattern": "^[0-9]{1,15}$"}
 
 PREDICTIONS = _schema(
     {**_OPTIONAL, "uap_unit": {"enum": ["model", "255", "1"]}, "bound_from": or_null(TEXT),
+     "mean_norms_of": TEXT,
      "largest_change": or_null({"type": "number", "minimum": 0})},
     # the classifier and its test images
     model=TEXT, class_names=_CLASS_NAMES, image_size=COUNT, resize=_RESIZE, image_folder=INSIDE,

@@ -4,6 +4,7 @@ from dataclasses import dataclass, fields
 from typing import Any, List, Optional, Tuple
 
 from utils.attack.fgsm import STEP_SIZE
+from utils.classifier.description import TRAINING_IMAGES
 from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.images.datasets import SOURCE_FOLDERS
 from utils.images.isic2018 import ISIC2018_CLASSES
@@ -33,7 +34,8 @@ def title_of(name: str) -> str:
 class ExperimentSettings:
     """All settings that decide whether a fooling rate may stand beside a published one.
 
-    attack, source: as the report calls them. norm: "2" or "inf". norm_ratio: zeta. step_size: of
+    attack, source: as the report calls them. norm: "2" or "inf". norm_ratio: zeta, a share of the mean norm of the
+    images mean_norms_of. step_size: of
     FGSM. target_fooling_rate: at which the loop was to stop. target: the class to be reached.
     made_for: the network that the UAP was made for. class_names: of the classifier. image_size: in
     pixels. recipe, epochs, learning_rate, batch_size: of its training. weights: what that began
@@ -44,6 +46,7 @@ class ExperimentSettings:
     attack: str
     norm: str
     norm_ratio: Optional[float]
+    mean_norms_of: str
     passes: Optional[int]
     target_fooling_rate: Optional[float]
     step_size: Optional[float]
@@ -65,7 +68,8 @@ class ExperimentSettings:
 # table has at least so many:
 AT_LEAST = ("images", "test_images")
 WORDING = {
-    "attack": "{}", "norm": "L{} norm", "norm_ratio": "ratio {}", "passes": "{} passes",
+    "attack": "{}", "norm": "L{} norm", "norm_ratio": "ratio {}",
+    "mean_norms_of": "bound from the norms of {}", "passes": "{} passes",
     "target_fooling_rate": "until {} fooled", "step_size": "step {}", "target": "target {}",
     "made_for": "made for {}", "class_names": "other classes", "image_size": "{} px",
     "recipe": "recipe {}", "epochs": "{} epochs", "learning_rate": "learning rate {}",
@@ -77,7 +81,8 @@ def settings_of(run: EvaluatedUap) -> ExperimentSettings:
     """Return the settings of an evaluated UAP."""
     classifier, uap = run.classifier, run.uap
     return ExperimentSettings(
-        attack=title_of(uap.attack), norm=uap.norm, norm_ratio=uap.norm_ratio, passes=uap.passes,
+        attack=title_of(uap.attack), norm=uap.norm, norm_ratio=uap.norm_ratio,
+        mean_norms_of=classifier.mean_norms_of, passes=uap.passes,
         target_fooling_rate=uap.identity.get("target_fooling_rate"),
         step_size=_step_size(run), target=uap.target, made_for=uap.made_for,
         class_names=classifier.class_names, image_size=classifier.image_size,
@@ -96,8 +101,8 @@ def published_settings(run: EvaluatedUap) -> ExperimentSettings:
     source = run.uap.source if run.uap.source in SOURCE_FOLDERS else next(iter(SOURCE_FOLDERS))
     images = {DOMAIN: MIN_ISIC_IMAGES, NO_SOURCE: None}.get(run.uap.source, MIN_NATURAL_IMAGES)
     return ExperimentSettings(
-        attack=title_of(attack), norm=PUBLISHED_NORM, norm_ratio=0.04, passes=1,
-        target_fooling_rate=None, step_size=STEP_SIZE if attack == "fgsm" else None, target=None,
+        attack=title_of(attack), norm=PUBLISHED_NORM, norm_ratio=0.04,
+        mean_norms_of=TRAINING_IMAGES, passes=1, target_fooling_rate=None, step_size=STEP_SIZE if attack == "fgsm" else None, target=None,
         made_for=run.classifier.name, class_names=ISIC2018_CLASSES, image_size=299,
         recipe="study", epochs=100, learning_rate=0.001, batch_size=32,
         weights=_weights("ImageNet by Keras"),
