@@ -34,13 +34,12 @@ def title_of(name: str) -> str:
 class ExperimentSettings:
     """All settings that decide whether a fooling rate may stand beside a published one.
 
-    attack, source: as the report calls them. norm: "2" or "inf". norm_ratio: zeta, a share of the mean norm of the
-    images mean_norms_of. step_size: of
-    FGSM. target_fooling_rate: at which the loop was to stop. target: the class to be reached.
-    made_for: the network that the UAP was made for. class_names: of the classifier. image_size: in
-    pixels. recipe, epochs, learning_rate, batch_size: of its training. weights: what that began
-    with. images: of the source. test_images: on which the rate was measured. None is what is not
-    known, or does not apply.
+    attack, source: as the report calls them. norm: "2" or "inf". norm_ratio: zeta, a share of the
+    mean norm of the images mean_norms_of. step_size: of FGSM. target_fooling_rate: at which the
+    loop was to stop. target: the class to be reached. made_for: the network that the UAP was made
+    for. class_names: of the classifier. image_size: in pixels. recipe, epochs, learning_rate,
+    batch_size: of its training. weights: what that began with. images: of the source. test_images:
+    on which the rate was measured. None is what is not known, or does not apply.
     """
 
     attack: str
