@@ -1,7 +1,8 @@
 """The seven architectures of the authors' code of 2021, from files of weights as it writes them.
 
 hkthirano/MedicalAI-UAP, utils/model.py and train_model.py: a network of Keras' without its top,
-global average pooling, one dense layer; ModelCheckpoint with save_weights_only. Random weights here.
+global average pooling, one dense layer; ModelCheckpoint with save_weights_only. The weights here
+are random.
 """
 
 import dataclasses

@@ -54,7 +54,8 @@ class ClassifierDescription:
 
     file: of its weights, whose SHA-256 is weights_sha256. name: of the classifier, in the folders
     of its results. class_names: in the order of the logits; empty for a pretrained network.
-    image_folder: of its images, below the data folder; empty where there are none. image_size: height and width, pixels.
+    image_folder: of its images, below the data folder; empty where there are none. image_size:
+    height and width, pixels.
     resize: how images become that size, a key of decoding.RESIZE. grey: whether all its training
     images are. mean_norms: of images, ||pixels||_p in 0..255, by p as "2" and "inf"; mean_norms_of
     says which: the training images, but for a network that was adopted without any.

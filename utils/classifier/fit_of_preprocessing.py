@@ -9,7 +9,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
 
-# Of the way from guessing to always right, below which the mean recall of the classes is suspicious.
+# Of the way from guessing to always right: the mean recall of the classes is suspicious below it.
 SUSPICIOUS = 0.25
 
 

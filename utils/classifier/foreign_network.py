@@ -40,7 +40,7 @@ def read_configuration(path: str) -> Any:
                             + MEND)
         config = file.attrs.get("model_config")
     if config is None:
-        raise UserError(f"{path}: holds weights and no model; give --model ARCHITECTURE, or " + MEND)
+        raise UserError(f"{path}: holds weights and no model; give --model ARCHITECTURE, or {MEND}")
     try:
         return json.loads(_text(config))
     except (ValueError, RecursionError) as error:

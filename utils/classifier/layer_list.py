@@ -249,7 +249,9 @@ class _Reader:
             number += 1
             unique = f"{name}_{number}"
         self._names.add(unique)
-        self.layers.append(LayerOfFile(unique, class_name, settings, tuple(sources), path + (name,)))
+        self.layers.append(LayerOfFile(
+            name=unique, class_name=class_name, settings=settings, sources=tuple(sources),
+            path=path + (name,)))
         return unique
 
     def _settings(self, class_name: str, config: Dict[str, Any]) -> Dict[str, Any]:
@@ -278,10 +280,11 @@ class _Reader:
         from utils.classifier.frameworks import activations
 
         name = config["activation"] or "linear"
-        if not (name in _ACTIVATIONS and hasattr(activations, name)):
+        known = [each for each in _ACTIVATIONS if hasattr(activations, each)]
+        if name not in known:
             raise UserError(f"{self.where}: layer \"{config['name']!s:.80}\" has the activation "
                             f"{name!s:.80}, a function of its author's; expected one of Keras': "
-                            f"{', '.join(each for each in _ACTIVATIONS if hasattr(activations, each))}")
+                            f"{', '.join(known)}")
         return name
 
 

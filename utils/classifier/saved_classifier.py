@@ -115,7 +115,7 @@ def _load_adopted(description: ClassifierDescription) -> Any:
     expected = (None, size, size, 3)
     found = head_of(network).classes
     if network.input_shape != expected or found != classes:
-        raise UserError(f"{description.file}: a network of inputs {network.input_shape} and {found} "
-                        f"classes, {json_path_of(description.file)} says {expected} and {classes}; "
+        raise UserError(f"{description.file}: a network of inputs {network.input_shape} and "
+                        f"{found} classes, {json_path_of(description.file)} says {expected} and {classes}; "
                         "adopt it again")
     return network

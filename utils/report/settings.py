@@ -101,7 +101,8 @@ def published_settings(run: EvaluatedUap) -> ExperimentSettings:
     images = {DOMAIN: MIN_ISIC_IMAGES, NO_SOURCE: None}.get(run.uap.source, MIN_NATURAL_IMAGES)
     return ExperimentSettings(
         attack=title_of(attack), norm=PUBLISHED_NORM, norm_ratio=0.04,
-        mean_norms_of=TRAINING_IMAGES, passes=1, target_fooling_rate=None, step_size=STEP_SIZE if attack == "fgsm" else None, target=None,
+        mean_norms_of=TRAINING_IMAGES, passes=1, target_fooling_rate=None,
+        step_size=STEP_SIZE if attack == "fgsm" else None, target=None,
         made_for=run.classifier.name, class_names=ISIC2018_CLASSES, image_size=299,
         recipe="study", epochs=100, learning_rate=0.001, batch_size=32,
         weights=_weights("ImageNet by Keras"),

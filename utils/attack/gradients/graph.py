@@ -222,9 +222,9 @@ def activation_energy(model: Any, grey: bool = False) -> Callable[
     if not rectified:
         others = {getattr(layer.activation, "__name__", "unknown") for layer in model.layers
                   if hasattr(layer, "activation")}
-        raise UserError("--attack gd-uap is defined by rectified convolutions, and this network has "
-                        f"none (its activations are {', '.join(sorted(others))}); use another "
-                        "attack")
+        raise UserError("--attack gd-uap is defined by rectified convolutions, and this network "
+                        f"has none (its activations are {', '.join(sorted(others))}); use "
+                        "another attack")
     # A layer that is silent under v alone has no gradient; without SILENT it would make it NaN.
     objective = tf.add_n([tf.log(tf.nn.l2_loss(each) + SILENT) for each in rectified])
     g = tf.gradients(objective, model.inputs[0])[0][0]
