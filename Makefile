@@ -1,7 +1,7 @@
 # `make` alone prints the targets. What demo and test run, README.md also prints, for people without
 # make.
 .DEFAULT_GOAL := help
-.PHONY: help demo smoke test lint test-tf115 test-snakefile benchmark
+.PHONY: help demo smoke test lint test-tf2 test-snakefile benchmark
 
 help:  ## this list
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*  ## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
@@ -25,8 +25,8 @@ lint: .lint-env/whole  ## ruff and mypy, by a Python of their own (3.10 or newer
 	.lint-env/bin/python -m pip install --quiet --quiet --disable-pip-version-check --requirement $<
 	touch $@
 
-test-tf115:  ## the test suite with TensorFlow 1.15.5
-	ENVIRONMENT=tf115 sh utils/environment.sh python -m pytest tests -n 2 --dist loadfile
+test-tf2:  ## the test suite with today's TensorFlow
+	ENVIRONMENT=tf2 sh utils/environment.sh python -m pytest tests -n 2 --dist loadfile
 
 test-snakefile:  ## the Snakefile, by a Snakemake in an environment of its own (Python 3.11 or newer)
 	python3 -m venv .snakemake-env

@@ -232,6 +232,7 @@ def write_results(args: argparse.Namespace, run: Run, recorder: RunRecorder,
                   started: str) -> None:
     """Write images.csv, uap.npy, uap.png and run.json, publish the run, and say what was done."""
     from utils.attack import pictures
+    from utils.classifier.frameworks import VERSIONS
 
     state, settings, network, work = recorder.state, run.settings, run.network, recorder.step.work
     files, broken, identity = run.images.files, recorder.broken, recorder.step.identity
@@ -243,7 +244,7 @@ def write_results(args: argparse.Namespace, run: Run, recorder: RunRecorder,
     pictures.uap_picture(os.path.join(work, "uap.png"), state.v,
                          f"UAP for {network.name} from {used} images of {run.source.name}")
     write_json(os.path.join(work, "run.json"), dict(
-        environment(),
+        environment(VERSIONS),
         arguments=arguments.as_json(args),
         identity=identity,
         model={

@@ -276,13 +276,15 @@ def main() -> None:
     checkpoint = step.last_checkpoint()
 
     device.choose(settings.device)
+    from utils.classifier.frameworks import VERSIONS
+
     model, weights_from = start_model(settings, class_names)
     images = read_split(settings, dataset, split)
     history = train(settings, model, images, checkpoint, step)
     scores, predictions = score(model, images)
     write_lists(step.place, history, split)
     save_classifier(model.get_weights(), step.product, dict(
-        environment(),
+        environment(VERSIONS),
         name=settings.name,
         architecture=settings.model,
         class_names=class_names,

@@ -63,7 +63,7 @@ def test_a_card_newer_than_the_build_of_tensorflow_is_refused(
     with pytest.raises(UserError) as error:
         device.choose("auto")
     for word in ("NVIDIA GeForce RTX 3090", capability, "CUDA 10", "wrong numbers",
-                 "Dockerfile.gpu", "--device cpu"):
+                 "ENVIRONMENT=tf2-gpu", "Dockerfile.gpu", "--device cpu"):
         assert word in str(error.value)
 
 

@@ -15,7 +15,7 @@ def read(*path):
 
 
 def test_what_is_written_names_the_version_that_the_changelog_and_the_citation_name():
-    assert provenance.environment()["version"] == provenance.VERSION
+    assert provenance.environment({})["version"] == provenance.VERSION
     newest, released = re.search(r"^## (\S+), (\S+)$", read("CHANGELOG.md"), re.MULTILINE).groups()
     citation = yaml.safe_load(read("CITATION.cff"))
     assert provenance.VERSION == newest == citation["version"]

@@ -121,7 +121,7 @@ def test_the_folder_of_a_model_can_be_given_to_split_again(study):
 
 def test_what_is_written_names_the_commit_of_the_code():
     code, commit = checkout.shell(checkout.ROOT, "git rev-parse HEAD")
-    git = provenance.environment()["git"]
+    git = provenance.environment({})["git"]
     assert git["commit"] == commit.strip() if code == 0 else git is None
 
 

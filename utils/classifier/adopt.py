@@ -308,10 +308,12 @@ def main() -> None:
     print(f"bounds are shares of the mean norms of the {norms_of_images}: {norms['2']:,.0f} "
           f"(p = 2), {norms['inf']:.1f} (p = inf), in grey levels")
 
+    from utils.classifier.frameworks import VERSIONS
+
     for side, rows in found.split._asdict().items():
         write_csv(os.path.join(place, side + ".csv"), None, rows)
     saved_classifier.save_adopted(network, place + ".h5", dict(
-        environment(), name=settings.name, architecture=settings.architecture or OF_ITS_OWN,
+        environment(VERSIONS), name=settings.name, architecture=settings.architecture or OF_ITS_OWN,
         class_names=found.class_names, image_folder=found.folder, image_size=size,
         resize=settings.resize, scaling=SCALING, grey=grey, mean_norms=norms,
         mean_norms_of=norms_of_images, split=sides, identity=identity, epochs=None,

@@ -9,8 +9,8 @@ import sys
 from typing import Any, Dict, Optional
 
 VERSION = "1.0.0"  # of this project; CHANGELOG.md says what changed, CITATION.cff repeats it
-PACKAGES = {"tensorflow": "tensorflow", "keras": "keras", "numpy": "numpy", "scipy": "scipy",
-            "scikit-learn": "sklearn", "pillow": "PIL"}  # those that touch a number
+# Those that touch a number, beside TensorFlow and Keras.
+PACKAGES = {"numpy": "numpy", "scipy": "scipy", "scikit-learn": "sklearn", "pillow": "PIL"}
 
 
 def now() -> str:
@@ -18,17 +18,17 @@ def now() -> str:
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def environment() -> Dict[str, Any]:
+def environment(frameworks: Dict[str, str]) -> Dict[str, Any]:
     """Describe what made a result, for its JSON file.
 
     That is this project's version, the versions of Python and of PACKAGES, the machine, the git
-    commit and the command.
+    commit and the command. frameworks: the versions of TensorFlow and of the Keras that computed.
     """
     versions = {name: importlib.import_module(module).__version__
                 for name, module in PACKAGES.items()}
     return {
         "version": VERSION,
-        "versions": dict(versions, python=platform.python_version()),
+        "versions": dict(versions, **frameworks, python=platform.python_version()),
         "machine": {"system": platform.platform(), "processor": platform.machine(),
                     "cores": os.cpu_count()},
         "git": _git_state(),

@@ -28,6 +28,7 @@ def predict_rows(settings: EvaluationSettings, to_do: List[RowsToDo]) -> None:
     from tqdm import tqdm
 
     from utils.attack.gradients.graph import AttackGraph
+    from utils.classifier.frameworks import VERSIONS
     from utils.common.provenance import environment, now
     from utils.images.reading import read_images
 
@@ -47,7 +48,7 @@ def predict_rows(settings: EvaluationSettings, to_do: List[RowsToDo]) -> None:
         for file, work in to_do:
             rows.write(file.folder, file.kind, _columns(predictor, file, work),
                        dict(file.inputs, **file.control_inputs, **file.description),
-                       dict(environment(), finished=now()))
+                       dict(environment(VERSIONS), finished=now()))
 
 
 def _passes(file: PlannedRows, work: Work) -> int:

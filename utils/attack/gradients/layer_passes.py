@@ -204,13 +204,17 @@ class MaxPooling(_Pooling):
     def backward(self, gradient: tf.Tensor, output: tf.Tensor,
                  *inputs: tf.Tensor) -> List[tf.Tensor]:
         """The maxima are searched once: MaxPoolGrad would search them m times, in m copies of the
-        input. Both take the first of equal maxima."""
+        input. Both take the first of equal maxima.
+
+        On the CPU, also where there is a GPU: that one's adds in any order, and is refused where
+        only operations that repeat exactly are allowed."""
         x, = inputs
         m = int(gradient.shape[0])
         _, places = tf.nn.max_pool_with_argmax(x, **self._window)
-        return [tf.raw_ops.MaxPoolGradWithArgmax(  # of `input` it reads only the shape
-            input=tf.zeros([m] + x.shape.as_list()[1:]), grad=gradient,
-            argmax=tf.tile(places, (m, 1, 1, 1)), **self._window)]
+        with tf.device("/cpu:0"):
+            return [tf.raw_ops.MaxPoolGradWithArgmax(  # of `input` it reads only the shape
+                input=tf.zeros([m] + x.shape.as_list()[1:]), grad=gradient,
+                argmax=tf.tile(places, (m, 1, 1, 1)), **self._window)]
 
 
 class AveragePooling(_Pooling):
