@@ -1,4 +1,5 @@
-"""utils/environment.sh finds or fetches a Python 3.7, makes .venv once, or says what to do."""
+"""utils/environment.sh finds or fetches the Python of an environment, makes it once, or says what to
+do."""
 
 import concurrent.futures
 import os
@@ -69,8 +70,8 @@ OFFLINE = "#!/bin/sh\nexit 1\n"
 @pytest.fixture
 def project(tmp_path):
     """A folder with the script and the pins, and a PATH with nothing but some of coreutils."""
-    for name in ("utils/environment.sh", "requirements.txt", "tests/requirements.txt",
-                 "tests/requirements-tf115.txt"):
+    for name in ("utils/environment.sh", "requirements.txt", "requirements-tf2.txt",
+                 "requirements-tf2-gpu.txt", "tests/requirements.txt"):
         os.makedirs(str(tmp_path / os.path.dirname(name)), exist_ok=True)
         shutil.copy(os.path.join(checkout.ROOT, name), str(tmp_path / name))
     (tmp_path / "PATH").mkdir()
@@ -153,21 +154,22 @@ def test_a_python37_that_lacks_something_is_passed_over(project, bad):
     add(project, dict(on_path(python3_7=bad), **of_pyenv("3.7.16", GOOD)))
     code, output, errors = run(project)
     assert code == 0 and "passed over: python3.7 (PATH)" in errors and "(pyenv)" in errors
-    code, _, errors = run(project, PYTHON="python3.7", ENVIRONMENT="tf115")
+    code, _, errors = run(project, PYTHON="python3.7", ENVIRONMENT="tf2")
     assert code == 2 and "error: $PYTHON is python3.7" in errors
-    assert not (project / ".venv-tf115").exists()
+    assert not (project / ".venv-tf2").exists()
 
 
 @pytest.mark.parametrize("programs, environment, words", [
-    ({}, {}, ["docker build", "pyenv install", "PYTHON="]),
-    ({}, {"PYTHON_SOURCE": "brew"}, ["PYTHON_SOURCE is brew; expected python3.7, pyenv, uv or "
-                                     "conda"]),
+    ({}, {}, ["ENVIRONMENT=tf2", "docker build", "pyenv install 3.7", "PYTHON="]),
+    ({}, {"PYTHON_SOURCE": "brew"}, ["PYTHON_SOURCE is brew; expected PATH, pyenv, uv or conda"]),
+    ({}, {"ENVIRONMENT": "tf3"}, ["ENVIRONMENT is tf3; expected tf2, tf2-gpu, or nothing"]),
+    ({}, {"ENVIRONMENT": "tf2"}, ["no working Python 3.12", "pyenv install 3.12"]),
     (dict(EVERYTHING, **on_path(uname="#!/bin/sh\necho arm64\n")), {},
-     ["x86-64 only, this is arm64", "docker build"])])
-def test_what_cannot_work_is_said_in_at_most_three_lines(project, programs, environment, words):
+     ["x86-64 only, this is arm64", "ENVIRONMENT=tf2", "docker build"])])
+def test_what_cannot_work_is_said_in_at_most_four_lines(project, programs, environment, words):
     add(project, programs)
     code, _, errors = run(project, **environment)
-    assert code == 2 and len(errors.splitlines()) <= 3
+    assert code == 2 and len(errors.splitlines()) <= 4
     assert all(word in errors for word in words)
 
 
@@ -186,19 +188,36 @@ def test_an_interrupted_attempt_is_begun_again(project, interrupted, whole):
     assert "making" not in run(project)[2]
 
 
-@pytest.mark.parametrize("source, program", [("uv", UV), ("conda", CONDA)])
-def test_a_python_that_was_fetched_serves_a_second_environment_with_pins_of_its_own(
-        project, source, program):
-    add(project, on_path(**{source: program}))
-    assert run(project)[0] == 0
-    add(project, on_path(**{source: OFFLINE}))
-    code, output, _ = run(project, ENVIRONMENT="tf115")
-    assert (code, output) == (0, "ran train_model.py, ENVIRONMENT=\n")
-    assert (project / ".venv" / "pins").exists() and (project / ".venv-tf115" / "pins").exists()
-    kept, pins = (set((project / name).read_text().splitlines())
-                  for name in (".venv-tf115/first.txt", "requirements.txt"))
-    assert pins - kept == {line for line in pins if line.startswith("tensorflow==")}
-    assert "tensorflow==1.15.5" in (project / "tests" / "requirements-tf115.txt").read_text()
+# What is asked for to find a Python of version 3.12 or another one, as EVERYTHING for 3.7.
+UV_312 = UV.replace("3.7.9", "3.12.10").replace("python3.7", "python3.12")
+CONDA_312 = CONDA.replace(".venv-conda", ".venv-conda-tf2").replace("python=3.7", "python=3.12")
+
+
+@pytest.mark.parametrize("programs, taken", [
+    ({"PATH/python3.7": GOOD, "PATH/python3.12": GOOD, "PATH/python3.13": GOOD},
+     r"python3\.12 \(PATH\)"),
+    ({"PATH/python3.7": GOOD, "PATH/python3.13": GOOD}, r"python3\.13 \(PATH\)"),
+    ({"PATH/python3.12": WRONG_VERSION, "PATH/python3.10": GOOD}, r"python3\.10 \(PATH\)"),
+    (dict(of_pyenv("3.7.16", GOOD), **of_pyenv("3.10.13", GOOD)), r"/3\.10\.13/.* \(pyenv\)"),
+    (dict(of_pyenv("3.12.1", GOOD), **of_pyenv("3.12.10", GOOD)), r"/3\.12\.10/.* \(pyenv\)"),
+    (on_path(uv=UV_312), r"cpython-3\.12\.10-.*/bin/python3\.12 \(uv\)"),
+    (on_path(conda=CONDA_312), r"\.venv-conda-tf2/bin/python \(conda\)")])
+def test_the_second_environment_has_a_python_and_pins_of_its_own(project, programs, taken):
+    add(project, programs)
+    code, output, errors = run(project, ENVIRONMENT="tf2")
+    assert (code, output) == (0, "ran train_model.py, ENVIRONMENT=\n"), errors
+    assert re.search("^making the environment .venv-tf2 with .*" + taken + "$", errors, re.M)
+    assert (project / ".venv-tf2" / "pins").exists() and not (project / ".venv").exists()
+    installed = (project / "installs").read_text()
+    assert "-r requirements-tf2.txt -r tests/requirements.txt" in installed
+    assert "making" not in run(project, ENVIRONMENT="tf2")[2]
+
+
+def test_with_a_gpu_its_libraries_are_installed_too(project):
+    add(project, {"PATH/python3.12": GOOD})
+    assert run(project, ENVIRONMENT="tf2-gpu")[0] == 0
+    assert "-r requirements-tf2.txt -r requirements-tf2-gpu.txt -r tests/requirements.txt" in (
+        project / "installs").read_text()
 
 
 def test_the_environment_is_reused_until_the_pins_change(project):
