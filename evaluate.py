@@ -133,7 +133,9 @@ def read_others(settings: EvaluationSettings, planned: Sequence[PlannedRows],
             print(f"{printable(folder)}: left out, these rows are {printable(fault)}")
         else:
             others[folder] = uap
-    require_one_classifier_of_each_name(others.values())
+    require_one_classifier_of_each_name(
+        [(folder, uap.classifier) for folder, uap in others.items()]
+        + [(file.folder, file.classifier.attacked) for file in planned])
     return others
 
 

@@ -193,15 +193,29 @@ def test_classifiers_of_one_name_and_other_weights_never_meet_in_a_table(setting
         write_run(below, "VGG16", "ilsvrc2012")
         write_rows(planned(below)["VGG16", "ilsvrc2012"])
     folders = evaluated_uap.find(settings.results_dir)
-    uaps = [evaluated_uap.read_evaluated(folder) for folder in folders]
-    assert len(uaps) == 2
+    found = [(folder, evaluated_uap.read_evaluated(folder).classifier) for folder in folders]
+    assert len(found) == 2
     with pytest.raises(UserError, match="repeats/VGG16/ilsvrc2012: rows of a classifier VGG16 with "
                                         "other weights than that of .*main/VGG16/ilsvrc2012"):
-        evaluated_uap.require_one_classifier_of_each_name(uaps)
-    evaluated_uap.require_one_classifier_of_each_name(uaps[:1] * 2)
+        evaluated_uap.require_one_classifier_of_each_name(found)
+    evaluated_uap.require_one_classifier_of_each_name(found[:1] * 2)
     os.remove(os.path.join(settings.models_dir, "VGG16.json"))
-    with pytest.raises(UserError, match="evaluate the two folders by themselves"):
+    with pytest.raises(UserError, match="evaluate the two by themselves with --results-dir"):
         evaluate.read_others(settings, [], [])
+
+
+def test_a_model_file_of_the_same_name_from_elsewhere_never_meets_the_rows_of_the_other(
+        settings, tmp_path):
+    write_model(settings, "VGG16")
+    write_run(settings, "VGG16", "ilsvrc2012")
+    write_rows(planned(settings)["VGG16", "ilsvrc2012"])
+    elsewhere = dataclasses.replace(settings, models_dir=str(tmp_path / "elsewhere"))
+    write_model(elsewhere, "VGG16", weights="others")
+    file = str(tmp_path / "mine.npy")
+    np.save(file, np.full((32, 32, 3), 0.05, np.float32))
+    given = dataclasses.replace(settings, uap=with_given_uap(elsewhere, file).uap)
+    with pytest.raises(UserError, match="rows of a classifier VGG16 with other weights than that"):
+        evaluate.read_others(given, plan_rows(given, find_uaps(given)), [])
 
 
 def test_a_group_beside_runs_is_another_results_folder(settings):

@@ -177,16 +177,19 @@ def find(results_dir: str) -> List[str]:
     return [str(path.parent) for path in sorted(found)]
 
 
-def require_one_classifier_of_each_name(uaps: Iterable[EvaluatedUap]) -> None:
-    """Raise UserError where rows are of two classifiers of one name: no table could tell them."""
-    first: Dict[str, EvaluatedUap] = {}
-    for uap in uaps:
-        other = first.setdefault(uap.classifier.name, uap)
-        if other.classifier.sha256 != uap.classifier.sha256:
+def require_one_classifier_of_each_name(found: Iterable[Tuple[str, AttackedClassifier]]) -> None:
+    """Raise UserError where rows are of two classifiers of one name: no table could tell them.
+
+    found: folders of rows, and the classifier of each.
+    """
+    first: Dict[str, Tuple[str, AttackedClassifier]] = {}
+    for folder, classifier in found:
+        other_folder, other = first.setdefault(classifier.name, (folder, classifier))
+        if other.sha256 != classifier.sha256:
             raise UserError(
-                f"{uap.folder}: rows of a classifier {uap.classifier.name} with other weights than "
-                f"that of {other.folder}; evaluate the two folders by themselves with "
-                "--results-dir, or train one of the classifiers under another --name")
+                f"{folder}: rows of a classifier {classifier.name} with other weights than that of "
+                f"{other_folder}; evaluate the two by themselves with --results-dir, or train one "
+                "of the classifiers under another --name")
 
 
 def read_evaluated(folder: str) -> EvaluatedUap:
