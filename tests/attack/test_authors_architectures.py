@@ -13,14 +13,14 @@ import pytest
 from utils.attack.attacks import attack_events, beginning
 from utils.attack.gradients.graph import AttackGraph
 from utils.attack.settings import AttackSettings
-from utils.classifier.architectures import MIN_IMAGE_SIZE
+from utils.classifier import foreign_network
+from utils.classifier.architectures import MIN_IMAGE_SIZE, build_classifier
 from utils.classifier.foreign_network import (
     build_network,
     layers_of_weights,
     with_preprocessing,
 )
 from utils.classifier.frameworks import K, keras, layers, tf
-from utils.classifier.keras_networks import keras_module
 from utils.classifier.preprocessing import NAMED
 from utils.classifier.session import start_session
 from utils.images.norms import norm
@@ -37,14 +37,11 @@ XI = 0.1
 def write_weights(path, architecture):
     """Write a file as the authors' ModelCheckpoint does, random as before any training."""
     start_session(0, inference=True)
-    size = MIN_IMAGE_SIZE[architecture]
-    base = getattr(keras_module(architecture), architecture)(
-        weights=None, include_top=False, input_shape=(size, size, 3), backend=K,
-        models=keras.models, utils=keras.utils, layers=layers)
-    x = layers.GlobalAveragePooling2D()(base.output)
-    model = keras.Model(base.input, layers.Dense(CLASSES, activation="softmax")(x))
+    built = build_classifier(architecture, MIN_IMAGE_SIZE[architecture], CLASSES)
+    x = layers.GlobalAveragePooling2D()(built.get_layer("features").input)
+    model = keras.Model(built.input, layers.Dense(CLASSES, activation="softmax")(x))
     model.save_weights(path)
-    return model
+    return model, built
 
 
 def images(n, size):
@@ -52,10 +49,14 @@ def images(n, size):
 
 
 @pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
-def test_a_file_of_weights_is_adopted_and_attacked_to_the_end(tmp_path, architecture):
+def test_a_file_of_weights_is_adopted_and_attacked_to_the_end(
+        tmp_path, monkeypatch, architecture):
     path, size = str(tmp_path / "weights.h5"), MIN_IMAGE_SIZE[architecture]
     x = images(2, size)
-    expected = write_weights(path, architecture).predict(x)
+    model, built = write_weights(path, architecture)
+    expected = model.predict(x)
+    # Building it once more takes seconds, and nothing but its layers is asked for.
+    monkeypatch.setattr(foreign_network, "build_classifier", lambda *_: built)
     read, arrays = layers_of_weights(path, architecture, size, CLASSES)
     read = with_preprocessing(read, arrays, NAMED["study"], size)
     start_session(0, inference=True)

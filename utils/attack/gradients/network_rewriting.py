@@ -172,7 +172,8 @@ def _has_plain_settings(layer: Any, activation: Callable) -> bool:
 
 def _call_of(layer: Any, activation: Callable) -> Callable[..., tf.Tensor]:
     """The layer as a function of tensors, with this activation, which may not be its own."""
-    arguments = layer._inbound_nodes[0].arguments
+    # Without it the operations that train a normalisation are built, too.
+    arguments = {"training": False} if isinstance(layer, layers.BatchNormalization) else {}
 
     def call(*inputs: tf.Tensor) -> tf.Tensor:
         own = getattr(layer, "activation", None)
