@@ -4,10 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from utils.common.figures import Labels, plt, save, wrapped, write_note
+from utils.common.figures import PANEL_WIDTHS, Labels, plt, save, wrapped, write_note
 from utils.images.pixels import PIXEL_SCALE
-
-UAP_WIDTH = 4.6  # inches of its picture
 
 
 class Magnified(NamedTuple):
@@ -32,12 +30,12 @@ def uap_picture(path: str, v: np.ndarray, title: str) -> None:
     v: float32, (h, w, 3), model-input units. A title that the font cannot draw stands in a text
     file beside the picture.
     """
-    label = Labels()
+    label, width = Labels(), PANEL_WIDTHS[3]
     picture, factor = magnified(v)
-    figure, axis = plt.subplots(figsize=(UAP_WIDTH, 5.0), constrained_layout=True)
+    figure, axis = plt.subplots(figsize=(width, width + 0.8), constrained_layout=True)
     axis.imshow(picture)
     axis.set_axis_off()
-    axis.set_title(f"{wrapped(label(title), UAP_WIDTH)}\nlargest change {127.5 / factor:.1f} of "
-                   f"255 grey levels, shown x {factor:.1f}")
+    axis.set_title(f"{wrapped(label(title), width)}\nlargest change {127.5 / factor:.1f} of 255 "
+                   f"grey levels, shown x {factor:.1f}")
     save(figure, path)
     write_note(path, label.note())

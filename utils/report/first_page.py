@@ -143,7 +143,7 @@ def _rates_picture(contents: Contents, found: Sequence[ClassifierVerdict]) -> Op
 
 
 def _curves_picture(contents: Contents, found: Sequence[ClassifierVerdict]) -> Optional[Block]:
-    panels = {}
+    panels: Dict[str, List[pictures.CurveLine]] = {}
     for verdict in found:
         runs = [against.run for against in verdict.uaps.values()]
         lines = [curve_line(run, f"{title_of(run.uap.source)}, {title_of(run.uap.attack)}")

@@ -82,7 +82,9 @@ class UapSummary:
     @property
     def share_of_steps_kept(self) -> Optional[float]:
         """The share of its steps that changed the label, 0..1; None where none was made."""
-        return self.steps_kept / self.steps_made if self.steps_made else None
+        if not self.steps_made or self.steps_kept is None:
+            return None
+        return self.steps_kept / self.steps_made
 
 
 def is_cell_of_the_study(run: EvaluatedUap) -> bool:
