@@ -288,10 +288,15 @@ def attribute(name, value):
     return damage
 
 
+def as_text(name):
+    """A name in an h5 file, which h5py reads as bytes or as text, depending on its version."""
+    return name.decode() if isinstance(name, bytes) else name
+
+
 def names_as_text(path):
     with h5py.File(path, "r+") as file:
         group = file["model_weights"]
-        names = [name.decode() for name in group.attrs["layer_names"]]
+        names = [as_text(name) for name in group.attrs["layer_names"]]
         del group.attrs["layer_names"]
         group.attrs.create("layer_names", names, dtype=h5py.special_dtype(vlen=str))
 
@@ -299,9 +304,8 @@ def names_as_text(path):
 def not_a_number(path):
     with h5py.File(path, "r+") as file:
         group = file["model_weights"]
-        name = [each for each in group.attrs["layer_names"] if b"separable" in each][0]
-        weights = group[name][group[name].attrs["weight_names"][0]]
-        weights[...] = np.nan
+        name, = [name for name in group if "separable" in name]
+        group[name][name]["depthwise_kernel:0"][...] = np.nan
 
 
 def without_model(path):
@@ -312,8 +316,9 @@ def without_model(path):
 def without_weights_of_a_layer(path):
     with h5py.File(path, "r+") as file:
         group = file["model_weights"]
-        group.attrs["layer_names"] = [name for name in group.attrs["layer_names"]
-                                      if b"separable" not in name]
+        names = [as_text(name) for name in group.attrs["layer_names"]]
+        group.attrs["layer_names"] = np.array(
+            [name.encode() for name in names if "separable" not in name])
 
 
 def folder(path):

@@ -201,6 +201,8 @@ CAFFE = ("--name", "new", "--preprocessing", "caffe")
      "isic2018 has images of AKIEC, BCC, BKL, DF, VASC"),
     (CAFFE + ("--model", "VGG16", "--image-size", "32", "--class-names", "a", "b"),
      "not the weights of VGG16: layer conv2d_1, number 1 with weights, has shapes"),
+    (CAFFE + ("--model", "InceptionV3", "--image-size", "32", "--class-names", "a", "b"),
+     "image size 32, InceptionV3 takes 75 or more"),
     (CAFFE + ("--class-names", "a", "b", "--image-size", "64"),
      "images of 32 x 32 pixels, --image-size is 64; expected squares of one size"),
     (("--name", "new", "--preprocessing", "keras", "--class-names", "a", "b"), "expected study"),

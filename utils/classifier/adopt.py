@@ -21,7 +21,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from utils.classifier import device, saved_classifier
-from utils.classifier.architectures import ARCHITECTURES, MIN_IMAGE_SIZE, SCALING
+from utils.classifier.architectures import (
+    ARCHITECTURES,
+    MIN_IMAGE_SIZE,
+    SCALING,
+    require_buildable,
+)
 from utils.classifier.backbone import natural_mean_norms
 from utils.classifier.description import OF_ITS_OWN, TRAINING_IMAGES
 from utils.classifier.fit_of_preprocessing import is_suspicious, recalls, what_fits
@@ -162,8 +167,9 @@ def load_network(settings: AdoptionSettings, classes: int) -> Any:
     if settings.architecture is None:
         layers, arrays = layers_of_file(settings.file)
     else:
-        layers, arrays = layers_of_weights(settings.file, settings.architecture,
-                                           settings.image_size or DEFAULT_SIZE, classes)
+        size = settings.image_size or DEFAULT_SIZE
+        require_buildable(settings.architecture, size, "--image-size")
+        layers, arrays = layers_of_weights(settings.file, settings.architecture, size, classes)
     size = _image_size(settings, layers.input_shape)
     layers = with_preprocessing(layers, arrays, parse_preprocessing(settings.preprocessing), size)
     start_session(settings.seed, inference=True)

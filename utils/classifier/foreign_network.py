@@ -35,9 +35,9 @@ def read_configuration(path: str) -> Any:
             raise UserError(f"{path}: written by Keras {version:.20}, expected a file of Keras 2; "
                             "build the model there (tf_keras) and save its weights as h5")
         group = file["model_weights"] if "model_weights" in file else file
-        if not all(isinstance(name, bytes) for name in group.attrs.get("layer_names", ())):
-            raise UserError(f"{path}: the names of its layers are text where Keras writes bytes; "
-                            + MEND)
+        if _is_text(group, "layer_names"):
+            raise UserError(f"{path}: the names of its layers are text where Keras writes bytes: "
+                            f"another program wrote this file; {MEND}")
         config = file.attrs.get("model_config")
     if config is None:
         raise UserError(f"{path}: holds weights and no model; give --model ARCHITECTURE, or {MEND}")
@@ -45,6 +45,18 @@ def read_configuration(path: str) -> Any:
         return json.loads(_text(config))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: its model_config is not JSON ({error!s:.200}); {MEND}")
+
+
+def _is_text(group: Any, attribute: str) -> bool:
+    """Whether an attribute holds text in Unicode. Keras writes bytes, which h5py reads as bytes or
+    as text, depending on its version."""
+    import h5py
+
+    if attribute not in group.attrs:
+        return False
+    stored = group.attrs.get_id(attribute).get_type()
+    return (isinstance(stored, h5py.h5t.TypeStringID)
+            and stored.get_cset() == h5py.h5t.CSET_UTF8)
 
 
 def _text(value: Any) -> str:
