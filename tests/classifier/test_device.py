@@ -113,7 +113,8 @@ def test_the_self_check_refuses_a_device_that_computes_other_numbers_or_none(cor
 
 
 def test_the_check_can_be_asked_for_alone():
-    assert checkout.script(checkout.ROOT, "-m", "utils.classifier.device", CUDA_VISIBLE_DEVICES="") == (
+    words = ("-m", "utils.classifier.device")
+    assert checkout.script(checkout.ROOT, *words, CUDA_VISIBLE_DEVICES="") == (
         0, "no GPU that TensorFlow can use: computing on the CPU\n", "")
 
 

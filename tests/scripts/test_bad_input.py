@@ -245,7 +245,8 @@ CASES = {
         "models/VGG16.json", lambda its: its.update(architecture="VGG21")), "VGG21 VGG16"),
     "description of images that fit into no memory": (ILSVRC, edit(
         "models/VGG16.json", lambda its: its.update(image_size=100000)), "VGG16.json 100000 GB"),
-    "weights that are no numbers": (ILSVRC + " --name x", weights_that_are_nan, "block5_conv3 no numbers"),
+    "weights that are no numbers": (ILSVRC + " --name x", weights_that_are_nan,
+                                    "block5_conv3 no numbers"),
     "evaluated weights that are no numbers": (
         EVALUATE_ONE + " --allow-mismatch --model-file models/VGG16.h5", weights_that_are_nan,
         "block5_conv3 no numbers"),

@@ -1,5 +1,5 @@
-"""utils/environment.sh finds or fetches the Python of an environment, makes it once, or says what to
-do."""
+"""utils/environment.sh finds or fetches an environment's Python, makes it once, or says what to do.
+"""
 
 import concurrent.futures
 import os

@@ -46,7 +46,8 @@ def test_make_targets_are_the_commands_that_the_readme_prints():
 
 @pytest.mark.parametrize("path", [os.path.relpath(path, checkout.ROOT) for path in (
     glob.glob(os.path.join(checkout.ROOT, "*.md")) + glob.glob(os.path.join(
-        checkout.ROOT, "docs", "*.md")) + glob.glob(os.path.join(checkout.ROOT, "*", "README.md")))])
+        checkout.ROOT, "docs", "*.md")) + glob.glob(os.path.join(
+            checkout.ROOT, "*", "README.md")))])
 def test_links_lead_to_files_that_exist(path):
     links = re.findall(r"\]\(([^)#]+)\)", read_text(checkout.ROOT, path))
     links = [link for link in links if "://" not in link and "/actions/" not in link]

@@ -129,13 +129,14 @@ def parse_arguments() -> AdoptionSettings:
 
 def find_images(settings: AdoptionSettings) -> Images:
     """The images of both sides, and the classes in the order of the outputs. Raises UserError."""
-    for name in settings.class_names or ():
+    given = settings.class_names or []
+    for name in given:
         require_name(name, "--class-names: a class")
-    if len(set(settings.class_names or ())) < len(settings.class_names or ()):
-        raise UserError(f"--class-names {' '.join(settings.class_names)}: a name twice; expected a "
-                        "name for each output")
+    if len(set(given)) < len(given):
+        raise UserError(f"--class-names {' '.join(given)}: a name twice; expected a name for each "
+                        "output")
     if settings.dataset is None:
-        return Images("", list(settings.class_names), Split([], []))
+        return Images("", list(given), Split([], []))
     dataset = labelled_images(settings.data_dir, settings.dataset)
     class_names = settings.class_names or list(dataset.class_names)
     unknown = sorted(set(dataset.class_names) - set(class_names))

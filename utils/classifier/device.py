@@ -47,7 +47,7 @@ def choose(device: str = "auto") -> Optional[str]:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     # Else cards from compute capability 8.0 on multiply with 10 bits, and a gradient is off by 5 %.
     os.environ.setdefault("NVIDIA_TF32_OVERRIDE", "0")
-    # Else two runs of some operations on a GPU differ: those that add in the order of their threads.
+    # Else two runs of some operations on a GPU differ, those that add in the order of their threads
     os.environ.setdefault("TF_DETERMINISTIC_OPS", "1")
     os.environ.setdefault("TF_CUDNN_DETERMINISTIC", "1")
     card = first_card()
@@ -71,8 +71,8 @@ def first_card() -> Optional[Card]:
         devices = device_lib.list_local_devices(session_config())
     for each in devices:
         if each.device_type == "GPU":
-            name, major, minor = re.search(r"name: (.*?),.* compute capability: (\d+)\.(\d+)",
-                                           each.physical_device_desc).groups()
+            name, major, minor = re.findall(r"name: (.*?),.* compute capability: (\d+)\.(\d+)",
+                                            each.physical_device_desc)[0]
             return Card(name, int(major), int(minor))
     return None
 

@@ -143,7 +143,7 @@ def build_network(layers: LayerList, arrays: Arrays, where: str) -> Any:
 
     image = keras.Input(layers.input_shape)
     outputs = {INPUT: image}
-    values = []
+    values: List[Any] = []
     for layer in layers.layers:
         try:
             inputs = [outputs[source] for source in layer.sources]

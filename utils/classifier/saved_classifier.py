@@ -116,6 +116,6 @@ def _load_adopted(description: ClassifierDescription) -> Any:
     found = head_of(network).classes
     if network.input_shape != expected or found != classes:
         raise UserError(f"{description.file}: a network of inputs {network.input_shape} and "
-                        f"{found} classes, {json_path_of(description.file)} says {expected} and {classes}; "
-                        "adopt it again")
+                        f"{found} classes, {json_path_of(description.file)} says {expected} and "
+                        f"{classes}; adopt it again")
     return network

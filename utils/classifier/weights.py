@@ -186,7 +186,8 @@ def stored_layers(path: str) -> Iterator[List[StoredLayer]]:
             stored: List[StoredLayer] = []
             for name in _names(root, "layer_names"):
                 group = _member(root, name, path)
-                arrays = {each: _numbers(group, each, path) for each in _names(group, "weight_names")}
+                arrays = {each: _numbers(group, each, path)
+                          for each in _names(group, "weight_names")}
                 stored += _split_into_layers(path, name, arrays, orders.get(name))
             yield stored
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
@@ -263,8 +264,9 @@ def _orders_of_inner_layers(file: Any) -> Dict[str, List[str]]:
         return {}
     layers = json.loads(config)["config"]
     layers = layers["layers"] if isinstance(layers, dict) else layers
-    return {layer["config"]["name"]: [inner["config"]["name"] for inner in layer["config"]["layers"]]
-            for layer in layers if "layers" in layer["config"]}
+    models = [layer["config"] for layer in layers if "layers" in layer["config"]]
+    return {model["name"]: [layer["config"]["name"] for layer in model["layers"]]
+            for model in models}
 
 
 def _split_into_layers(path: str, name: str, arrays: Dict[str, Any],

@@ -69,7 +69,8 @@ class AttackGraph:
         self._top = tf.argmax(self._f[0], output_type=tf.int32)
         self._label = tf.placeholder(tf.int32, ())
         self._labels = tf.placeholder(tf.int32, (None,))
-        self._gradients = {}  # the tensors that were built, by the function that was asked for
+        # the tensors that were built, by the function that was asked for
+        self._gradients: Dict[Any, Any] = {}
 
     def slow_layers(self) -> Dict[str, int]:
         """How many layers of each Keras class have no backward pass in layer_passes, and take their

@@ -109,18 +109,17 @@ def _pool_late(passes: List[LayerPass]) -> List[LayerPass]:
 def _subsample_early(passes: List[LayerPass]) -> List[LayerPass]:
     """The same network with each subsampling as early as possible: an elementwise layer or a
     convolution whose output is subsampled, equally for all its users, gives only that."""
-    rewritten = []  # from the last to the first
+    rewritten: List[LayerPass] = []  # from the last to the first
     for layer in reversed(passes):
         users = _users(layer, rewritten)
         wanted = {user.strides if isinstance(user, Subsampling) else None for user in users}
+        strides = wanted.pop() if len(wanted) == 1 else None
         rewritten.append(layer)
-        if len(wanted) == 1 and None not in wanted and isinstance(
-                layer, (Relu, Addition, Convolution)):
-            strides, = wanted
+        if strides is not None and isinstance(layer, (Relu, Addition, Convolution)):
             rewritten = [other for other in rewritten if other not in users]
             _replace(users, layer, rewritten)
             if isinstance(layer, Convolution) and not layer.is_pointwise:
-                layer.strides = tuple(a * b for a, b in zip(layer.strides, strides))
+                layer.strides = (layer.strides[0] * strides[0], layer.strides[1] * strides[1])
             else:
                 layer.sources = [Subsampling(source, strides) for source in layer.sources]
                 rewritten += layer.sources
@@ -194,7 +193,8 @@ def _convolution(layer: Any, source: LayerPass, weights: Weights) -> List[LayerP
     normalisation = _normalisation_after(layer)
     if normalisation is not None:
         kernel, bias = _folded(kernel, bias, normalisation, weights)
-    passes, strides = [], layer.strides
+    passes: List[LayerPass] = []
+    strides = layer.strides
     if layer.kernel_size == (1, 1) != strides:
         source, strides = Subsampling(source, strides), (1, 1)
         passes.append(source)
