@@ -8,11 +8,16 @@ backward: from the gradient with respect to the output, (m, h, w, c), where m is
 The height and the width of all images are known when the graph is built.
 """
 
-from typing import Callable, List, Sequence, Tuple
+from typing import Callable, List, Tuple
 
 import numpy as np
 
-from utils.classifier.convolution_gradients import quick_gradients
+from utils.classifier.convolution_gradients import (
+    as_padding,
+    convolve_flipped,
+    flipped,
+    quick_gradients,
+)
 from utils.classifier.frameworks import tf
 
 Strides = Tuple[int, int]  # down, right
@@ -67,13 +72,13 @@ class Convolution(LayerPass):
         # On the image's 3 channels, a product with 3 columns leaves the vector units idle;
         # Conv2DBackpropInput has rows * columns * 3 of them.
         if channels > 3 and down == right <= min(rows, columns):
-            self._flipped = [constant(kernel[i::down, j::right][::-1, ::-1].transpose(0, 1, 3, 2))
+            self._flipped = [constant(flipped(kernel[i::down, j::right]))
                              for i in range(down) for j in range(right)]
 
     def forward(self, *inputs: tf.Tensor) -> tf.Tensor:
         x, = inputs
         return tf.nn.bias_add(tf.nn.conv2d(x, self._kernel, (1,) + self.strides + (1,),
-                                           _around(*self._padding)), self._bias)
+                                           as_padding(*self._padding)), self._bias)
 
     def backward(self, gradient: tf.Tensor, output: tf.Tensor,
                  *inputs: tf.Tensor) -> List[tf.Tensor]:
@@ -87,27 +92,20 @@ class Convolution(LayerPass):
         if not self._flipped:
             return [tf.nn.conv2d_backprop_input(shape, self._kernel, gradient,
                                                 (1,) + self.strides + (1,),
-                                                _around(*self._padding))]
+                                                as_padding(*self._padding))]
         d, _ = self.strides
         before = [zeros for zeros, _ in self._padding]
         after = [-(-(zeros + whole) // d) - int(given) for zeros, whole, given
                  in zip(before, shape[1:3], gradient.shape[1:3])]
         parts = []
-        for flipped in self._flipped:
-            around = [(int(size) - 1 - zeros // d, more) for size, zeros, more
-                      in zip(flipped.shape[:2], before, after)]
-            parts.append(tf.nn.conv2d(gradient, flipped, (1, 1, 1, 1), _around(*around)))
+        for kernel in self._flipped:
+            vertical, horizontal = [
+                (int(size) - 1 - zeros // d, more)
+                for size, zeros, more in zip(kernel.shape[:2], before, after)]
+            parts.append(convolve_flipped(gradient, kernel, vertical, horizontal))
         whole = parts[0] if d == 1 else tf.depth_to_space(tf.concat(parts, -1), d)
         top, left = [zeros % d for zeros in before]
         return [whole[:, top:top + shape[1], left:left + shape[2]]]
-
-
-def _around(vertical: Sequence[int], horizontal: Sequence[int]):
-    """Zeros (above, below) and (left, right) as the padding of TensorFlow's convolutions, which
-    are faster for kernels of 1 x 1 when it is "VALID"."""
-    if not np.any((vertical, horizontal)):
-        return "VALID"
-    return [[0, 0], list(vertical), list(horizontal), [0, 0]]
 
 
 class Subsampling(LayerPass):
