@@ -75,7 +75,7 @@ class AdoptionSettings:
     restart: bool
 
 
-class Images(NamedTuple):
+class LabelledSides(NamedTuple):
     """The labelled images that are at hand. folder: below the data folder; empty without any."""
 
     folder: str
@@ -89,6 +89,15 @@ class Tested(NamedTuple):
     images: np.ndarray
     labels: np.ndarray
     predictions: np.ndarray
+
+
+class MeanNorms(NamedTuple):
+    """values: what bounds are shares of, pixel units, by p as "2" and "inf". source: of which
+    images they are. is_grey: whether all of these are."""
+
+    values: Dict[str, float]
+    source: str
+    is_grey: bool
 
 
 def parse_arguments() -> AdoptionSettings:
@@ -127,7 +136,7 @@ def parse_arguments() -> AdoptionSettings:
         key: value for key, value in vars(args).items() if key != "model"})
 
 
-def find_images(settings: AdoptionSettings) -> Images:
+def read_labelled_sides(settings: AdoptionSettings) -> LabelledSides:
     """The images of both sides, and the classes in the order of the outputs. Raises UserError."""
     given = settings.class_names or []
     for name in given:
@@ -136,14 +145,14 @@ def find_images(settings: AdoptionSettings) -> Images:
         raise UserError(f"--class-names {' '.join(given)}: a name twice; expected a name for each "
                         "output")
     if settings.dataset is None:
-        return Images("", list(given), Split([], []))
+        return LabelledSides("", list(given), Split([], []))
     dataset = labelled_images(settings.data_dir, settings.dataset)
     class_names = settings.class_names or list(dataset.class_names)
     unknown = sorted(set(dataset.class_names) - set(class_names))
     if unknown:
         raise UserError(f"--class-names {' '.join(class_names)}: {settings.dataset} has images of "
                         f"{', '.join(unknown)}; expected these names among the classes")
-    return Images(dataset.image_folder, class_names, _split(settings, dataset))
+    return LabelledSides(dataset.image_folder, class_names, _split(settings, dataset))
 
 
 def _split(settings: AdoptionSettings, dataset: LabelledImages) -> Split:
@@ -198,14 +207,19 @@ def _image_size(settings: AdoptionSettings, input_shape: Tuple[Any, Any, int]) -
     return sizes.pop()
 
 
-def test(settings: AdoptionSettings, network: Any, found: Images, size: int) -> Tested:
-    """Predict the test images."""
-    rows = found.split.test
-    folder = os.path.join(settings.data_dir, found.folder)
-    images = read_images([os.path.join(folder, file) for file, _ in rows], size, settings.resize,
-                         "reading test images")
-    labels = np.array([found.class_names.index(label) for _, label in rows])
+def predict_test_images(settings: AdoptionSettings, network: Any, labelled: LabelledSides,
+                        size: int) -> Tested:
+    """What the network makes of the test images. size: their height and width. Raises UserError."""
+    images = _read(settings, labelled, "test", size)
+    labels = np.array([labelled.class_names.index(label) for _, label in labelled.split.test])
     return Tested(images, labels, predict(network, images, settings.batch_size))
+
+
+def _read(settings: AdoptionSettings, labelled: LabelledSides, side: str, size: int) -> np.ndarray:
+    folder = os.path.join(settings.data_dir, labelled.folder)
+    paths = [os.path.join(folder, file) for file, _ in getattr(labelled.split, side)]
+    words = {"train": "reading training images", "test": "reading test images"}
+    return read_images(paths, size, settings.resize, words[side])
 
 
 def predict(network: Any, images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -218,17 +232,21 @@ def predict(network: Any, images: np.ndarray, batch_size: int) -> np.ndarray:
     return outputs.argmax(axis=1)
 
 
-def warn_where_suspicious(settings: AdoptionSettings, network: Any, found: Images,
+def _channels(network: Any) -> int:
+    """How many channels the network takes from the convolution in front of it: 3, or 1 of grey."""
+    return int(network.layers[1].output.shape[-1])
+
+
+def warn_where_suspicious(settings: AdoptionSettings, network: Any, labelled: LabelledSides,
                           tested: Tested) -> None:
     """Say so where the classifier is hardly better than guessing, and what would fit."""
-    classes = len(found.class_names)
+    classes = len(labelled.class_names)
     if not is_suspicious(tested.labels, tested.predictions, classes):
         return
     rows = [(str(index), str(label)) for index, label in enumerate(tested.labels)]
     some = [int(index) for index, _ in limit_rows(rows, TRIED, settings.seed)]
-    front = network.layers[1]
+    front, channels = network.layers[1], _channels(network)
     before = front.get_weights()
-    channels = before[0].shape[-1]
 
     def predict_with(name: str) -> np.ndarray:
         front.set_weights(as_convolution(parse_preprocessing(name), channels))
@@ -236,7 +254,7 @@ def warn_where_suspicious(settings: AdoptionSettings, network: Any, found: Image
 
     given = settings.preprocessing
     others = [name for name in NAMED if NAMED[name] != parse_preprocessing(given)]
-    fit = what_fits(predict_with, others, given, tested.labels[some], found.class_names)
+    fit = what_fits(predict_with, others, given, tested.labels[some], labelled.class_names)
     front.set_weights(before)
     tried = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in fit.others.items())
     print("warning: this is hardly better than guessing; the preprocessing or the order of the "
@@ -254,81 +272,93 @@ def warn_where_suspicious(settings: AdoptionSettings, network: Any, found: Image
               "its images")
 
 
-def norms_of(settings: AdoptionSettings, found: Images, tested: Optional[Tested],
-             size: int) -> Tuple[Dict[str, float], str, bool]:
-    """The mean norms that bounds are shares of, pixel units, by p as "2" and "inf"; of which images
-    they are; and whether all these images are grey."""
-    if found.split.train:
-        folder = os.path.join(settings.data_dir, found.folder)
-        images = read_images([os.path.join(folder, file) for file, _ in found.split.train], size,
-                             settings.resize, "reading training images")
-        source = TRAINING_IMAGES
+def print_scores(scores: Dict[str, Any], class_names: List[str]) -> None:
+    """Print the accuracy on the test images, and the share of each class that is recognised."""
+    shares = ", ".join(f"{name} {'no images' if share is None else f'{share:.1%}'}"
+                       for name, share in zip(class_names, scores["recall"]))
+    print(f"test accuracy {scores['accuracy']:.1%} of {scores['images']:,} images; "
+          f"recall: {shares}")
+
+
+def norms_of(settings: AdoptionSettings, labelled: LabelledSides, tested: Optional[Tested],
+             size: int) -> MeanNorms:
+    """The mean norms of the training images, else of the test images, else of natural images."""
+    if labelled.split.train:
+        images, source = _read(settings, labelled, "train", size), TRAINING_IMAGES
     elif tested is not None:
         images, source = tested.images, "test images"
     else:
-        return natural_mean_norms(size), "natural images", False
-    return ({"2": mean_norm(images, 2), "inf": mean_norm(images, np.inf)}, source,
-            is_grey(images))
+        return MeanNorms(natural_mean_norms(size), "natural images", False)
+    values = {"2": mean_norm(images, 2), "inf": mean_norm(images, np.inf)}
+    return MeanNorms(values, source, is_grey(images))
+
+
+def describe_sides(labelled: LabelledSides) -> Dict[str, Dict[str, Any]]:
+    """How many images each side of the split has, and the SHA-256 of its rows."""
+    return {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
+            for side, rows in labelled.split._asdict().items()}
+
+
+def adoption_step(settings: AdoptionSettings, labelled: LabelledSides) -> ResumableStep:
+    """What makes this adoption this one, and where its files will be."""
+    folder = os.path.join(settings.data_dir, labelled.folder)
+    files = sorted(file for rows in labelled.split for file, _ in rows)
+    place = os.path.join(settings.models_dir, settings.name)
+    return ResumableStep(
+        place=place, record=place + ".json", product=place + ".h5",
+        checkpoint=os.path.join(place, "checkpoint.npz"), restart=settings.restart,
+        identity={
+            "file": sha256_of_file(settings.file), "model": settings.architecture,
+            "preprocessing": settings.preprocessing, "class_names": labelled.class_names,
+            "image_size": settings.image_size, "resize": settings.resize,
+            "split": {side: described["sha256"]
+                      for side, described in describe_sides(labelled).items()},
+            "images": fingerprint_of_images(folder, files)})
 
 
 def main() -> None:
     settings, started, began = parse_arguments(), now(), time.monotonic()
     parse_preprocessing(settings.preprocessing)
-    found = find_images(settings)
-    folder = os.path.join(settings.data_dir, found.folder)
     if not os.path.isfile(settings.file):
         raise UserError(f"{settings.file}: no such file, or a folder, as a SavedModel is; expected "
                         "an h5 file, as model.save(\"FILE.h5\") of Keras 2 writes it")
-    sides = {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
-             for side, rows in found.split._asdict().items()}
-    source_sha256 = sha256_of_file(settings.file)
-    identity = {
-        "file": source_sha256, "model": settings.architecture,
-        "preprocessing": settings.preprocessing, "class_names": found.class_names,
-        "image_size": settings.image_size, "resize": settings.resize,
-        "split": {side: of_side["sha256"] for side, of_side in sides.items()},
-        "images": fingerprint_of_images(folder, sorted(
-            file for rows in found.split for file, _ in rows))}
-    place = os.path.join(settings.models_dir, settings.name)
-    step = ResumableStep(
-        place=place, record=place + ".json", product=place + ".h5",
-        checkpoint=os.path.join(place, "checkpoint.npz"), identity=identity,
-        restart=settings.restart)
+    labelled = read_labelled_sides(settings)
+    step = adoption_step(settings, labelled)
     if not step.begins():
-        print(f"{place}.h5: finished; --restart adopts it anew")
+        print(f"{step.product}: finished; --restart adopts it anew")
         return
 
     device.choose(settings.device)
-    network = load_network(settings, len(found.class_names))
+    network = load_network(settings, len(labelled.class_names))
     size = int(network.inputs[0].shape[1])
     tested, scores = None, {}
-    if found.split.test:
-        tested = test(settings, network, found, size)
-        accuracy = float(np.mean(tested.labels == tested.predictions))
-        recall = recalls(tested.labels, tested.predictions, len(found.class_names))
-        scores["test"] = {"images": len(tested.labels), "accuracy": accuracy, "recall": recall}
-        print(f"test accuracy {accuracy:.1%} of {len(tested.labels):,} images; recall: "
-              + ", ".join(f"{name} {'no images' if share is None else f'{share:.1%}'}"
-                          for name, share in zip(found.class_names, recall)))
-        warn_where_suspicious(settings, network, found, tested)
-    norms, norms_of_images, grey = norms_of(settings, found, tested, size)
-    print(f"bounds are shares of the mean norms of the {norms_of_images}: {norms['2']:,.0f} "
-          f"(p = 2), {norms['inf']:.1f} (p = inf), in grey levels")
+    if labelled.split.test:
+        tested = predict_test_images(settings, network, labelled, size)
+        scores["test"] = {
+            "images": len(tested.labels),
+            "accuracy": float(np.mean(tested.labels == tested.predictions)),
+            "recall": recalls(tested.labels, tested.predictions, len(labelled.class_names))}
+        print_scores(scores["test"], labelled.class_names)
+        warn_where_suspicious(settings, network, labelled, tested)
+    norms = norms_of(settings, labelled, tested, size)
+    print(f"bounds are shares of the mean norms of the {norms.source}: {norms.values['2']:,.0f} "
+          f"(p = 2), {norms.values['inf']:.1f} (p = inf), in grey levels")
 
     from utils.classifier.frameworks import VERSIONS
 
-    for side, rows in found.split._asdict().items():
-        write_csv(os.path.join(place, side + ".csv"), None, rows)
-    saved_classifier.save_adopted(network, place + ".h5", dict(
+    for side, rows in labelled.split._asdict().items():
+        write_csv(os.path.join(step.place, side + ".csv"), None, rows)
+    saved_classifier.save_adopted(network, step.product, dict(
         environment(VERSIONS), name=settings.name, architecture=settings.architecture or OF_ITS_OWN,
-        class_names=found.class_names, image_folder=found.folder, image_size=size,
-        resize=settings.resize, scaling=SCALING, grey=grey, mean_norms=norms,
-        mean_norms_of=norms_of_images, split=sides, identity=identity, epochs=None,
-        weights_from={"file": os.path.basename(settings.file), "sha256": source_sha256},
+        class_names=labelled.class_names, image_folder=labelled.folder, image_size=size,
+        resize=settings.resize, scaling=SCALING, mean_norms=norms.values,
+        mean_norms_of=norms.source, grey=norms.is_grey or _channels(network) == 1,
+        split=describe_sides(labelled), identity=step.identity, epochs=None,
+        weights_from={"file": os.path.basename(settings.file), "sha256": step.identity["file"]},
         adopted={"preprocessing": settings.preprocessing}, scores=scores,
         arguments=vars(settings), seconds=round(time.monotonic() - began, 1), started=started,
         finished=now()))
-    print(f"wrote {place}.h5, {place}.json and {place}{os.sep}")
+    print(f"wrote {step.product}, {step.record} and {step.place}{os.sep}")
 
 
 if __name__ == "__main__":

@@ -94,9 +94,9 @@ def read_arrays(path: str, layers: LayerList) -> Arrays:
         by_name = {layer.name: layer for layer in stored}
         arrays = {}
         for layer in layers.layers:
-            found = _of_layer(layer, by_name)
-            if found is not None:
-                arrays[layer.name] = [value.astype(np.float32) for value in found.read()]
+            stored_layer = _of_layer(layer, by_name)
+            if stored_layer is not None:
+                arrays[layer.name] = [value.astype(np.float32) for value in stored_layer.read()]
     return arrays
 
 

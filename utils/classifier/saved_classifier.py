@@ -113,9 +113,9 @@ def _load_adopted(description: ClassifierDescription) -> Any:
     network = read_network(description.file)
     size, classes = description.image_size, len(description.class_names)
     expected = (None, size, size, 3)
-    found = head_of(network).classes
-    if network.input_shape != expected or found != classes:
+    outputs = head_of(network).classes
+    if network.input_shape != expected or outputs != classes:
         raise UserError(f"{description.file}: a network of inputs {network.input_shape} and "
-                        f"{found} classes, {json_path_of(description.file)} says {expected} and "
+                        f"{outputs} classes, {json_path_of(description.file)} says {expected} and "
                         f"{classes}; adopt it again")
     return network
