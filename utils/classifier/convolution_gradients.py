@@ -2,9 +2,9 @@
 
 The gradient of an image is the convolution of the output's gradient with the kernel, turned by 180
 degrees, its channels in and out exchanged. Conv2DBackpropInput of TensorFlow 1.14 packs the kernel
-anew for each image of a batch where that is large and the image small: with ResNet50 at 64 pixels in
-two thirds of the time of a training step, which takes 3.3 times as long as with these gradients; with
-InceptionV3 at 128 pixels 1.3 times.
+anew for each image of a batch where that is large and the image small: with ResNet50 at 64 pixels
+in two thirds of the time of a training step, which takes 3.3 times as long as with these gradients;
+with InceptionV3 at 128 pixels 1.3 times.
 """
 
 import contextlib
@@ -93,9 +93,9 @@ def _flipped_tensor(kernel: tf.Tensor) -> tf.Tensor:
 
 def _zeros(padding: TensorFlowPadding, rows: int, columns: int) -> Tuple[Zeros, Zeros]:
     """The zeros around the images of a convolution at strides (1, 1)."""
-    if padding == "VALID":
-        return (0, 0), (0, 0)
-    if padding == "SAME":
-        return ((rows - 1) // 2, rows // 2), ((columns - 1) // 2, columns // 2)
-    _, vertical, horizontal, _ = padding
-    return tuple(vertical), tuple(horizontal)
+    if isinstance(padding, str):
+        if padding == "VALID":
+            return (0, 0), (0, 0)
+        return ((rows - 1) // 2, rows // 2), ((columns - 1) // 2, columns // 2)  # SAME
+    _, (above, below), (left, right), _ = padding
+    return (above, below), (left, right)
