@@ -27,14 +27,14 @@ from utils.images.reading import read_ahead
 N = 60        # images
 SIZE = 24     # height and width
 NOISE = 1e-6  # relative
+SEED = 0      # of the network's weights
 CASES = [(2, 2.0, 10), (np.inf, 0.15, 10), (np.inf, 0.15, 3)]  # p, xi, iterations at the most
 
 
 def small_network():
     """A classifier of 7 classes with every kind of layer that the study's architectures have."""
     def convolution(x, filters, kernel, **options):
-        x = layers.Conv2D(filters, kernel, padding="same", kernel_initializer="he_normal",
-                          **options)(x)
+        x = layers.Conv2D(filters, kernel, padding="same", **options)(x)
         return layers.BatchNormalization()(x)
 
     image = keras.Input((SIZE, SIZE, 3))
@@ -45,8 +45,17 @@ def small_network():
     x = layers.MaxPooling2D(2)(x)
     x = layers.Activation("relu")(convolution(x, 16, 3))
     x = layers.GlobalAveragePooling2D()(x)
-    x = layers.Dense(7, name="logits", kernel_initializer="he_normal")(x)
+    x = layers.Dense(7, name="logits")(x)
     return keras.Model(image, layers.Activation("softmax")(x))
+
+
+def draw_weights(model):
+    """The same in every version of Keras: those of He et al. 2015, drawn by NumPy."""
+    random = np.random.RandomState(SEED)
+    model.set_weights([
+        weight if weight.ndim == 1 else
+        random.normal(size=weight.shape, scale=(2 / np.prod(weight.shape[:-1])) ** 0.5)
+        for weight in model.get_weights()])
 
 
 def spread_over_classes(model, images):
@@ -68,6 +77,7 @@ def both(tmp_path_factory):
         [os.path.join(natural, file) for file in list_images(natural)], SIZE))))
     start_session(0, inference=True)
     model = small_network()
+    draw_weights(model)
     spread_over_classes(model, images)
     graph, plain = AttackGraph(model), PlainClassifier(model)
     return (FastPath(graph.logits, graph.boundary_gradients_to_leave, deepfool),

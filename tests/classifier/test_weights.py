@@ -62,6 +62,11 @@ def test_the_base_is_loaded_and_the_top_where_its_classes_are_the_same(
     assert kept == (head != "loaded")
 
 
+def names_in(group, attribute):
+    """A list of names in the attributes of an h5 group, which h5py gives as text or as bytes."""
+    return [name.decode() if isinstance(name, bytes) else name for name in group.attrs[attribute]]
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:path.stat().st_size // 2])
 
@@ -69,7 +74,7 @@ def cut(path):
 def reshape(path):
     with h5py.File(str(path), "r+") as file:
         layer = file["block3_conv2"]
-        name = layer.attrs["weight_names"][0].decode()
+        name = names_in(layer, "weight_names")[0]
         del layer[name]
         layer[name] = np.zeros((3, 3, 256, 255), np.float32)
 
@@ -197,7 +202,7 @@ def test_shapes_are_compared_before_anything_is_read(files, tmp_path):
     path = str(tmp_path / "w.h5")
     shutil.copy(str(files / "no_top.h5"), path)
     with h5py.File(path, "r+") as file:
-        name = file["block1_conv1"].attrs["weight_names"][0].decode()
+        name = names_in(file["block1_conv1"], "weight_names")[0]
         del file["block1_conv1"][name]
         as_too_many(file["block1_conv1"], name)
     start_session(0, inference=True)
@@ -216,10 +221,10 @@ def test_a_whole_group_in_another_file_is_refused(files, tmp_path):
 
 def with_names_as_text(source, target):
     with h5py.File(source, "r") as a, h5py.File(target, "w") as b:
-        names = [name.decode() for name in a.attrs["layer_names"]]
+        names = names_in(a, "layer_names")
         b.attrs.create("layer_names", names, dtype=h5py.special_dtype(vlen=str))
         for name in names:
-            weights = [each.decode() for each in a[name].attrs["weight_names"]]
+            weights = names_in(a[name], "weight_names")
             group = b.create_group(name)
             group.attrs.create("weight_names", weights, dtype=h5py.special_dtype(vlen=str))
             for each in weights:
@@ -290,10 +295,10 @@ def test_the_resnet50_of_newer_versions_is_refused_as_another_network(tmp_path):
     path = str(tmp_path / "w.h5")
     with h5py.File(path, "w") as file:
         file.attrs["layer_names"] = [b"conv1_conv", b"conv2_block1_0_conv"]
-        for name in file.attrs["layer_names"]:
+        for name in names_in(file, "layer_names"):
             group = file.create_group(name)
-            group.attrs["weight_names"] = [name + b"/kernel:0"]
-            group.create_dataset(name + b"/kernel:0", data=np.zeros((1, 1)))
+            group.attrs["weight_names"] = [(name + "/kernel:0").encode()]
+            group.create_dataset(name + "/kernel:0", data=np.zeros((1, 1)))
     start_session(0, inference=True)
     model = architectures.build_classifier("ResNet50", SIZE, len(NAMES))
     with pytest.raises(UserError, match="the ResNet50 that Keras has had since 2.2.5"):

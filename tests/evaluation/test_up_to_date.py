@@ -5,7 +5,6 @@ import json
 import os
 
 import pytest
-
 from study_files import (
     SHOWN,
     TEST,
@@ -15,6 +14,7 @@ from study_files import (
     write_run,
     write_test_images,
 )
+
 from utils.common.errors import UserError
 from utils.evaluation import rows
 from utils.evaluation.evaluated_uap import read_evaluated
