@@ -5,6 +5,7 @@ import os
 
 import numpy as np
 import pytest
+
 from study_files import (
     MEAN_NORMS,
     perturbation,
@@ -15,7 +16,6 @@ from study_files import (
     write_run,
     write_test_images,
 )
-
 from utils.common.errors import UserError
 
 LEVELS = 12.0  # the largest change of UAP; the study's bound is 10

@@ -5,6 +5,7 @@ import json
 import os
 
 import pytest
+
 from study_files import (
     SHOWN,
     TEST,
@@ -14,7 +15,6 @@ from study_files import (
     write_run,
     write_test_images,
 )
-
 from utils.common.errors import UserError
 from utils.evaluation import rows
 from utils.evaluation.evaluated_uap import read_evaluated

@@ -5,6 +5,8 @@ import os
 
 import numpy as np
 import pytest
+
+import evaluate
 from study_files import (
     planned,
     settings_below,
@@ -14,8 +16,6 @@ from study_files import (
     write_run,
     write_test_images,
 )
-
-import evaluate
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.evaluation import evaluated_uap

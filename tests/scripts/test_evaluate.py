@@ -8,10 +8,10 @@ import shutil
 import numpy as np
 import pytest
 from PIL import Image
-from study_files import settings_below
 
 import checkout
 import evaluate
+from study_files import settings_below
 from utils.common.errors import UserError
 from utils.images.datasets import ISIC2018_IMAGES
 
