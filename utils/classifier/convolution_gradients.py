@@ -64,22 +64,25 @@ def _gradients(op: Any, gradient: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
     x, kernel = op.inputs
     rows, columns, channels_in, _ = kernel.shape.as_list()
     strides, padding = op.get_attr("strides"), op.get_attr("padding").decode()
+    dilations = op.get_attr("dilations")
     if padding == "EXPLICIT":
         padding = np.reshape(op.get_attr("explicit_paddings"), (4, 2)).tolist()
     # On an image's 3 channels a product with 3 columns leaves the vector units idle.
-    if strides == [1, 1, 1, 1] and channels_in > 3:
+    if strides == dilations == [1, 1, 1, 1] and channels_in > 3:
         vertical, horizontal = _zeros(padding, rows, columns)
         to_x = convolve_flipped(
             gradient, _flipped_tensor(kernel),
             vertical=(rows - 1 - vertical[0], rows - 1 - vertical[1]),
             horizontal=(columns - 1 - horizontal[0], columns - 1 - horizontal[1]))
-    elif rows == columns == 1:  # of the pixels that it looks at
+    elif rows == columns == 1 and strides != [1, 1, 1, 1]:  # of the pixels that it looks at
         with quick_gradients():
             y = tf.nn.conv2d(x[:, ::strides[1], ::strides[2]], kernel, (1, 1, 1, 1), "VALID")
         return tf.gradients(y, (x, kernel), gradient)
     else:
-        to_x = tf.nn.conv2d_backprop_input(tf.shape(x), kernel, gradient, strides, padding)
-    return to_x, tf.nn.conv2d_backprop_filter(x, kernel.shape, gradient, strides, padding)
+        to_x = tf.nn.conv2d_backprop_input(tf.shape(x), kernel, gradient, strides, padding,
+                                           dilations=dilations)
+    return to_x, tf.nn.conv2d_backprop_filter(x, kernel.shape, gradient, strides, padding,
+                                              dilations=dilations)
 
 
 def _flipped_tensor(kernel: tf.Tensor) -> tf.Tensor:
