@@ -12,7 +12,8 @@ writes  results/<model>/<run>/predictions.csv  one row for each test image: its 
                               transfer.csv     and under the UAPs of the same run for other models
                               *.json           what these rows depend on, and what to say of them
         results/table.csv, results/table.md    our fooling rates beside the published ones
-        results/report.md, results/report/     every number with its interval, and the pictures
+        results/report.md, results/report/     the verdict; every number with its interval, pictures
+        results/report.html                    all of it in one file, to open in a browser
 
 A UAP made on a public network, before any fine-tuning, is evaluated on every model of that
 architecture and input size. Rows that are up to date are kept: table, report and pictures are made

@@ -1,22 +1,23 @@
-"""The reviewer's report: a first page and appendices."""
+"""The reviewer's report: a first page, appendices, and all of it in one HTML file."""
 
 import os
 from typing import Optional, Sequence
 
 from utils.common.whole_files import write_text
 from utils.evaluation.evaluated_uap import EvaluatedUap
-from utils.report import markdown
+from utils.report import html, markdown
 from utils.report.appendices import appendices
 from utils.report.contents import make_contents
 from utils.report.document import Page
 from utils.report.examples import ReadImages
 from utils.report.first_page import first_page
 from utils.report.gallery import Gallery
+from utils.report.viewer import viewer
 
 
 def write_report(results_dir: str, models_dir: str, runs: Sequence[EvaluatedUap],
                  note: Optional[str], read_images: ReadImages) -> str:
-    """Write report.md, and the folder report/ with appendices and pictures.
+    """Write report.md, the folder report/ with appendices and pictures, and report.html.
 
     models_dir: where the models' JSON files are, for the provenance. note: a sentence to print
     above, or None. Returns the path of the first page.
@@ -33,6 +34,8 @@ def write_report(results_dir: str, models_dir: str, runs: Sequence[EvaluatedUap]
     _remove_other_pages(folder, topics)
     path = os.path.join(results_dir, "report.md")
     write_text(path, markdown.write_page(first, is_first=True))
+    write_text(os.path.join(results_dir, "report.html"),
+               html.write_report(first, topics, viewer(contents), gallery.folder))
     return path
 
 
