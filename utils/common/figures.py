@@ -34,7 +34,7 @@ plt.rcParams.update({
     "figure.titlesize": TITLE_SIZE})
 
 
-def save(figure, path: str) -> None:
+def save(figure: plt.Figure, path: str) -> None:
     """Write a figure to a file, whole or not at all, and forget it."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=DOTS_PER_INCH)
@@ -65,21 +65,21 @@ class Labels:
         self._numbers: Dict[str, int] = {}
 
     def __call__(self, text: str) -> str:
-        found, missing = [], ""
+        drawn, missing = [], ""
         for character in text + "\n":  # the newline ends what is missing at the end
             if character not in self._drawable:
                 missing += character
                 continue
             if missing:
                 number = self._numbers.setdefault(missing, len(self._numbers) + 1)
-                found.append(f"[{number}]")
+                drawn.append(f"[{number}]")
                 missing = ""
-            found.append(character)
-        drawn = "".join(found)[:-1].replace("$", r"\$")
-        return " " + drawn if drawn.startswith("_") else drawn
+            drawn.append(character)
+        text = "".join(drawn)[:-1].replace("$", r"\$")
+        return " " + text if text.startswith("_") else text
 
     def note(self) -> Optional[str]:
-        """A sentence on the names that the picture shows as numbers; None where there are none."""
+        """Return a sentence on the names that the picture shows as numbers; None without any."""
         if not self._numbers:
             return None
         names = ", ".join(f"[{number}] is {name}" for name, number in self._numbers.items())

@@ -59,11 +59,11 @@ def for_each_table(section: Callable[[Contents, StudyTable], List[Block]]
                    ) -> Callable[[Contents], List[Block]]:
     """Make the blocks of a topic from those on each attack and norm."""
     def blocks(contents: Contents) -> List[Block]:
-        found: List[Block] = []
+        sections: List[Block] = []
         for study_table in contents.tables:
             if study_table.runs:
-                found += [Heading(2, study_table.title), *section(contents, study_table)]
-        return found
+                sections += [Heading(2, study_table.title), *section(contents, study_table)]
+        return sections
     return blocks
 
 
@@ -71,7 +71,7 @@ def for_each_table(section: Callable[[Contents, StudyTable], List[Block]]
 
 
 def rates(contents: Contents) -> List[Block]:
-    """The study's table of each attack and norm, and all numbers of its UAPs."""
+    """Return the study's table of each attack and norm, and all numbers of its UAPs."""
     blocks: List[Block] = []
     for study_table in contents.tables:
         blocks.append(Heading(2, study_table.title))
@@ -83,7 +83,7 @@ def rates(contents: Contents) -> List[Block]:
 
 
 def significance(contents: Contents, study_table: StudyTable) -> List[Block]:
-    """Each UAP against both controls, and natural sources against the classifier's own domain."""
+    """Compare each UAP with both controls, and natural sources with the classifier's own domain."""
     against = numbers.against_controls(list(study_table.runs.values()))
     better = sum(each.beats_both for each in against)
     blocks: List[Block] = [paragraph(
@@ -112,7 +112,7 @@ def _test_cells(test: numbers.PairedTest, one: str, other: str) -> Dict[str, Cel
 
 
 def images_needed(contents: Contents, study_table: StudyTable) -> List[Block]:
-    """The curves over the number of images, and how many images reach a rate."""
+    """Draw the curves over the number of images, and say how many images reach a rate."""
     runs = [run for run in [*study_table.runs.values(), *study_table.others] if run.curve]
     if not runs:
         return [paragraph("No UAP of this table has snapshots.")]
@@ -183,7 +183,7 @@ def _crossing_text(crossing: numbers.Crossing, shown: int) -> str:
 
 
 def examples(contents: Contents, study_table: StudyTable) -> List[Block]:
-    """A picture for each model: the first test image of each class under each UAP."""
+    """Draw a picture for each model: the first test image of each class under each UAP."""
     blocks: List[Block] = []
     for model, runs in study_table.by_model().items():
         titled = {title_of(run.uap.source): run for run in runs}
@@ -214,17 +214,17 @@ def examples_of(contents: Contents, titled: Dict[str, EvaluatedUap], name_parts:
 
 
 def predicted_classes(contents: Contents, study_table: StudyTable) -> List[Block]:
-    """How the predicted classes move under each UAP."""
+    """Show how the predicted classes move under each UAP."""
     blocks: List[Block] = []
     rows = []
     for model, runs in study_table.by_model().items():
         panels = {}
         for run in runs:
-            found = numbers.predicted_classes(run)
-            panels["UAP from " + title_of(run.uap.source)] = found.counts
-            rows.append({**names(run), "clean images": _dominant(found.clean),
-                         "attacked images": _dominant(found.attacked),
-                         "attacked images that are fooled": _dominant(found.fooled)})
+            classes = numbers.predicted_classes(run)
+            panels["UAP from " + title_of(run.uap.source)] = classes.counts
+            rows.append({**names(run), "clean images": _dominant(classes.clean),
+                         "attacked images": _dominant(classes.attacked),
+                         "attacked images that are fooled": _dominant(classes.fooled)})
         title = f"{model}: predictions of the test images, clean and under the UAP"
         blocks.append(contents.gallery.draw(
             ["confusion", model, *study_table.name_parts], f"{title}; {study_table.title}",
@@ -241,7 +241,7 @@ def _dominant(there: numbers.ClassShare) -> str:
 
 
 def image_files(contents: Contents, study_table: StudyTable) -> List[Block]:
-    """What is left of each UAP in an image file."""
+    """Show what is left of each UAP in an image file."""
     return list(table_of([{**names(run), **file_cells(run)}
                           for run in study_table.runs.values()], keys=2))
 
@@ -255,7 +255,7 @@ def file_cells(run: EvaluatedUap) -> Dict[str, Cell]:
 
 
 def transfer(contents: Contents, study_table: StudyTable) -> List[Block]:
-    """How each UAP fools the other models."""
+    """Show how each UAP fools the other models."""
     blocks: List[Block] = []
     models = list(study_table.by_model())
     for source in study_table.sources:
@@ -293,14 +293,14 @@ def transfer_cell(on: Optional[EvaluatedUap], made: EvaluatedUap) -> Cell:
 
 
 def sensitivity(contents: Contents, study_table: StudyTable) -> List[Block]:
-    """How the fooling rate depends on the image."""
+    """Show how the fooling rate depends on the image."""
     titles = [title_of(source) for source in study_table.sources]
     overall, by_confidence, by_class = [], [], []
     intervals = list(zip(numbers.CONFIDENCES, numbers.CONFIDENCES[1:]))
     for model, runs in study_table.by_model().items():
-        found = {title_of(run.uap.source): numbers.sensitivity(run) for run in runs}
+        by_title = {title_of(run.uap.source): numbers.sensitivity(run) for run in runs}
         for run in runs:
-            each = found[title_of(run.uap.source)]
+            each = by_title[title_of(run.uap.source)]
             overall.append({
                 **names(run), "accuracy, clean": each.accuracy_clean,
                 "accuracy, attacked": each.accuracy_attacked,
@@ -309,11 +309,11 @@ def sensitivity(contents: Contents, study_table: StudyTable) -> List[Block]:
             by_confidence.append({**names(run), **{
                 f"{low:.0%} to {high:.0%}": rate
                 for (low, high), rate in zip(intervals, each.by_confidence)}})
-        first = next(iter(found.values()))
+        first = next(iter(by_title.values()))
         for name, count in first.images_of_class.items():
             row: Dict[str, Cell] = {"model": model, "true class": name, "images": count}
             for title in titles:
-                row[title] = found[title].by_class[name] if title in found else "-"
+                row[title] = by_title[title].by_class[name] if title in by_title else "-"
             by_class.append(row)
     blocks: List[Block] = [*table_of(overall, keys=2)]
     blocks.append(paragraph(
@@ -327,7 +327,7 @@ def sensitivity(contents: Contents, study_table: StudyTable) -> List[Block]:
 
 
 def attacker(contents: Contents) -> List[Block]:
-    """The strongest attack on what an attacker has, and pictures of rates against seconds."""
+    """Name the strongest attack on what an attacker has, and draw rates against seconds."""
     blocks: List[Block] = []
     for bound, runs in numbers.by_bound(contents.runs).items():
         runs = [run for run in runs if numbers.need_of(run) is not None]
@@ -394,7 +394,7 @@ def _time_panels(runs: Sequence[EvaluatedUap]) -> Dict[str, List[pictures.CurveL
 
 
 def targeted(contents: Contents) -> List[Block]:
-    """All numbers of the targeted UAPs, and pictures."""
+    """Return all numbers of the targeted UAPs, and pictures."""
     runs = [run for run in contents.runs if run.uap.target is not None]
     blocks: List[Block] = list(table.in_full(runs))
     if runs:
@@ -409,7 +409,7 @@ def targeted(contents: Contents) -> List[Block]:
 
 
 def other_uaps(contents: Contents) -> List[Block]:
-    """All numbers of the untargeted UAPs that stand for no cell of a table."""
+    """Return all numbers of the untargeted UAPs that stand for no cell of a table."""
     chosen = [run for study_table in contents.tables for run in study_table.runs.values()]
     return table.in_full([run for run in contents.runs
                           if run.uap.target is None and run not in chosen])

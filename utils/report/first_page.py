@@ -39,19 +39,19 @@ FEWEST_NUMBERS = 2  # points that make a curve
 
 def first_page(contents: Contents, topics: Sequence[Page]) -> Page:
     """Return the first page; topics: the appendices, to which it leads."""
-    found = verdicts(contents.runs)
+    judged = verdicts(contents.runs)
     blocks: List[Block] = table.note_above(contents.note)
-    if not found:
+    if not judged:
         blocks.append(paragraph("No UAP has been evaluated on the classifier it was made for."))
-    blocks += [Bullets(tuple(map(_verdict_line, found)))] if found else []
-    blocks += _table(found)
+    blocks += [Bullets(tuple(map(_verdict_line, judged)))] if judged else []
+    blocks += _table(judged)
     for heading, picture in (
-            ("Does it fool?", _rates_picture(contents, found)),
-            ("How many images does it take?", _curves_picture(contents, found)),
-            ("What does it look like?", _example_picture(contents, found))):
+            ("Does it fool?", _rates_picture(contents, judged)),
+            ("How many images does it take?", _curves_picture(contents, judged)),
+            ("What does it look like?", _example_picture(contents, judged))):
         if picture is not None:
             blocks += [Heading(2, heading), picture]
-    blocks += _differences(found)
+    blocks += _differences(judged)
     blocks += [Heading(2, "Everything else"), Bullets(tuple(
         line(Link(topic.title, topic.name)) for topic in topics))]
     return Page("report", "Do universal adversarial perturbations fool these classifiers?",
@@ -99,9 +99,9 @@ def _uap_title(run: EvaluatedUap) -> str:
 # The table
 
 
-def _table(found: Sequence[ClassifierVerdict]) -> List[Block]:
+def _table(judged: Sequence[ClassifierVerdict]) -> List[Block]:
     rows: List[Dict[str, Cell]] = []
-    for verdict in found:
+    for verdict in judged:
         for against in verdict.uaps.values():
             summary = table.summarise(against.run)
             rows.append({
@@ -127,9 +127,9 @@ def _table(found: Sequence[ClassifierVerdict]) -> List[Block]:
 # The pictures
 
 
-def _rates_picture(contents: Contents, found: Sequence[ClassifierVerdict]) -> Optional[Block]:
+def _rates_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> Optional[Block]:
     bars = []
-    for verdict in found:
+    for verdict in judged:
         for against in verdict.uaps.values():
             run = against.run
             bars.append(pictures.RateBar(
@@ -142,9 +142,9 @@ def _rates_picture(contents: Contents, found: Sequence[ClassifierVerdict]) -> Op
                                  title)
 
 
-def _curves_picture(contents: Contents, found: Sequence[ClassifierVerdict]) -> Optional[Block]:
+def _curves_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> Optional[Block]:
     panels: Dict[str, List[pictures.CurveLine]] = {}
-    for verdict in found:
+    for verdict in judged:
         runs = [against.run for against in verdict.uaps.values()]
         lines = [curve_line(run, f"{title_of(run.uap.source)}, {title_of(run.uap.attack)}")
                  for run in runs if len(run.curve) >= FEWEST_NUMBERS]
@@ -157,8 +157,8 @@ def _curves_picture(contents: Contents, found: Sequence[ClassifierVerdict]) -> O
                                  title, "images shown")
 
 
-def _example_picture(contents: Contents, found: Sequence[ClassifierVerdict]) -> Optional[Block]:
-    for verdict in found:
+def _example_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> Optional[Block]:
+    for verdict in judged:
         for against in verdict.uaps.values():
             run = against.run
             images = first_that_are_right(run, MOST_LESIONS, contents.read_images)
@@ -177,13 +177,13 @@ def _example_picture(contents: Contents, found: Sequence[ClassifierVerdict]) -> 
 # What differs from the study
 
 
-def _differences(found: Sequence[ClassifierVerdict]) -> List[Block]:
-    runs = [against.run for verdict in found for against in verdict.uaps.values()]
+def _differences(judged: Sequence[ClassifierVerdict]) -> List[Block]:
+    runs = [against.run for verdict in judged for against in verdict.uaps.values()]
     if not runs:
         return []
     common, published = common_differences(runs), table.published().values()
     lines = [line("All of them: " + "; ".join(common))] if common else []
-    for verdict in found:
+    for verdict in judged:
         marks = [mark for mark in common_differences(
             against.run for against in verdict.uaps.values()) if mark not in common]
         if marks:

@@ -174,11 +174,11 @@ def against_controls(runs: Sequence[EvaluatedUap]) -> List[AgainstControls]:
     """Compare each UAP with both of its controls, corrected for the number of all these tests."""
     tests = paired_tests([Pair(run.hits(), run.hits(control))
                           for run in runs for control in CONTROLS])
-    found = []
+    comparisons = []
     for i, run in enumerate(runs):
         mine = tests[i * len(CONTROLS):(i + 1) * len(CONTROLS)]
-        found.append(AgainstControls(run, dict(zip(CONTROLS, mine))))
-    return found
+        comparisons.append(AgainstControls(run, dict(zip(CONTROLS, mine))))
+    return comparisons
 
 
 @dataclass(frozen=True)
@@ -370,11 +370,11 @@ class Bound(NamedTuple):
 
 def by_bound(runs: Sequence[EvaluatedUap]) -> Dict[Bound, List[EvaluatedUap]]:
     """Return the untargeted UAPs of ISIC2018's classes by their bound, best comparable first."""
-    found: Dict[Bound, List[EvaluatedUap]] = {}
+    grouped: Dict[Bound, List[EvaluatedUap]] = {}
     for run in sorted(runs, key=nearest_to_published):
         if run.classifier.class_names == ISIC2018_CLASSES and run.uap.target is None:
-            found.setdefault(Bound(run.uap.norm, run.uap.norm_ratio), []).append(run)
-    return found
+            grouped.setdefault(Bound(run.uap.norm, run.uap.norm_ratio), []).append(run)
+    return grouped
 
 
 def need_of(run: EvaluatedUap) -> Optional[str]:

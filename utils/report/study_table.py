@@ -74,10 +74,10 @@ class StudyTable:
 
     def by_model(self) -> Dict[str, List[EvaluatedUap]]:
         """Return the UAPs of each model that has any, in the order of the sources."""
-        found: Dict[str, List[EvaluatedUap]] = {}
+        grouped: Dict[str, List[EvaluatedUap]] = {}
         for key, run in self.runs.items():
-            found.setdefault(key.model, []).append(run)
-        return found
+            grouped.setdefault(key.model, []).append(run)
+        return grouped
 
 
 def study_tables(runs: Sequence[EvaluatedUap]) -> List[StudyTable]:
@@ -85,11 +85,11 @@ def study_tables(runs: Sequence[EvaluatedUap]) -> List[StudyTable]:
 
     Targeted UAPs, and those evaluated on another model than their own, belong to none.
     """
-    found: Dict[Tuple[str, str], List[EvaluatedUap]] = {}
+    grouped: Dict[Tuple[str, str], List[EvaluatedUap]] = {}
     for run in of_the_table(runs):
-        found.setdefault((run.uap.attack, run.uap.norm), []).append(run)
-    kinds = list(found) or [FIRST]
-    return [_study_table(kind[0], kind[1], found.get(kind, []))
+        grouped.setdefault((run.uap.attack, run.uap.norm), []).append(run)
+    kinds = list(grouped) or [FIRST]
+    return [_study_table(kind[0], kind[1], grouped.get(kind, []))
             for kind in sorted(kinds, key=lambda kind: kind != FIRST)]
 
 

@@ -129,7 +129,7 @@ def entries(study_table: StudyTable) -> Dict[CellKey, List[Entry]]:
     Beside a rate stands the published one, or in what the UAP differs from the published ones;
     that which all of the table have in common stands above it.
     """
-    found: Dict[CellKey, List[Entry]] = {
+    cells: Dict[CellKey, List[Entry]] = {
         CellKey(model, source): [] for model in study_table.models
         for source in study_table.sources}
     for run in [*study_table.runs.values(), *study_table.others]:
@@ -139,13 +139,13 @@ def entries(study_table: StudyTable) -> Dict[CellKey, List[Entry]]:
             texts = [mark for mark in differences(run) if mark not in study_table.common]
         if run in study_table.others:
             texts.append(run.uap.name)
-        found[CellKey(run.classifier.name, run.uap.source)].append(Entry(run, tuple(texts)))
-    for key, there in found.items():
+        cells[CellKey(run.classifier.name, run.uap.source)].append(Entry(run, tuple(texts)))
+    for key, there in cells.items():
         if not there:
             rate = published().get(key) if study_table.is_published else None
             text = "not run" if rate is None else f"not run; published {rate}"
             there.append(Entry(None, (text,)))
-    return found
+    return cells
 
 
 def grid(study_table: StudyTable) -> List[Block]:

@@ -56,7 +56,7 @@ def verdicts(runs: Sequence[EvaluatedUap]) -> List[ClassifierVerdict]:
         by_kind = [strongest([run for run in mine if kind_of(run) == kind]) for kind in KINDS]
         from_images = [run for run in by_kind[:-1] if run is not None]
         chosen += from_images or [run for run in by_kind if run is not None]
-    found: Dict[str, Dict[str, AgainstControls]] = {}
+    by_classifier: Dict[str, Dict[str, AgainstControls]] = {}
     for each in against_controls(chosen):
-        found.setdefault(each.run.classifier.name, {})[kind_of(each.run)] = each
-    return [ClassifierVerdict(name, uaps) for name, uaps in found.items()]
+        by_classifier.setdefault(each.run.classifier.name, {})[kind_of(each.run)] = each
+    return [ClassifierVerdict(name, uaps) for name, uaps in by_classifier.items()]

@@ -24,7 +24,7 @@ def viewer(contents: Contents) -> List[Dict[str, Any]]:
     image as a file holds it is their sum with the UAP in rounded grey levels, clipped to 0..255.
     Classifiers without images or UAPs at hand are left out.
     """
-    found = []
+    classifiers = []
     for name in in_study_order(run.classifier.name for run in contents.runs):
         runs = sorted((run for run in contents.runs if run.classifier.name == name),
                       key=nearest_to_published)
@@ -33,8 +33,8 @@ def viewer(contents: Contents) -> List[Dict[str, Any]]:
             continue
         uaps = [uap for uap in (_uap(run, images) for run in runs) if uap is not None]
         if uaps:
-            found.append({"name": name, "images": _images(images), "uaps": uaps})
-    return found
+            classifiers.append({"name": name, "images": _images(images), "uaps": uaps})
+    return classifiers
 
 
 def _images(images: ShownImages) -> List[Dict[str, Any]]:
