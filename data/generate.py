@@ -168,7 +168,7 @@ def generate_natural(data_dir, num_images, size, seed):
                        natural_image(random, photographs, NATURAL_CLASSES[k], size))
 
 
-def generate(data_dir, isic_images=602, natural_images=368, size=80, seed=0):
+def generate(data_dir, isic_images=1400, natural_images=480, size=80, seed=0):
     """Write all data sets below `data_dir`; the same arguments give the same files."""
     generate_isic2018(data_dir, isic_images, size, seed)
     generate_natural(data_dir, natural_images, size, (seed + 1) % 2 ** 32)
@@ -177,8 +177,8 @@ def generate(data_dir, isic_images=602, natural_images=368, size=80, seed=0):
 def main():
     parser = arguments.script_parser(__doc__, "seed")
     parser.add_argument("data_dir", metavar="FOLDER")
-    for option, default, text in (("isic-images", 602, "lesions"),
-                                  ("natural-images", 368, "of each natural data set"),
+    for option, default, text in (("isic-images", 1400, "lesions"),
+                                  ("natural-images", 480, "of each natural data set"),
                                   ("size", 80, "in pixels")):
         parser.add_argument("--" + option, type=arguments.count, default=default,
                             help=text + " (default: %(default)s)")
