@@ -1,11 +1,12 @@
 """TensorFlow sessions, seeded and set up for speed."""
 
 import ctypes
+from typing import Any
 
 import numpy as np
 
 
-def session_config():
+def session_config() -> Any:
     """The options of every session, as a TensorFlow ConfigProto.
 
     Rewriting of the graph is off: it takes seconds for each new set of outputs, and made neither
@@ -19,7 +20,7 @@ def session_config():
     return config
 
 
-def start_session(seed, inference):
+def start_session(seed: int, inference: bool) -> None:
     """Begin an empty TensorFlow graph in which every random operation is seeded.
 
     inference: fix the graph to the test phase (batch normalisation uses its moving averages).
@@ -35,7 +36,7 @@ def start_session(seed, inference):
         K.set_learning_phase(0)
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> None:
     """Make glibc keep the large blocks that TensorFlow frees after each operation.
 
     Got again page by page, they cost up to half the time of an operation bound by memory.
