@@ -237,7 +237,7 @@ def _read_predictions(folder: str, class_names: Sequence[str]) -> Dict[str, np.n
         else:
             wrong = []
         if wrong:
-            raise UserError(f"{path}: column {name}: {wrong[0]!r}, expected {expected[:200]}; "
+            raise UserError(f"{path}: column {name}: {str(wrong[0])!r}, expected {expected[:200]}; "
                             f"{rows.MEND}")
     return columns
 
