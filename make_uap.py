@@ -36,7 +36,7 @@ from utils.attack.source_images import (
     training_data_set,
 )
 from utils.attack.state import AttackState
-from utils.attack.uap_run import RunRecorder, uap_step
+from utils.attack.uap_run import RunRecorder, uap_stage
 from utils.classifier import architectures, backbone, device
 from utils.classifier.description import ClassifierDescription, read_description
 from utils.classifier.saved_classifier import load_classifier
@@ -234,8 +234,8 @@ def write_results(args: argparse.Namespace, run: Run, recorder: RunRecorder,
     from utils.attack import pictures
     from utils.classifier.frameworks import VERSIONS
 
-    state, settings, network, work = recorder.state, run.settings, run.network, recorder.step.work
-    files, broken, identity = run.images.files, recorder.broken, recorder.step.identity
+    state, settings, network, work = recorder.state, run.settings, run.network, recorder.stage.work
+    files, broken, identity = run.images.files, recorder.broken, recorder.stage.identity
     used, size = len(files) - len(broken), norm(state.v, settings.norm)
     write_csv(os.path.join(work, "images.csv"), None,
               [(file, broken.get(file, "used")) for file in files])
@@ -271,7 +271,7 @@ def write_results(args: argparse.Namespace, run: Run, recorder: RunRecorder,
     recorder.publish()
     print(f"{used} images, {len(broken)} broken; {state.visits} shown in {state.pass_number} "
           f"passes, {state.updates} of {state.steps} steps kept; norm {size:.4f}, allowed "
-          f"{run.xi:.4f}; wrote {recorder.step.place}{os.sep}")
+          f"{run.xi:.4f}; wrote {recorder.stage.place}{os.sep}")
 
 
 def main() -> None:
@@ -282,16 +282,16 @@ def main() -> None:
         return
     identity = dict(as_json(run.settings), model_sha256=run.network.weights_sha256,
                     images_sha256=fingerprint_of_images(run.images.folder, run.images.files))
-    step = uap_step(os.path.join(args.results_dir, run.network.name, args.name), identity,
+    stage = uap_stage(os.path.join(args.results_dir, run.network.name, args.name), identity,
                     args.restart)
-    if not step.begins():
-        print(f"{step.place}{os.sep}: finished; --restart makes it anew")
+    if not stage.lock_unless_finished():
+        print(f"{stage.place}{os.sep}: finished; --restart makes it anew")
         return
-    checkpoint = step.last_checkpoint()
+    checkpoint = stage.last_checkpoint()
     functions = load_network(args, run)
     first = beginning(run.settings, run.shape, number_of_images=len(run.images.files), xi=run.xi,
                       grey=run.network.grey)
-    recorder = RunRecorder(step, run.images.files, run.network.class_names, beginning=first,
+    recorder = RunRecorder(stage, run.images.files, run.network.class_names, beginning=first,
                            p=run.settings.norm, checkpoint=checkpoint)
     run_attack(args, run, functions, recorder)
     write_results(args, run, recorder, started)

@@ -31,7 +31,7 @@ from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
 from utils.common.hashes import sha256_of_lines
 from utils.common.provenance import environment, now
-from utils.common.step_run import ResumableStep
+from utils.common.stage import ResumableStage
 from utils.evaluation.metrics import accuracy
 from utils.images import datasets, splits
 from utils.images.decoding import RESIZE
@@ -118,7 +118,7 @@ def describe_split(split: Split) -> Dict[str, Dict[str, Any]]:
             for side, rows in split._asdict().items()}
 
 
-def training_step(settings: TrainingSettings, image_folder: str, split: Split) -> ResumableStep:
+def training_stage(settings: TrainingSettings, image_folder: str, split: Split) -> ResumableStage:
     """What makes this training this training, and where its files will be.
 
     image_folder: below the data folder.
@@ -129,7 +129,7 @@ def training_step(settings: TrainingSettings, image_folder: str, split: Split) -
         split={side: values["sha256"] for side, values in describe_split(split).items()},
         images=fingerprint_of_images(os.path.join(settings.data_dir, image_folder), files))
     place = os.path.join(settings.models_dir, settings.name)
-    return ResumableStep(
+    return ResumableStage(
         place=place, record=place + ".json", product=place + ".h5",
         checkpoint=os.path.join(place, "checkpoint.npz"), identity=identity,
         extendable=["epochs"],  # an interrupted training may be lengthened
@@ -173,14 +173,14 @@ def read_split(settings: TrainingSettings, dataset: datasets.LabelledImages,
 
 
 def continue_from(checkpoint: Checkpoint, variables: List[Any], settings: TrainingSettings,
-                  step: ResumableStep) -> Progress:
+                  stage: ResumableStage) -> Progress:
     """Set the variables of the session, and return the progress, to what a checkpoint says.
 
     Raises UserError when it cannot be of this training, or when that is beyond --epochs already.
     """
     from utils.classifier.frameworks import K
 
-    step.require_fit(checkpoint, fine_tuning.PROGRESS_SCHEMA, fine_tuning.kinds_of(variables))
+    stage.require_fit(checkpoint, fine_tuning.PROGRESS_SCHEMA, fine_tuning.kinds_of(variables))
     progress = Progress.from_json(checkpoint.progress)
     K.batch_set_value(list(zip(variables, checkpoint.arrays)))
     done = len(progress.history)
@@ -194,17 +194,17 @@ def continue_from(checkpoint: Checkpoint, variables: List[Any], settings: Traini
 
 
 def train(settings: TrainingSettings, model: Any, images: TrainingImages,
-          checkpoint: Optional[Checkpoint], step: ResumableStep) -> List[EpochResult]:
+          checkpoint: Optional[Checkpoint], stage: ResumableStage) -> List[EpochResult]:
     """Train `model`, from the checkpoint if there is one; return the history. Raises UserError."""
     from utils.classifier.frameworks import K
 
     variables = fine_tuning.compile_for_training(model, settings.learning_rate)
     progress = Progress()
     if checkpoint is not None:
-        progress = continue_from(checkpoint, variables, settings, step)
+        progress = continue_from(checkpoint, variables, settings, stage)
 
     def save() -> None:
-        step.save_checkpoint(progress.as_json(), K.batch_get_value(variables))
+        stage.save_checkpoint(progress.as_json(), K.batch_get_value(variables))
 
     shown = epoch_order(images.train.labels, settings.chosen_recipe.oversample, settings.seed, 0)
     batches_of_epoch = (number_of_batches(len(shown), settings.batch_size)
@@ -269,21 +269,21 @@ def main() -> None:
           f"{textwrap.shorten(' '.join(class_names), 300)}")
     split = splits.make_split(settings.split, dataset, settings.data_dir, settings.limit,
                               settings.seed)
-    step = training_step(settings, dataset.image_folder, split)
-    if not step.begins():
-        print(f"{step.product}: finished; --restart trains it anew")
+    stage = training_stage(settings, dataset.image_folder, split)
+    if not stage.lock_unless_finished():
+        print(f"{stage.product}: finished; --restart trains it anew")
         return
-    checkpoint = step.last_checkpoint()
+    checkpoint = stage.last_checkpoint()
 
     device.choose(settings.device)
     from utils.classifier.frameworks import VERSIONS
 
     model, weights_from = start_model(settings, class_names)
     images = read_split(settings, dataset, split)
-    history = train(settings, model, images, checkpoint, step)
+    history = train(settings, model, images, checkpoint, stage)
     scores, predictions = score(model, images)
-    write_lists(step.place, history, split)
-    save_classifier(model.get_weights(), step.product, dict(
+    write_lists(stage.place, history, split)
+    save_classifier(model.get_weights(), stage.product, dict(
         environment(VERSIONS),
         name=settings.name,
         architecture=settings.model,
@@ -297,7 +297,7 @@ def main() -> None:
                     "inf": mean_norm(images.train.images, np.inf)},
         split=describe_split(split),
         weights_from=weights_from,
-        identity=step.identity,
+        identity=stage.identity,
         arguments=dataclasses.asdict(settings),
         scores=scores,
         epochs=len(history),
@@ -305,10 +305,10 @@ def main() -> None:
         started=started,
         finished=now(),
     ))
-    draw_pictures(step.place, settings.name, history, scores, images.test.labels, predictions,
+    draw_pictures(stage.place, settings.name, history, scores, images.test.labels, predictions,
                   class_names)
-    step.remove_checkpoint()
-    print(f"wrote {step.product}, {step.record} and {step.place}{os.sep}")
+    stage.remove_checkpoint()
+    print(f"wrote {stage.product}, {stage.record} and {stage.place}{os.sep}")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Folders(NamedTuple):
     log: str
 
 
-class Step(NamedTuple):
+class TitledCommand(NamedTuple):
     """One command of the study, and what it does."""
 
     title: str
@@ -121,23 +121,23 @@ def quoted_result(script: str, output: str) -> str:
     return "".join(f", {words}" for words in re.findall(RESULTS[script], output)[-1:])
 
 
-def run_steps(steps: Sequence[Step], log: str, clock: Clock, last: str) -> None:
+def run_commands(commands: Sequence[TitledCommand], log: str, clock: Clock, last: str) -> None:
     """Run commands one after another; say of each how long it took and what comes next.
 
     last: what comes after them all. Raises UserError.
     """
-    for number, step in enumerate(steps):
-        ended = run(step.command, log)
+    for number, titled in enumerate(commands):
+        ended = run(titled.command, log)
         if ended.code:
             print(ended.output, end="", file=sys.stderr)
-            raise UserError(f"{step.command[0]} ended with exit code {ended.code}; {log} has its "
+            raise UserError(f"{titled.command[0]} ended with exit code {ended.code}; {log} has its "
                             f"command")
-        following = steps[number + 1].title if number + 1 < len(steps) else last
-        clock.say(f"{step.title}: {ended.seconds:.0f} s"
-                  f"{quoted_result(step.command[0], ended.output)}; next: {following}")
+        following = commands[number + 1].title if number + 1 < len(commands) else last
+        clock.say(f"{titled.title}: {ended.seconds:.0f} s"
+                  f"{quoted_result(titled.command[0], ended.output)}; next: {following}")
 
 
-def steps_of(model: str, args: Any, settings: Dict[str, Any]) -> List[Step]:
+def commands_of(model: str, args: Any, settings: Dict[str, Any]) -> List[TitledCommand]:
     """Pretrain one classifier, fine-tune it, and make its four UAPs."""
     folders, dataset = folders_of(args), settings["pretrain_dataset"]
     train = ["train_model.py", "--model", model,
@@ -146,26 +146,28 @@ def steps_of(model: str, args: Any, settings: Dict[str, Any]) -> List[Step]:
     smaller = list(SMOKE_TRAINING) if args.smoke else []
     pretrained, classifier = (os.path.join(folders.models, name)
                               for name in (f"{model}-{dataset}", model))
-    steps = [
-        Step(f"{model}, pretrained on natural images",
-             train + ["--dataset", dataset, "--weights", "none"]
-             + shlex.split(settings["pretrain_options"][model]) + smaller),
-        Step(f"{model}, fine-tuned on lesions",
-             train + ["--weights", pretrained + ".h5"]
-             + shlex.split(settings["train_options"][model]) + smaller)]
+    commands = [
+        TitledCommand(
+            f"{model}, pretrained on natural images",
+            train + ["--dataset", dataset, "--weights", "none"]
+            + shlex.split(settings["pretrain_options"][model]) + smaller),
+        TitledCommand(
+            f"{model}, fine-tuned on lesions",
+            train + ["--weights", pretrained + ".h5"]
+            + shlex.split(settings["train_options"][model]) + smaller)]
     natural, lesions = settings["natural_images"], settings["isic_images"]
     for attack, source, images, title in (
             ("deepfool", "open_images_v5", natural, "DeepFool from Open Images"),
             ("deepfool", "ilsvrc2012", natural, "DeepFool from ILSVRC2012"),
             ("deepfool", "isic2018", lesions, "DeepFool from lesions"),
             ("sgd", "ilsvrc2012", settings["sgd_images"], "SGD from ILSVRC2012")):
-        steps.append(Step(
+        commands.append(TitledCommand(
             f"{model}, UAP by {title}",
             ["make_uap.py", "--model-file", classifier + ".h5", "--attack", attack,
              "--source", source, "--num-images", str(SMOKE_UAP_IMAGES if args.smoke else images),
              "--norm-ratio", str(settings["norm_ratio"]), "--seed", str(args.seed),
              "--data-dir", folders.data, "--results-dir", folders.results]))
-    return steps
+    return commands
 
 
 def folders_of(args: Any) -> Folders:
@@ -230,7 +232,7 @@ def main() -> None:
     clock.say("images generated; next: every classifier is pretrained on natural images")
 
     def train_and_attack(model: str) -> None:
-        run_steps(steps_of(model, args, settings), folders.log, clock, "the table")
+        run_commands(commands_of(model, args, settings), folders.log, clock, "the table")
 
     side_by_side(train_and_attack, models)
     evaluate(args, settings, clock)

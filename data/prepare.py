@@ -22,7 +22,7 @@ from utils.common import arguments
 from utils.common.errors import UserError, run_script
 from utils.common.json_files import write_json
 from utils.common.provenance import now
-from utils.common.step_run import Step
+from utils.common.stage import Stage
 from utils.common.terminal import printable
 
 RECORD = "prepared.json"
@@ -83,7 +83,7 @@ def prepared_in(folder: str) -> Optional[Prepared]:
     return read_prepared(path) if os.path.exists(path) else None
 
 
-class Preparation(Step):
+class Preparation(Stage):
     """The preparation of one data set, which continues with the files that are in its work folder.
 
     tree: the data set in the work folder.
@@ -128,15 +128,15 @@ class Preparation(Step):
 
 
 def main() -> None:
-    step = Preparation(parse_arguments())
-    if step.begins():
-        if prepared_in(step.tree):  # a command was killed before it published this
-            step.publish(step.tree)
-        if not step.images():
-            step.make()
-            step.publish(step.tree)
-        shutil.rmtree(step.work, ignore_errors=True)
-    print(f"ready: {step.images()} images in {printable(step.place)}")
+    stage = Preparation(parse_arguments())
+    if stage.lock_unless_finished():
+        if prepared_in(stage.tree):  # a command was killed before it published this
+            stage.publish(stage.tree)
+        if not stage.images():
+            stage.make()
+            stage.publish(stage.tree)
+        shutil.rmtree(stage.work, ignore_errors=True)
+    print(f"ready: {stage.images()} images in {printable(stage.place)}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 from utils.attack.events import ImagesShown, PassDone, Visit
 from utils.attack.settings import AttackSettings, run_name
 from utils.attack.state import first_state
-from utils.attack.uap_run import RunRecorder, uap_step
+from utils.attack.uap_run import RunRecorder, uap_stage
 from utils.common.csv_files import read_written_csv, write_csv
 from utils.common.errors import UserError
 from utils.common.names import fault_of_file_name
@@ -17,7 +17,7 @@ from utils.common.names import fault_of_file_name
 def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(tmp_path):
     names = ["{}.jpg".format(i) for i in range(16)]
     state = first_state((2, 2, 3), len(names))
-    run = RunRecorder(uap_step(str(tmp_path / "run"), {}, False), names, ["MEL", "NV"],
+    run = RunRecorder(uap_stage(str(tmp_path / "run"), {}, False), names, ["MEL", "NV"],
                       beginning=state, p=np.inf, checkpoint=None)
 
     def shown(visits, path, kept):
@@ -45,7 +45,7 @@ def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(
 
 def test_a_file_name_that_is_not_utf_8_is_logged_as_it_is(tmp_path):
     name = os.fsdecode(b"b\xfcro.jpg")
-    run = RunRecorder(uap_step(str(tmp_path / "run"), {}, False), [name], ["MEL"],
+    run = RunRecorder(uap_stage(str(tmp_path / "run"), {}, False), [name], ["MEL"],
                       beginning=first_state((2, 2, 3), 1), p=np.inf, checkpoint=None)
     run.record(ImagesShown([Visit(1, 1, 0, 0, 0, [], False)]))
     write_csv(str(tmp_path / "images.csv"), None, [(name, "used")])
@@ -75,11 +75,11 @@ def test_a_name_holds_the_number_that_was_asked_for(ratio, text):
 
 
 def interrupted_run(tmp_path):
-    """A run of two images that saved a checkpoint; its step, and how it is begun again."""
-    step = uap_step(str(tmp_path / "run"), {}, False)
+    """A run of two images that saved a checkpoint; its stage, and how it is begun again."""
+    stage = uap_stage(str(tmp_path / "run"), {}, False)
 
     def begin(checkpoint):
-        return RunRecorder(step, ["a.jpg", "b.jpg"], ["MEL", "NV"], first_state((2, 2, 3), 2),
+        return RunRecorder(stage, ["a.jpg", "b.jpg"], ["MEL", "NV"], first_state((2, 2, 3), 2),
                            np.inf, checkpoint)
 
     run = begin(None)
@@ -87,15 +87,15 @@ def interrupted_run(tmp_path):
     run.state.clean[0] = 1
     run.state.classes_ahead = [1]
     run.save_checkpoint()
-    return step, begin
+    return stage, begin
 
 
 def test_a_run_continues_its_log_where_the_checkpoint_was_saved(tmp_path):
-    step, begin = interrupted_run(tmp_path)
+    stage, begin = interrupted_run(tmp_path)
     log = tmp_path / ".run.partial" / "log.csv"
     whole = log.read_text()
     log.write_text(whole + "2,1,b.jpg")  # killed while it was written
-    run = begin(step.last_checkpoint())
+    run = begin(stage.last_checkpoint())
     assert log.read_text() == whole
     assert run.state.clean.tolist() == [1, -1] and run.state.classes_ahead == [1]
     run.record(ImagesShown([Visit(2, 1, 1, 0, 0, [], False)]))
@@ -103,25 +103,25 @@ def test_a_run_continues_its_log_where_the_checkpoint_was_saved(tmp_path):
 
 
 def test_a_log_shorter_than_its_checkpoint_says_is_refused(tmp_path):
-    step, begin = interrupted_run(tmp_path)
+    stage, begin = interrupted_run(tmp_path)
     log = tmp_path / ".run.partial" / "log.csv"
     log.write_text(log.read_text()[:-1])
     with pytest.raises(UserError, match="log.csv: 79 bytes, expected 80 or more as the checkpoint "
                                         "beside it says; give --restart"):
-        begin(step.last_checkpoint())
+        begin(stage.last_checkpoint())
     log.unlink()
     with pytest.raises(UserError, match="log.csv: 0 bytes"):
-        begin(step.last_checkpoint())
+        begin(stage.last_checkpoint())
 
 
 def test_a_log_that_is_a_symbolic_link_is_not_followed(tmp_path):
-    step, begin = interrupted_run(tmp_path)
+    stage, begin = interrupted_run(tmp_path)
     log = tmp_path / ".run.partial" / "log.csv"
     log.rename(tmp_path / "victim")
     before = (tmp_path / "victim").read_text()
     log.symlink_to(tmp_path / "victim")
     with pytest.raises(UserError, match="log.csv: is a symbolic link"):
-        begin(step.last_checkpoint())
+        begin(stage.last_checkpoint())
     assert (tmp_path / "victim").read_text() == before
 
 
@@ -136,8 +136,8 @@ def test_a_log_that_is_a_symbolic_link_is_not_followed(tmp_path):
     (lambda progress, arrays: arrays[0].fill(np.nan), "not finite"),
     (lambda progress, arrays: arrays[1].fill(2), "values from 2 to 2, expected -2 to 1")])
 def test_a_checkpoint_of_another_kind_of_state_is_refused(tmp_path, change, message):
-    step, begin = interrupted_run(tmp_path)
-    checkpoint = step.last_checkpoint()
+    stage, begin = interrupted_run(tmp_path)
+    checkpoint = stage.last_checkpoint()
     change(checkpoint.progress, checkpoint.arrays)
     with pytest.raises(UserError, match="npz: not a checkpoint of this run .*" + message):
         begin(checkpoint)

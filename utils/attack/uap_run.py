@@ -12,7 +12,7 @@ from utils.attack.state import State, checkpoint_kinds, from_checkpoint, to_chec
 from utils.common.checkpoint import Checkpoint
 from utils.common.errors import UserError
 from utils.common.json_files import NATURAL, NUMBER, Schema, fields
-from utils.common.step_run import ResumableStep, work_folder
+from utils.common.stage import ResumableStage, work_folder
 from utils.common.whole_files import not_following, write_text, writing
 from utils.images.norms import norm
 
@@ -43,10 +43,12 @@ def snapshot_counts(number_of_images: int) -> Set[int]:
     return counts
 
 
-def uap_step(folder: str, identity: Dict[str, Any], restart: bool) -> ResumableStep:
-    """Return the step whose result will be `folder`; its checkpoint is among the unfinished files.
+def uap_stage(folder: str, identity: Dict[str, Any], restart: bool) -> ResumableStage:
+    """Return the stage whose result will be `folder`.
+
+    Its checkpoint is among the unfinished files. identity: of the run. restart: begin anew.
     """
-    return ResumableStep(
+    return ResumableStage(
         place=folder, record=os.path.join(folder, "run.json"),
         product=os.path.join(folder, "uap.npy"),
         checkpoint=os.path.join(work_folder(folder), "checkpoint.npz"),
@@ -56,7 +58,7 @@ def uap_step(folder: str, identity: Dict[str, Any], restart: bool) -> ResumableS
 class RunRecorder(Generic[State]):
     """Writes down what an attack does, so that the same command continues it.
 
-    step: says where the finished run will be; until then its files are beside it, in step.work.
+    stage: says where the finished run will be; until then its files are beside it, in stage.work.
     files: names of the n images. class_names: of the classifier, by index. beginning: the state in
     which the attack begins. p: the norm to log. checkpoint: to continue from, None to begin.
 
@@ -65,18 +67,18 @@ class RunRecorder(Generic[State]):
     Raises UserError where the checkpoint is not of such a run.
     """
 
-    def __init__(self, step: ResumableStep, files: Sequence[str], class_names: Sequence[str],
+    def __init__(self, stage: ResumableStage, files: Sequence[str], class_names: Sequence[str],
                  beginning: State, p: float, checkpoint: Optional[Checkpoint]) -> None:
-        self.step = step
+        self.stage = stage
         self._files, self._class_names, self._p = files, class_names, p
-        self._log_path = os.path.join(step.work, "log.csv")
+        self._log_path = os.path.join(stage.work, "log.csv")
         self._snapshot_counts = snapshot_counts(len(files))
         self.state = beginning
         self.broken: Dict[str, str] = {}
         self.snapshots: Dict[str, Dict[str, float]] = {}
         self._seconds_before = 0.0
         if checkpoint is None:
-            shutil.rmtree(step.work, ignore_errors=True)
+            shutil.rmtree(stage.work, ignore_errors=True)
             write_text(self._log_path, ",".join(LOG_COLUMNS) + "\n")
         else:
             self._continue_from(checkpoint)
@@ -90,7 +92,7 @@ class RunRecorder(Generic[State]):
 
     def _continue_from(self, checkpoint: Checkpoint) -> None:
         state, arrays = checkpoint_kinds(self.state, len(self._class_names))
-        self.step.require_fit(checkpoint, progress_schema(state), arrays)
+        self.stage.require_fit(checkpoint, progress_schema(state), arrays)
         progress = checkpoint.progress
         self.state = from_checkpoint(self.state, progress["state"], checkpoint.arrays)
         self.broken, self.snapshots = progress["broken"], progress["snapshots"]
@@ -131,7 +133,7 @@ class RunRecorder(Generic[State]):
             csv.writer(self._log, lineterminator="\n").writerow(row)
 
     def _save_snapshot(self, name: str, shown: int) -> None:
-        save_perturbation(os.path.join(self.step.work, "snapshots", name + ".npy"), self.state.v)
+        save_perturbation(os.path.join(self.stage.work, "snapshots", name + ".npy"), self.state.v)
         self.snapshots[name] = {"images": shown, "seconds": round(self.seconds(), 1)}
 
     def save_checkpoint(self) -> None:
@@ -140,17 +142,17 @@ class RunRecorder(Generic[State]):
             self._log.flush()
             os.fsync(self._log.fileno())
         values, arrays = to_checkpoint(self.state)
-        self.step.save_checkpoint({
+        self.stage.save_checkpoint({
             "state": values, "broken": self.broken, "snapshots": self.snapshots,
             "seconds": self.seconds(), "log_bytes": os.path.getsize(self._log_path)}, arrays)
 
     def discard(self) -> None:
         """Remove the files of this start."""
         self._log.close()
-        shutil.rmtree(self.step.work)
+        shutil.rmtree(self.stage.work)
 
     def publish(self) -> None:
         """Put the finished files in the place of those of an earlier run, if there was one."""
         self._log.close()
-        self.step.publish(self.step.work)
-        os.remove(os.path.join(self.step.place, os.path.basename(self.step.checkpoint)))
+        self.stage.publish(self.stage.work)
+        os.remove(os.path.join(self.stage.place, os.path.basename(self.stage.checkpoint)))

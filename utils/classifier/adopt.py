@@ -38,7 +38,7 @@ from utils.common.errors import UserError, run_script
 from utils.common.hashes import sha256_of_file, sha256_of_lines
 from utils.common.names import require_name
 from utils.common.provenance import environment, now
-from utils.common.step_run import ResumableStep
+from utils.common.stage import ResumableStage
 from utils.images.datasets import LabelledImages, labelled_images
 from utils.images.decoding import RESIZE
 from utils.images.fingerprint import fingerprint_of_images
@@ -299,12 +299,12 @@ def describe_sides(labelled: LabelledSides) -> Dict[str, Dict[str, Any]]:
             for side, rows in labelled.split._asdict().items()}
 
 
-def adoption_step(settings: AdoptionSettings, labelled: LabelledSides) -> ResumableStep:
+def adoption_stage(settings: AdoptionSettings, labelled: LabelledSides) -> ResumableStage:
     """What makes this adoption this one, and where its files will be."""
     folder = os.path.join(settings.data_dir, labelled.folder)
     files = sorted(file for rows in labelled.split for file, _ in rows)
     place = os.path.join(settings.models_dir, settings.name)
-    return ResumableStep(
+    return ResumableStage(
         place=place, record=place + ".json", product=place + ".h5",
         checkpoint=os.path.join(place, "checkpoint.npz"), restart=settings.restart,
         identity={
@@ -323,9 +323,9 @@ def main() -> None:
         raise UserError(f"{settings.file}: no such file, or a folder, as a SavedModel is; expected "
                         "an h5 file, as model.save(\"FILE.h5\") of Keras 2 writes it")
     labelled = read_labelled_sides(settings)
-    step = adoption_step(settings, labelled)
-    if not step.begins():
-        print(f"{step.product}: finished; --restart adopts it anew")
+    stage = adoption_stage(settings, labelled)
+    if not stage.lock_unless_finished():
+        print(f"{stage.product}: finished; --restart adopts it anew")
         return
 
     device.choose(settings.device)
@@ -347,18 +347,18 @@ def main() -> None:
     from utils.classifier.frameworks import VERSIONS
 
     for side, rows in labelled.split._asdict().items():
-        write_csv(os.path.join(step.place, side + ".csv"), None, rows)
-    saved_classifier.save_adopted(network, step.product, dict(
+        write_csv(os.path.join(stage.place, side + ".csv"), None, rows)
+    saved_classifier.save_adopted(network, stage.product, dict(
         environment(VERSIONS), name=settings.name, architecture=settings.architecture or OF_ITS_OWN,
         class_names=labelled.class_names, image_folder=labelled.folder, image_size=size,
         resize=settings.resize, scaling=SCALING, mean_norms=norms.values,
         mean_norms_of=norms.source, grey=norms.is_grey or _channels(network) == 1,
-        split=describe_sides(labelled), identity=step.identity, epochs=None,
-        weights_from={"file": os.path.basename(settings.file), "sha256": step.identity["file"]},
+        split=describe_sides(labelled), identity=stage.identity, epochs=None,
+        weights_from={"file": os.path.basename(settings.file), "sha256": stage.identity["file"]},
         adopted={"preprocessing": settings.preprocessing}, scores=scores,
         arguments=vars(settings), seconds=round(time.monotonic() - began, 1), started=started,
         finished=now()))
-    print(f"wrote {step.product}, {step.record} and {step.place}{os.sep}")
+    print(f"wrote {stage.product}, {stage.record} and {stage.place}{os.sep}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,16 @@
-"""One way to run a step: identity, lock, "finished?", continue, checkpoint, publish.
+"""One way to run a stage of the study: identity, lock, "finished?", continue, checkpoint, publish.
 
-    step = ResumableStep(...)             what makes this run this run, and where its files will be
-    if not step.begins():                 it is finished already; else no other process works on it
+A stage is one run of one command that leaves a result: a training, a UAP, a prepared data set.
+
+    stage = ResumableStage(...)            # what makes this run this run, and where its files go
+    if not stage.lock_unless_finished():   # False: finished; True: it is ours until we end
         return
-    checkpoint = step.last_checkpoint()   where an interrupted run continues
-    ...                                   the work, with step.save_checkpoint(...) now and then
-    step.publish(step.work)               whole files take their place
+    checkpoint = stage.last_checkpoint()   # where an interrupted run continues, or None
+    ...                                    # the work, with stage.save_checkpoint(...) now and then
+
+A stage whose result is one folder collects it in stage.work; stage.publish(stage.work) puts it into
+its place at the end. One whose result is files of their own, as a training's, writes each of them
+whole in its place, and then calls stage.remove_checkpoint().
 """
 
 import json
@@ -34,10 +39,10 @@ def work_folder(place: str) -> str:
     return os.path.join(parent, f".{name}.partial")
 
 
-class Step:
-    """A step whose result has one place; subclasses say when it is finished.
+class Stage:
+    """A stage whose result has one place; subclasses say when it is finished.
 
-    place: path of the folder that the finished step leaves, or with which the names of its files
+    place: path of the folder that the finished stage leaves, or with which the names of its files
     begin. work: its work_folder().
     """
 
@@ -46,15 +51,17 @@ class Step:
         self.work = work_folder(place)
 
     def is_finished(self) -> bool:
-        """Return whether nothing is left to do. Raises UserError when something is in the way."""
+        """Tell whether nothing is left to do. Raises UserError when something is in the way."""
         raise NotImplementedError
 
-    def begins(self) -> bool:
-        """Return whether there is something to do; then no other process does it meanwhile.
+    def lock_unless_finished(self) -> bool:
+        """Lock the stage until this process ends, unless it is finished.
 
-        A finished step is looked at without a lock. Once the lock is held it is asked again:
-        another process may have finished the step in between.
-        Raises UserError when another process is at it, or when something is in the way.
+        Returns True when there is something to do: this process then holds the lock, and no other
+        one works on the stage meanwhile. Returns False when the stage is finished. That is looked
+        at without a lock, and once more under the lock, for another process may have finished the
+        stage in between.
+        Raises UserError when another process holds the lock, or when something is in the way.
         """
         if self.is_finished():
             return False
@@ -65,7 +72,7 @@ class Step:
         return not self.is_finished()
 
     def publish(self, finished: str) -> None:
-        """Put the folder `finished` in the place of this step, where nothing earlier stays.
+        """Put the folder `finished` in the place of this stage, where nothing earlier stays.
 
         A process killed in between leaves `finished` whole: call it again. Both are on one disk.
         Raises UserError.
@@ -79,14 +86,14 @@ class Step:
         shutil.rmtree(earlier, ignore_errors=True)
 
 
-class ResumableStep(Step):
-    """A step that saves checkpoints, and whose finished result says of which run it is.
+class ResumableStage(Stage):
+    """A stage that saves checkpoints, and whose finished result says of which run it is.
 
     record: the JSON file of the finished result, whose field `identity` is that of its run.
-    product: the file that the step is run for. checkpoint: the file of an interrupted run.
+    product: the file that the stage is run for. checkpoint: the file of an interrupted run.
     identity: dict of what makes this run this run: choices, and hashes of what it reads.
     extendable: the choices of the identity that may differ when an interrupted run is continued.
-    restart: begin anew, whatever is there.
+    restart: whether to begin anew, whatever is there.
     """
 
     def __init__(self, place: str, record: str, product: str, checkpoint: str,
@@ -97,10 +104,13 @@ class ResumableStep(Step):
         self._identity_of_checkpoint = dict(identity, **dict.fromkeys(extendable))
 
     def is_finished(self) -> bool:
-        """Return whether the record is of a run of this identity, and its product there.
+        """Tell whether the result of this very run is there, and nothing is left to do.
 
-        Never with `restart`, nor while an interrupted run is to be continued. Raises UserError,
-        naming what differs, when the record is of another run, which must not be overwritten.
+        Returns True when the record and the product exist, and the record's identity is this run's.
+        Returns False when one of the two is missing, and while a checkpoint is to be continued.
+        Returns False with `restart`, too, even for a finished stage, since that is to be made anew.
+        Raises UserError, naming what differs, when the record is of a run of another identity:
+        that result must not be overwritten.
         """
         if self.restart or os.path.exists(self.checkpoint):
             return False
@@ -111,9 +121,10 @@ class ResumableStep(Step):
         return True
 
     def last_checkpoint(self) -> Optional[Checkpoint]:
-        """Read where the interrupted run continues; None where there is none, or with `restart`.
+        """Read where the interrupted run continues.
 
-        Raises UserError, naming what differs, when it is of a run of another identity.
+        Returns None where no run was interrupted, and with `restart`.
+        Raises UserError, naming what differs, when the checkpoint is of a run of another identity.
         """
         checkpoint = None if self.restart else load_checkpoint(self.checkpoint)
         if checkpoint is not None:
@@ -139,10 +150,18 @@ class ResumableStep(Step):
                         Checkpoint(self._identity_of_checkpoint, progress, arrays))
 
 
-def _require_same(path, there, identity, what):
-    here = json.loads(json.dumps(identity))
-    differing = [f"{key} {there.get(key)} then, {here.get(key)} now"
-                 for key in sorted(set(here) | set(there)) if here.get(key) != there.get(key)]
+def _require_same(path: str, recorded: Dict[str, Any], asked_for: Dict[str, Any],
+                  kind_of_run: str) -> None:
+    """Raise UserError, naming each choice that differs, unless two identities are the same.
+
+    path: the file that holds the identity `recorded`. asked_for: the identity of this run.
+    kind_of_run: what the file is of, for the message.
+    """
+    asked_for = json.loads(json.dumps(asked_for))  # as it would be recorded: tuples become lists
+    differing = []
+    for key in sorted(set(asked_for) | set(recorded)):
+        if asked_for.get(key) != recorded.get(key):
+            differing.append(f"{key} {recorded.get(key)} then, {asked_for.get(key)} now")
     if differing:
-        raise UserError(f"{path}: {what} with other arguments: {', '.join(differing)}; give them "
-                        "again, or another --name, or --restart to begin anew")
+        raise UserError(f"{path}: {kind_of_run} with other arguments: {', '.join(differing)}; give "
+                        "them again, or another --name, or --restart to begin anew")
