@@ -22,6 +22,7 @@ from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
 from tqdm import tqdm
 
 from utils.attack.attacks import attack_events, attacked_functions, beginning
+from utils.attack.bound import bound_of_norm
 from utils.attack.estimate import print_estimate
 from utils.attack.events import Event
 from utils.attack.perturbation_file import save_perturbation
@@ -51,7 +52,6 @@ from utils.common.provenance import environment, now
 from utils.images import datasets
 from utils.images.fingerprint import fingerprint_of_images
 from utils.images.norms import norm
-from utils.images.pixels import PIXEL_SCALE
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -169,7 +169,7 @@ def plan_run(args: argparse.Namespace) -> Run:
     images = draw_images(source, data_dir=args.data_dir, model=network,
                          num_images=settings.num_images, seed=settings.seed)
     return Run(settings=settings, network=network, source=source, images=images, target=target,
-               xi=settings.norm_ratio * network.mean_norm(settings.norm) / PIXEL_SCALE)
+               xi=bound_of_norm(settings, network))
 
 
 def load_network(args: argparse.Namespace, run: Run) -> Any:
@@ -258,7 +258,7 @@ def write_results(args: argparse.Namespace, run: Run, recorder: RunRecorder,
         norm={"p": exact(settings.norm), "ratio": settings.norm_ratio, "bound": run.xi,
               "value": size},
         images={"used": used, "broken": len(broken), "sha256": identity["images_sha256"]},
-        passes=state.pass_number,
+        passes=state.passes_completed,
         visits=state.visits,
         steps={"made": state.steps, "kept": state.updates},
         fooling_rate_on_images=state.rates,
@@ -269,7 +269,7 @@ def write_results(args: argparse.Namespace, run: Run, recorder: RunRecorder,
         finished=now(),
     ))
     recorder.publish()
-    print(f"{used} images, {len(broken)} broken; {state.visits} shown in {state.pass_number} "
+    print(f"{used} images, {len(broken)} broken; {state.visits} shown in {state.passes_completed} "
           f"passes, {state.updates} of {state.steps} steps kept; norm {size:.4f}, allowed "
           f"{run.xi:.4f}; wrote {recorder.stage.place}{os.sep}")
 

@@ -91,7 +91,7 @@ class PlainRun:
 
         state, objective = first_state(self.plain.shape, len(self._images)), Objective()
         passes = Passes(state, lambda indices: iter(self._images[indices]), predict, objective,
-                        seed=0, most=1)
+                        seed=0, max_passes=1)
         look_ahead = LookAhead(state, predict, gradients, objective)
         return state, universal_perturbation(state, passes, look_ahead, step, predict, objective,
                                              p=self._p, xi=self._xi)
@@ -209,7 +209,7 @@ class Led:
             assert next(self._rest, None) is None, "stops where the plain version goes on"
             assert step.path == self._run.visits[number].path, "path"
             assert_near("dv", step.dv, dv, EPSILON, self._slack)
-            self._end = (shown + dv).astype(np.float32) if step.reached is None else None
+            self._end = (shown + dv).astype(np.float32) if step.class_after is None else None
         return step
 
     def _compare(self, point, label, found_f, found_w, f, g):

@@ -143,7 +143,7 @@ def test_grey_deepfool_takes_the_shortest_grey_step_across_a_boundary():
         nearest_grey.append(min(steps, key=lambda k: np.linalg.norm(steps[k])))
         nearest.append(min(steps, key=lambda k: (f[label] - f[k]) / np.linalg.norm(w[k])))
         step = deepfool(x, graph.boundary_gradients_to_leave, label)
-        assert step.path == [nearest_grey[-1]] and step.reached == nearest_grey[-1]
+        assert step.path == [nearest_grey[-1]] and step.class_after == nearest_grey[-1]
         np.testing.assert_array_equal(step.dv, step.dv[..., :1].repeat(3, axis=-1))
         assert_close(step.dv, (1 + OVERSHOOT) * steps[nearest_grey[-1]])
     assert nearest_grey != nearest

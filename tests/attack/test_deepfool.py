@@ -29,11 +29,11 @@ def test_linear_classes_need_one_step_to_the_nearest_boundary(toy, classes, labe
         x = classifier.image_of(label)
         steps = steps_to_boundaries(classifier, x, label)
         step = deepfool(x, classifier.boundary_gradients_to_leave, label)
-        assert step.path == [nearest(steps)] == [step.reached]
+        assert step.path == [nearest(steps)] == [step.class_after]
         assert step.dv.dtype == np.float32
         np.testing.assert_allclose(step.dv, (1 + OVERSHOOT) * steps[nearest(steps)],
                                    rtol=1e-5, atol=1e-7)
-        assert classifier.top(x + step.dv) == step.reached
+        assert classifier.top(x + step.dv) == step.class_after
 
 
 @pytest.mark.parametrize("max_iter", [1, 3])
@@ -43,7 +43,7 @@ def test_deepfool_gives_up_after_max_iter_steps_and_returns_their_sum(toy, max_i
     leave = deepfool(x, lambda point, label: (np.array([1.0, 0.0]), w), 0, max_iter=max_iter)
     reach = deepfool(x, lambda point, target: (np.array([0.0, 1.0]), w[1]), 0, [0], max_iter)
     for step, l in ((leave, 1), (reach, 0)):
-        assert step.path == [l] * max_iter and step.reached is None
+        assert step.path == [l] * max_iter and step.class_after is None
         np.testing.assert_allclose(step.dv, (1 + OVERSHOOT) * max_iter * w[1] / (w[1] ** 2).sum(),
                                    rtol=1e-5)
 
@@ -55,7 +55,7 @@ def test_zero_gradients_give_no_step_and_no_division_by_zero(toy):
         flat = deepfool(x, lambda point, label: (f, np.zeros((3,) + x.shape)), 0)
         flat_target = deepfool(x, lambda point, target: (f, np.zeros(x.shape)), 2, [2])
     for step in (flat, flat_target):
-        assert step.path == [] and step.reached == 0 and not step.dv.any()
+        assert step.path == [] and step.class_after == 0 and not step.dv.any()
 
 
 def test_a_class_with_a_zero_gradient_is_passed_over(toy):
@@ -74,5 +74,5 @@ def test_an_image_with_nothing_to_do_gets_no_step(toy):
                  deepfool(x, classifier.boundary_gradient_to_reach, 1, [1]),
                  fgsm(x, classifier.loss_gradient_to_leave, 0, 0.01),
                  fgsm(x, classifier.loss_gradient_to_reach, 1, 0.01)):
-        assert step.path == [] and step.reached == 1
+        assert step.path == [] and step.class_after == 1
         np.testing.assert_array_equal(step.dv, np.zeros(x.shape, np.float32))

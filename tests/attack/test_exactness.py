@@ -140,7 +140,7 @@ def without_one_gradient(fast):
 def with_the_class_reached(of):
     """of: function (label) -> the class for which the loop keeps the step or not."""
     def mutant(x, differences, label, **options):
-        return deepfool(x, differences, label, **options)._replace(reached=of(label))
+        return deepfool(x, differences, label, **options)._replace(class_after=of(label))
 
     return lambda fast: fast._replace(deepfool=mutant)
 

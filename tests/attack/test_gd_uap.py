@@ -71,7 +71,7 @@ def test_the_climbs_are_those_of_the_plain_version(p, seed):
     assert [event.number for event in events if isinstance(event, PassDone)] == list(
         range(1, len(objectives) + 1))
     assert sum(isinstance(event, Iterated) for event in events) == state.steps
-    assert state.pass_number == len(objectives) and norm(state.v, p) <= XI * (1 + 1e-6)
+    assert state.passes_completed == len(objectives) and norm(state.v, p) <= XI * (1 + 1e-6)
 
 
 def test_the_first_v_of_the_highest_objective_is_kept():

@@ -162,7 +162,7 @@ def test_unreadable_images_are_passed_over_as_if_the_order_did_not_hold_them(toy
 @pytest.mark.parametrize("attack", ["deepfool", "sgd"])
 def test_without_a_readable_image_nothing_is_visited_and_v_stays_zero(toy, attack):
     state, visits = run(toy(0), [None] * 3, attack=attack, passes=1)
-    assert visits == [] and not state.v.any() and state.pass_number == 1
+    assert visits == [] and not state.v.any() and state.passes_completed == 1
 
 
 @pytest.mark.parametrize("target", [None, 0])
@@ -254,7 +254,7 @@ def test_a_run_resumed_from_any_state_is_bit_for_bit_the_uninterrupted_run(toy, 
     for event in events:
         visited += event.visits if isinstance(event, ImagesShown) else []
         checkpoints.append((by_checkpoint(whole), len(visited), len(asked)))
-    assert len(checkpoints) > 10 and whole.pass_number == 2
+    assert len(checkpoints) > 10 and whole.passes_completed == 2
 
     for restored, visits_before, questions_before in checkpoints:
         questions = []

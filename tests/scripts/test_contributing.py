@@ -24,11 +24,11 @@ def mi_fgsm(x, loss_gradient, label):
     for _ in range(STEPS):
         f, gradient = loss_gradient(x + dv, label)
         if gradient is None:
-            return Step(dv, path=path, reached=int(f.argmax()))
+            return Step(dv, path=path, class_after=int(f.argmax()))
         path.append(label)
         g = DECAY * g + gradient / np.abs(gradient).sum()  # equation 6
         dv = dv + np.float32(STEP_SIZE) * np.sign(g).astype(np.float32)  # equation 7
-    return Step(dv, path=path, reached=None)
+    return Step(dv, path=path, class_after=None)
 '''
 TINY_NETWORK = '''"""A small network with the arguments of those in keras_applications."""
 

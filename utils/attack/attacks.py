@@ -23,7 +23,8 @@ def beginning(settings: AttackSettings, shape: Tuple[int, int, int], number_of_i
               xi: float, grey: bool) -> AttackState:
     """Return the state in which the attack begins.
 
-    shape: of v, (h, w, c). xi: bound of the norm, model-input units. grey: whether v has to be.
+    shape: of v, (h, w, c). xi: the bound of the norm, model-input units. grey: whether v has to be
+    the same in all channels.
     """
     if settings.attack == "gd-uap":
         seed = [settings.seed, 1]  # not the vector that evaluate.py takes for a control
@@ -34,7 +35,7 @@ def beginning(settings: AttackSettings, shape: Tuple[int, int, int], number_of_i
 def attacked_functions(settings: AttackSettings, model: Any, grey: bool) -> Any:
     """Make of a Keras model what the attack asks: an AttackGraph, or, for gd-uap, a function of v.
 
-    grey: whether v has to be.
+    grey: whether v has to be the same in all channels.
     """
     from utils.attack.gradients.graph import AttackGraph, activation_energy  # imports TensorFlow
 
@@ -58,8 +59,9 @@ def attack_events(settings: AttackSettings, classifier: Any, state: AttackState,
         return classifier.logits(batch).argmax(axis=1)
 
     objective = Objective(target)
-    passes = Passes(state, read, predict, objective, seed=settings.seed, most=settings.passes,
-                    enough=settings.target_fooling_rate)
+    passes = Passes(state, read, predict, objective, seed=settings.seed,
+                    max_passes=settings.passes,
+                    target_fooling_rate=settings.target_fooling_rate)
     if settings.attack == "sgd":
         gradient = (classifier.minibatch_gradient_to_leave if target is None
                     else classifier.minibatch_gradient_to_reach)

@@ -1,7 +1,10 @@
 """DeepFool: the smallest step, to first order, that takes one image across a decision boundary.
 
-Moosavi-Dezfooli, Fawzi, Frossard: DeepFool, CVPR 2016, Algorithm 2 (multiclass, L2). Like its
+Moosavi-Dezfooli, Fawzi, Frossard: DeepFool, CVPR 2016, Algorithm 2 (multiclass, L2). As in its
 authors' published code, the label is checked at the overshot point x + (1 + overshoot) r.
+
+Comments name the lines of Algorithm 2. Line 1 is what goes in and comes out, 2 the initialisation,
+3 the while, 4 to 7 the loop over the classes, 8 the nearest boundary, and 9 and 10 the step to it.
 """
 
 from typing import List, Optional, Sequence
@@ -22,23 +25,24 @@ def deepfool(x: np.ndarray, boundary_gradients: Gradients, label: int,
     x: float32, (h, w, c), model-input units.
     boundary_gradients: function (point, label) -> (f, w): the logits f, float (K,), and the
         gradients w_k of f_k - f_k0 for the classes k of `candidates`, (m, h, w, c), where k0 is the
-        class of the point; None when the point has left the class, or reached it. One call an
-        iteration is all that is asked of the classifier.
-    label: int, the class to leave, k(x_0) in the paper, or the class to reach.
-    candidates: the classes whose boundary may be crossed. None: all but k0, to leave a class, as in
-        the paper. [label], to reach it: then always the boundary with that class is crossed.
-    max_iter: iterations at the most.
-    Returns a Step; dv contains the overshoot. It is zero where x needs no step, and where all
-    gradients are.
+        class of the point. w is None when the point has left the class `label`, or reached it.
+        Each iteration calls this function once, and asks nothing else of the classifier.
+    label: int, the class to leave, which is k(x_0) in the paper, or the class to reach.
+    candidates: the classes whose boundary may be crossed. To leave a class, as in the paper, it is
+        None: all classes but k0. To reach a class it is [label]: the boundary with that class is
+        then crossed in every iteration.
+    max_iter: the largest number of iterations.
+    Returns a Step whose dv contains the overshoot. dv is zero where x needs no step, and where no
+    candidate has a gradient that is not zero, for then there is no direction to go.
     """
     r = np.zeros_like(x)                                                       # line 2
     path: List[int] = []
-    reached = None
+    class_after = None
     while len(path) < max_iter:
         f, w = boundary_gradients(x + np.float32(1 + OVERSHOOT) * r, label)
         k0 = int(f.argmax())
         if w is None:                                                          # line 3
-            reached = k0
+            class_after = k0
             break
         w = w.reshape((-1,) + x.shape)                                         # line 5: w'_k
         classes = np.arange(len(f)) if candidates is None else np.array(candidates)
@@ -48,10 +52,10 @@ def deepfool(x: np.ndarray, boundary_gradients: Gradients, label: int,
         distances = np.full(len(classes), np.inf)
         np.divide(gaps, lengths, out=distances, where=lengths > 0)             # not of k0 itself
         nearest = int(distances.argmin())                                      # line 8
-        if not lengths[nearest] > 0:
-            reached = k0
+        if not lengths[nearest] > 0:  # it is 0, or nan: no boundary is at a finite distance
+            class_after = k0          # the class that was to be left, or not yet the one to reach
             break
         r_i = gaps[nearest] / lengths[nearest] ** 2 * w[nearest]               # line 9
         r += r_i.astype(np.float32)                                            # line 10
         path.append(int(classes[nearest]))
-    return Step(np.float32(1 + OVERSHOOT) * r, path, reached)
+    return Step(np.float32(1 + OVERSHOOT) * r, path, class_after)

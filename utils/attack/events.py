@@ -1,6 +1,6 @@
 """What an attack tells its caller while it runs: one event after each thing it did.
 
-After each event the state is complete: another run continues from it, and ends with the same bytes.
+After each event the state is complete: another run that continues from it ends with the same bytes.
 """
 
 from typing import List, NamedTuple, Optional, Sequence, Union
@@ -11,10 +11,11 @@ from utils.attack.state import AttackState
 class Visit(NamedTuple):
     """One image was shown.
 
-    visit: the count of images shown, from 1, over all passes. pass_number: from 1. image_index:
-    of the image. clean: the class of x. predicted: the class of x + v before the step. path: as in
-    step.Step; empty where v fooled the image already. kept: whether its step went into v; in a
-    minibatch there is one step for all images, which always does.
+    visit: the number of this image among all that were shown, over all passes, from 1.
+    pass_number: the number of the pass in which it was shown, from 1.
+    image_index: the index of the image. clean: the class of x. predicted: the class of x + v before
+    the step. path: as in step.Step; it is empty where v fooled the image already. kept: whether the
+    step went into v. A minibatch has one step for all its images, and that is always kept.
     """
 
     visit: int
@@ -27,13 +28,16 @@ class Visit(NamedTuple):
 
 
 class ImagesShown(NamedTuple):
-    """These images were shown, and v was changed after the last of them, if at all."""
+    """These images were shown; if v was changed, it was after the last of them."""
 
     visits: List[Visit]
 
 
 class ImagesChecked(NamedTuple):
-    """So many of all images were predicted, so far, for the fooling rate after a pass."""
+    """More images were predicted for the fooling rate after a pass.
+
+    images: how many of all they are so far.
+    """
 
     images: int
 
@@ -41,8 +45,8 @@ class ImagesChecked(NamedTuple):
 class PassDone(NamedTuple):
     """A pass is over.
 
-    number: from 1. rate: the fooling rate or targeted success rate on the images after it, None
-    where it was not asked for or no image counts.
+    number: of the pass, from 1. rate: the fooling rate or targeted success rate on the images after
+    it, None where it was not asked for or no image counts.
     """
 
     number: int
@@ -56,22 +60,22 @@ class Iterated(NamedTuple):
 Event = Union[ImagesShown, ImagesChecked, PassDone, Iterated]
 
 
-def note_shown(state: AttackState, places: Sequence[int], indices: Sequence[int],
+def note_shown(state: AttackState, positions: Sequence[int], indices: Sequence[int],
                predicted: Sequence[int], paths: Sequence[List[int]], kept: bool) -> ImagesShown:
-    """Count images as shown, and the step as made if there is one; return the event to tell.
+    """Count images as shown, and the step as made if there is one; return the event to yield.
 
-    places: in the order of the pass. indices: of the images. predicted, paths: of each, and kept:
-    of all, as in Visit.
+    positions: of the images in the order of the pass. indices: of the images. predicted, paths: one
+    for each image, as in Visit. kept: as in Visit, the same for all of them.
     """
     visits = []
     for index, label, path in zip(indices, predicted, paths):
         state.visits += 1
         visits.append(Visit(
-            visit=state.visits, pass_number=state.pass_number + 1, image_index=int(index),
+            visit=state.visits, pass_number=state.passes_completed + 1, image_index=int(index),
             clean=int(state.clean[index]), predicted=int(label), path=path, kept=kept))
     if kept or any(paths):
         state.steps += 1
     if kept:
         state.updates += 1
-    state.position = int(places[-1]) + 1
+    state.position = int(positions[-1]) + 1
     return ImagesShown(visits)

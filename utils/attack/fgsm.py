@@ -14,12 +14,13 @@ def fgsm(x: np.ndarray, loss_gradient: Gradients, label: int, step_size: float) 
     """Take one step of `step_size` in every pixel that leads from the class `label`, or towards it.
 
     x: float32, (h, w, c), model-input units.
-    loss_gradient: function (x, label) -> (f, g): logits, float (K,), and the direction to go,
-        (h, w, c), that of the gradient of the label's cross-entropy to leave the label, against it
-        to reach it; or None when there is nothing to do.
+    loss_gradient: function (x, label) -> (f, g): the logits f, float (K,), and the direction to go,
+        (h, w, c). To leave the label, it is that of the gradient of the label's cross-entropy; to
+        reach the label, it is the opposite one. g is None when x has left the label, or reached it.
     Returns a Step.
     """
     f, g = loss_gradient(x, label)
     if g is None:
-        return Step(np.zeros_like(x), path=[], reached=int(f.argmax()))
-    return Step(np.float32(step_size) * np.sign(g).astype(np.float32), path=[label], reached=None)
+        return Step(np.zeros_like(x), path=[], class_after=int(f.argmax()))
+    dv = np.float32(step_size) * np.sign(g).astype(np.float32)
+    return Step(dv, path=[label], class_after=None)

@@ -36,10 +36,12 @@ ObjectiveGradient = Callable[[np.ndarray], Tuple[float, np.ndarray]]
 class ClimbState(AttackState):
     """The state of an attack without images.
 
-    position counts the iterations of the current climb, and steps those of all.
-    mean, square: Adam's moments, float32, (h, w, c). best: the v of the highest objective at the
-    end of a climb. share_at_bound: of v's values, an iteration ago. is_saturated: v is to be
-    halved. objectives: at the end of each climb.
+    Its passes are the climbs: passes_completed counts them. position counts the iterations of the
+    current climb, and steps those of all climbs.
+    mean, square: Adam's moments, float32, (h, w, c). best: the v whose objective was the highest at
+    the end of a climb. share_at_bound: the share of v's values that were at the bound an iteration
+    ago. is_saturated: whether v is to be halved. objectives: the objective at the end of each
+    climb.
     """
 
     mean: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -63,11 +65,11 @@ def data_free(state: ClimbState, gradient: ObjectiveGradient, p: float,
               xi: float) -> Iterator[Event]:
     """Run the climbs; the result is state.best, which is then state.v too.
 
-    state: to begin with, or of an interrupted run. gradient: of the network. p, xi: as of
-    uap.universal_perturbation.
+    state: the state in which the attack begins, or the one in which an interrupted run stopped.
+    gradient: of the network. p, xi: as of uap.universal_perturbation.
     Yields Iterated after an iteration, and PassDone after a climb; see utils.attack.events.
     """
-    while state.pass_number < CLIMBS:
+    while state.passes_completed < CLIMBS:
         if state.is_saturated:  # and was looked at
             state.v, state.is_saturated = state.v / 2, False
         objective, g = gradient(state.v)
@@ -79,9 +81,9 @@ def data_free(state: ClimbState, gradient: ObjectiveGradient, p: float,
             if objective > max(state.objectives, default=-np.inf):
                 state.best = state.v
             state.objectives.append(float(objective))
-            state.pass_number += 1
+            state.passes_completed += 1
             state.position = 0
-            yield PassDone(state.pass_number, None)
+            yield PassDone(state.passes_completed, None)
         else:
             state.v = project(state.v + adam(state, g, RATE * xi), p, xi)
             state.position += 1

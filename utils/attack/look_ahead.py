@@ -17,10 +17,10 @@ from utils.attack.step import Gradients, Predict
 
 
 def remember_last_answer(gradients: Gradients) -> Gradients:
-    """Return a function of gradients that computes once what it is asked twice in a row.
+    """Return a function of gradients that computes only once what it is asked twice in a row.
 
-    Line 5 of Algorithm 1 asks for the class of x + v, and DeepFool, in line 6, first of all asks
-    for it too, with the gradients there: one run of the network answers both.
+    Line 5 of Algorithm 1 asks for the class of x + v. In line 6 the step's first question is for
+    the class and the gradients at the same point. One run of the network answers both.
     """
     asked_x = asked_label = answer = None
 
@@ -37,9 +37,10 @@ def remember_last_answer(gradients: Gradients) -> Gradients:
 class LookAhead:
     """Tells which class each image has under the present v.
 
-    state: of the attack; images_ahead and classes_ahead in it are written here alone, so that a run
-    that is continued predicts the same batches. predict, gradients: of the classifier, as in
-    utils.attack.step; the gradients are those that the step is computed from, and remembered.
+    state: of the attack. Only this class writes its next_batch_size and classes_ahead; they are in
+    the state so that a run that is continued predicts the same batches.
+    predict, gradients: of the classifier, as in utils.attack.step. The gradients are those that the
+    step is computed from, wrapped in remember_last_answer.
     """
 
     def __init__(self, state: AttackState, predict: Predict, gradients: Gradients,
@@ -48,7 +49,10 @@ class LookAhead:
         self._gradients, self._objective = gradients, objective
 
     def class_under_v(self, image: Image) -> int:
-        """Return the class of x + v. To be asked once for each image of a pass, in order."""
+        """Return the class of x + v.
+
+        It must be called once for each image of a pass, in the order of the pass.
+        """
         if not self._state.classes_ahead:
             self._state.classes_ahead = self._look(image.held)
         return self._state.classes_ahead.pop(0)
@@ -56,16 +60,17 @@ class LookAhead:
     def _look(self, images: Images) -> List[int]:
         """Return the classes under v of the first images, up to the first that v does not fool."""
         state = self._state
-        batch = images.part(0, state.images_ahead)
+        batch = images.part(0, state.next_batch_size)
         labels = self._objective.labels(batch.clean)
-        if state.images_ahead == 1:  # the step will most likely be needed
+        if state.next_batch_size == 1:  # the step will most likely be needed
             f, _ = self._gradients(batch.x[0] + state.v, int(labels[0]))
             predicted = np.array([f.argmax()])
         else:
             predicted = self._predict(batch.x + state.v)
         fooled = self._objective.is_met(predicted, labels)
         if fooled.all():
-            state.images_ahead = min(2 * state.images_ahead, IMAGES_HELD)
+            state.next_batch_size = min(2 * state.next_batch_size, IMAGES_HELD)
             return predicted.tolist()
-        state.images_ahead = 1
-        return predicted[:int(fooled.argmin()) + 1].tolist()
+        state.next_batch_size = 1
+        first_not_fooled = int(fooled.argmin())
+        return predicted[:first_not_fooled + 1].tolist()

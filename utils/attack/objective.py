@@ -24,8 +24,10 @@ class Objective(NamedTuple):
     def is_met(self, predicted: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Tell whether each of these classes is what is wanted, bool (m,): line 5 of Algorithm 1.
 
-        An image that is of the target when clean needs to stay there. Whether it counts as a
-        success is another question: see utils.common.success.
+        predicted: the classes under v, int (m,). labels: as the method of this name returns them.
+        This says whether an image needs a step. An image that is of the target when clean has to
+        stay there, so it may need one. Whether an image counts as a success is another question,
+        and there such an image is left out: see utils.common.success.
         """
         has_label = np.asarray(predicted) == labels
         return ~has_label if self.target is None else has_label

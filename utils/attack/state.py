@@ -18,28 +18,33 @@ class AttackState:
     """The state of an attack that is shown images.
 
     v: the perturbation, float32, (h, w, c), model-input units.
-    clean: int, (n,), the classes predicted for the clean images, BROKEN or UNKNOWN.
-    pass_number: passes completed. position: place in the order of the current pass.
-    visits, steps, updates: images shown, steps made, and steps that went into v, so far.
-    images_ahead: how many images to predict next in one batch; see utils.attack.look_ahead.
-    classes_ahead: the classes that were predicted so, under the present v, of the images that come
-        next.
-    images_checked, images_fooled: how many images were predicted again after the current pass, for
-        the fooling rate, and how many of these count as fooled.
-    rates: the fooling rate, or targeted success rate, after each pass after which it was asked for;
-        None where no image counts.
+    clean: int, (n,), the class predicted for each clean image, or BROKEN or UNKNOWN.
+    passes_completed: the number of passes that are over.
+    position: where the current pass goes on, in its order, from 0.
+    visits, steps, updates: how many images were shown, how many steps were made, and how many of
+        these went into v, over all passes so far.
+    next_batch_size: how many images are predicted next in one batch; see utils.attack.look_ahead.
+    classes_ahead: the classes that were predicted in this way, under the present v, for the images
+        that come next.
+    images_checked: how far the images were predicted again after the current pass, for the fooling
+        rate: an index, before which all are done.
+    images_counted, images_fooled: how many of those count for the rate, and how many of these are
+        successes of the attack; see utils.common.success.
+    rates: the fooling rate, or the targeted success rate, after each pass after which it was asked
+        for; None where no image counts.
     """
 
     v: np.ndarray
     clean: np.ndarray
-    pass_number: int = 0
+    passes_completed: int = 0
     position: int = 0
     visits: int = 0
     steps: int = 0
     updates: int = 0
-    images_ahead: int = 1
+    next_batch_size: int = 1
     classes_ahead: List[int] = field(default_factory=list)
     images_checked: int = 0
+    images_counted: int = 0
     images_fooled: int = 0
     rates: List[Optional[float]] = field(default_factory=list)
 

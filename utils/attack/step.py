@@ -8,14 +8,16 @@ import numpy as np
 class Step(NamedTuple):
     """The step that line 6 of Algorithm 1 asks for.
 
-    dv: float32, (h, w, c), the step from x; zeros where x needs none. path: the class towards which
-    each iteration went, so its length is the number of iterations; of attacks with one step, the
-    label that their loss is of. reached: the class of x + dv, None where the attack did not look.
+    dv: float32, (h, w, c), the step from x; it is zero where x needs none.
+    path: the class towards which each iteration went, so its length is the number of iterations.
+        An attack with one iteration names the label that its loss is of. An empty path says that
+        no step was made, and dv is then not used.
+    class_after: the class of x + dv, None where the attack did not look at that point.
     """
 
     dv: np.ndarray
     path: List[int]
-    reached: Optional[int]
+    class_after: Optional[int]
 
 
 # A batch, float32 (n, h, w, c), model-input units -> the class predicted for each, int (n,).

@@ -28,7 +28,7 @@ from utils.common.whole_files import replacing
 
 # Raised with every change of what a checkpoint holds or of what it means: an older or newer one
 # must not be continued as if nothing had changed.
-FORMAT = 2
+FORMAT = 3
 HEADER = fields(identity=OBJECT, progress=OBJECT)
 MEND = "give --restart to begin anew"
 

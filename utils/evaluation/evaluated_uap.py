@@ -10,7 +10,7 @@ import numpy as np
 from utils.classifier.description import TRAINING_IMAGES
 from utils.common.errors import UserError
 from utils.common.names import require_file_name
-from utils.common.success import is_fooled, is_targeted_success
+from utils.common.success import successes
 from utils.evaluation import metrics, rows
 from utils.evaluation.metrics import Rate
 
@@ -114,10 +114,7 @@ class EvaluatedUap:
         Untargeted: the class differs from the clean one. Targeted: it is the target; the images
         that are predicted as the target anyway are left out.
         """
-        clean, attacked = self.predictions["clean"], self.predictions[column]
-        if self.uap.target is None:
-            return is_fooled(clean, attacked)
-        return is_targeted_success(clean, attacked, self.uap.target)
+        return successes(self.predictions["clean"], self.predictions[column], self.uap.target)
 
     def rate(self, column: str = "uap") -> Rate:
         """The fooling rate of a column of predictions; of a targeted UAP, its success rate."""

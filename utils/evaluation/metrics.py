@@ -3,7 +3,7 @@
 labels, clean, attacked and predictions are arrays (n,) of class indices or class names.
 """
 
-from typing import List, NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence, Union
 
 import numpy as np
 from scipy import stats
@@ -41,8 +41,12 @@ def fooling_rate(clean: np.ndarray, attacked: np.ndarray) -> Rate:
     return rate(is_fooled(clean, attacked))
 
 
-def targeted_success_rate(clean: np.ndarray, attacked: np.ndarray, target) -> Rate:
-    """Share of the images not already predicted as the target that are under the attack."""
+def targeted_success_rate(clean: np.ndarray, attacked: np.ndarray,
+                          target: Union[int, str]) -> Rate:
+    """Share of images that the attack makes the target, of those not predicted as it anyway.
+
+    target: the index or the name of a class, as clean and attacked have them.
+    """
     return rate(is_targeted_success(clean, attacked, target))
 
 
