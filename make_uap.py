@@ -26,7 +26,15 @@ from utils.attack.bound import bound_of_norm
 from utils.attack.estimate import print_estimate
 from utils.attack.events import Event
 from utils.attack.perturbation_file import save_perturbation
-from utils.attack.settings import ATTACKS, DEFAULTS, AttackSettings, as_json, exact, run_name
+from utils.attack.settings import (
+    ATTACKS,
+    DEFAULTS,
+    AttackSettings,
+    as_json,
+    exact,
+    options_without_meaning,
+    run_name,
+)
 from utils.attack.source_images import (
     NO_IMAGES,
     DrawnImages,
@@ -55,36 +63,46 @@ from utils.images.norms import norm
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that only this script has."""
     attacked = parser.add_mutually_exclusive_group(required=True)
     source = parser.add_mutually_exclusive_group(required=True)
     attacked.add_argument("--model-file", metavar="FILE", help="a model that train_model.py wrote")
     attacked.add_argument("--backbone", choices=architectures.ARCHITECTURES,
         help="for gd-uap: a pretrained network, with --weights and --image-size")
     add = parser.add_argument
-    add("--weights", metavar="imagenet|FILE", help="of --backbone: Keras' own, or an h5 file")
-    add("--image-size", type=arguments.count, metavar="PIXELS", help="of --backbone")
+    add("--weights", metavar="imagenet|FILE",
+        help="the weights of --backbone: Keras' own, or those in an h5 file")
+    add("--image-size", type=arguments.count, metavar="PIXELS",
+        help="the height and width of the images that --backbone takes")
     source.add_argument("--source", metavar="|".join(list(datasets.SOURCE_FOLDERS) + ["none"]),
-        help="images below --data-dir; the data set that the model was trained on (isic2018, or "
-             "its name): the model's training images; none: for gd-uap")
-    source.add_argument("--source-dir", metavar="FOLDER", help="any folder of images")
+        help="the data set below --data-dir that the UAP is made from; the one that the model was "
+             "trained on (isic2018, or its name) stands for the model's training images; none is "
+             "for gd-uap, which takes no images")
+    source.add_argument("--source-dir", metavar="FOLDER",
+        help="any folder of images, instead of --source")
     add("--name", type=arguments.folder_name,
-        help="of the run's folder (default: the source and every choice that is not the default)")
-    add("--attack", choices=ATTACKS,
-        help="deepfool or fgsm: a step for each image; sgd: for each minibatch; gd-uap: without "
-             "images (default: %(default)s)")
-    add("--norm", type=arguments.norm, metavar="2|inf", help="p (default: %(default)s)")
+        help="the name of the run's folder (default: the source and every choice that is not the "
+             "default)")
+    summaries = [f"{name}: {options.summary}" for name, options in ATTACKS.items()]
+    add("--attack", choices=ATTACKS, help="; ".join(summaries) + " (default: %(default)s)")
+    add("--norm", type=arguments.norm, metavar="2|inf",
+        help="p, the norm that is bounded (default: %(default)s)")
     add("--norm-ratio", type=arguments.positive,
         help="zeta: the bound xi of the p-norm, as a share of the mean p-norm of the model's "
              "training images (default: %(default)s)")
-    add("--num-images", type=arguments.count, help="drawn with the seed (default: all)")
-    add("--passes", type=arguments.count, help="passes over the images (default: %(default)s)")
+    add("--num-images", type=arguments.count,
+        help="how many images are drawn, with the seed (default: all)")
+    add("--passes", type=arguments.count,
+        help="how many times all images are shown (default: %(default)s)")
     add("--target-fooling-rate", type=arguments.share, metavar="RATE",
         help="1 - delta: begin no further pass once the UAP fools this share of the images, which "
-             "is looked at after each pass but the last (default: never look)")
-    add("--target", metavar="CLASS", help="make every image this class (default: any other class)")
+             "is measured after each pass but the last (default: it is never measured)")
+    add("--target", metavar="CLASS",
+        help="the class that every image is to become (default: any class but its own)")
+    step_sizes = [f"{name}: {options.step_size}" for name, options in ATTACKS.items()
+                  if options.step_size]
     add("--step-size", type=arguments.positive,
-        help="model-input units: of fgsm, in every pixel (default: 0.001); of sgd, in the norm "
-             "(default: falling, a share of xi)")
+        help="the length of a step, model-input units; " + "; ".join(step_sizes))
     add("--estimate", action="store_true",
         help="write nothing: measure a few images, and print the hours that this run will take")
     add("--max-broken-share", type=arguments.share, default=0.01,
@@ -92,6 +110,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
+    """Read the command line, and end with a message where options do not belong together."""
     parser = arguments.script_parser(__doc__, "data-dir", "results-dir", "batch-size", "seed",
                                      "device", "checkpoint-seconds", "restart")
     add_options(parser)
@@ -99,7 +118,7 @@ def parse_arguments() -> argparse.Namespace:
     args = parser.parse_args()
     if (args.attack == "gd-uap") != (args.source == NO_IMAGES):
         parser.error("--attack gd-uap and --source none belong together")
-    unused = [option for option in sorted(ATTACKS[args.attack])
+    unused = [option for option in sorted(options_without_meaning(args.attack))
               if getattr(args, option) != parser.get_default(option)]
     if unused:
         options = ", --".join(unused).replace("_", "-")
@@ -126,14 +145,17 @@ def source_of(args: argparse.Namespace) -> ImageSource:
 
 
 def describe_network(args: argparse.Namespace) -> ClassifierDescription:
-    """Return what the JSON file of --model-file says, or as much of --backbone."""
+    """Return what the JSON file of --model-file says, or the same about --backbone."""
     if args.backbone is None:
         return read_description(args.model_file)
     return backbone.describe(args.backbone, args.weights, args.image_size)
 
 
 def index_of_target(args: argparse.Namespace, network: ClassifierDescription) -> Optional[int]:
-    """Return the index of --target, None without one. Raises UserError where it is no class."""
+    """Return the index of the class --target, or None without this option.
+
+    Raises UserError where the network has no such class.
+    """
     if args.target is None:
         return None
     if args.target not in network.class_names:
@@ -186,7 +208,11 @@ def load_network(args: argparse.Namespace, run: Run) -> Any:
 
 def start_attack(run: Run, functions: Any, state: AttackState, broken: Dict[str, str],
                  max_broken_share: float) -> Iterator[Event]:
-    """Return the events of the attack, from a state on. broken: receives the unreadable files."""
+    """Return the events of the attack, which goes on from a state.
+
+    functions: as load_network returns them. broken: receives the names of the files that cannot be
+    read, with the reasons. max_broken_share: how large their share may become.
+    """
     read = image_reader(run.images, image_size=run.network.image_size,
                         resize=run.network.resize, max_broken_share=max_broken_share,
                         broken=broken)
@@ -196,13 +222,14 @@ def start_attack(run: Run, functions: Any, state: AttackState, broken: Dict[str,
 def estimate(args: argparse.Namespace, run: Run) -> None:
     """Print how long the run will take."""
     functions = load_network(args, run)
-    is_own = run.source.dataset == training_data_set(run.network)
+    is_of_training_images = run.source.dataset == training_data_set(run.network)
     print_estimate(
         run.settings,
         lambda state: start_attack(run, functions, state, broken={},
                                    max_broken_share=args.max_broken_share),
         shape=run.shape, number_of_images=len(run.images.files),
-        training_images=None if is_own else run.network.split["train"].images)
+        training_images=(None if is_of_training_images
+                         else run.network.split["train"].images))
 
 
 def run_attack(args: argparse.Namespace, run: Run, functions: Any,
@@ -275,6 +302,7 @@ def write_results(args: argparse.Namespace, run: Run, recorder: RunRecorder,
 
 
 def main() -> None:
+    """Make one UAP, unless it is finished."""
     args, started = parse_arguments(), now()
     run = plan_run(args)
     if args.estimate:

@@ -63,6 +63,26 @@ def test_a_signal_lets_the_event_in_progress_end_saves_it_and_stops(number, at, 
     assert seen == list(range(last + 1)) and saved == [last]
 
 
+@pytest.mark.parametrize("number", BOTH)
+def test_the_first_signal_says_that_the_loop_stops_soon_and_another_says_nothing_more(
+        number, capfd):
+    said_at_once = []
+
+    def two_signals():
+        for i in range(3):
+            if i == 1:
+                os.kill(os.getpid(), number)
+                said_at_once.append(capfd.readouterr().err)
+                os.kill(os.getpid(), number)
+            yield i
+
+    with pytest.raises(KeyboardInterrupt):
+        for _ in with_checkpoints(two_signals(), lambda: None, 1000):
+            pass
+    assert said_at_once == ["\nstopping after this image or batch\n"]
+    assert capfd.readouterr() == ("", "")
+
+
 def test_the_handlers_are_there_again_when_whoever_takes_the_events_raises():
     """The fixture looks at them."""
     with pytest.raises(ZeroDivisionError):

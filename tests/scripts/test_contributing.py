@@ -18,7 +18,7 @@ from utils.attack.step import Step
 STEPS, DECAY, STEP_SIZE = 4, 1.0, 0.01
 
 
-def mi_fgsm(x, loss_gradient, label):
+def mi_fgsm(x, loss_gradient, label, decay):
     """Take up to STEPS steps along the sign of the accumulated gradient. Returns a Step."""
     dv, g, path = np.zeros_like(x), np.zeros_like(x), []
     for _ in range(STEPS):
@@ -26,7 +26,7 @@ def mi_fgsm(x, loss_gradient, label):
         if gradient is None:
             return Step(dv, path=path, class_after=int(f.argmax()))
         path.append(label)
-        g = DECAY * g + gradient / np.abs(gradient).sum()  # equation 6
+        g = decay * g + gradient / np.abs(gradient).sum()  # equation 6
         dv = dv + np.float32(STEP_SIZE) * np.sign(g).astype(np.float32)  # equation 7
     return Step(dv, path=path, class_after=None)
 '''
@@ -94,22 +94,38 @@ def run(folder, *words):
     return output
 
 
-def test_a_new_attack_takes_the_three_places_that_are_named(copy, trained):
+def add_option_of_mi_fgsm(copy):
+    insert(copy, "utils/attack/settings.py", "    batch_size: int",
+           "    decay: Optional[float] = None\n")
+    insert(copy, "utils/attack/settings.py", '              "step_size": "step-"',
+           '              "decay": "decay-",\n')
+    insert(copy, "make_uap.py", '    add("--estimate"',
+           '    add("--decay", type=arguments.positive, help="of the momentum of mi-fgsm")\n')
+
+
+def test_a_new_attack_takes_the_three_places_that_are_named_and_its_option_three_lines(
+        copy, trained):
     for name in ("VGG16.h5", "VGG16.json", "VGG16"):
         source = os.path.join(trained, "models", name)
         target = os.path.join(copy, "models", name)
         os.makedirs(os.path.dirname(target), exist_ok=True)
         (shutil.copytree if os.path.isdir(source) else shutil.copy)(source, target)
+    fgsm = ("make_uap.py", "--model-file", "models/VGG16.h5", "--attack", "fgsm",
+            "--source", "ilsvrc2012", "--num-images", "2")
+    assert "2 shown in 1 passes" in run(copy, *fgsm)
     add_file(copy, "utils/attack/mi_fgsm.py", MI_FGSM)
     insert(copy, "utils/attack/settings.py", '    "sgd":',
-           '    "mi-fgsm": frozenset(["step_size", "batch_size"]),\n')
+           '    "mi-fgsm": AttackOptions("four sign steps with momentum for each image",\n'
+           '                             takes=OF_IMAGES | {"decay"}),\n')
+    add_option_of_mi_fgsm(copy)
     insert(copy, "utils/attack/attacks.py", '    if settings.attack == "fgsm":', '''\
     if settings.attack == "mi-fgsm":
-        from utils.attack.mi_fgsm import mi_fgsm
+        from utils.attack.mi_fgsm import DECAY, mi_fgsm
 
         gradients = remember_last_answer(classifier.loss_gradient_to_leave if target is None
                                          else classifier.loss_gradient_to_reach)
-        return gradients, lambda x, label: mi_fgsm(x, gradients, label)
+        decay = settings.decay or DECAY
+        return gradients, lambda x, label: mi_fgsm(x, gradients, label, decay)
 ''')
     output = run(copy, "make_uap.py", "--model-file", "models/VGG16.h5", "--attack", "mi-fgsm",
                  "--source", "ilsvrc2012", "--num-images", "4")
@@ -118,7 +134,14 @@ def test_a_new_attack_takes_the_three_places_that_are_named(copy, trained):
     assert v.shape == (32, 32, 3)
     assert "mi-fgsm" in run(copy, "evaluate.py")
     run(copy, "make_uap.py", "--model-file", "models/VGG16.h5", "--attack", "mi-fgsm", "--source",
-        "ilsvrc2012", "--num-images", "2", "--target", "MEL")
+        "ilsvrc2012", "--num-images", "2", "--target", "MEL", "--decay", "0.5")
+    assert os.path.exists(os.path.join(
+        copy, "results", "VGG16", "ilsvrc2012-mi-fgsm-images-2-target-MEL-decay-0.5", "uap.npy"))
+    assert "finished; --restart" in run(copy, *fgsm)  # a run from before is the same run
+    assert "mi-fgsm: four sign steps with momentum" in " ".join(
+        run(copy, "make_uap.py", "--help").split())
+    code, _, errors = checkout.script(copy, *fgsm, "--decay", "0.5", PYTHONDONTWRITEBYTECODE="1")
+    assert code == 2 and "--attack fgsm knows none of --decay" in errors
 
 
 def test_a_new_architecture_takes_the_two_places_that_are_named(copy):

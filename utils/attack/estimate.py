@@ -14,10 +14,10 @@ StartAttack = Callable[[AttackState], Iterator[Event]]
 def print_estimate(settings: AttackSettings, start_attack: StartAttack,
                    shape: Tuple[int, int, int], number_of_images: int,
                    training_images: Optional[int]) -> None:
-    """Print the seconds of an image, and the hours of the run and of the table's for this model.
+    """Print the seconds that an image takes, and the hours of this run and of the model's column.
 
-    shape: of v, (h, w, c). number_of_images: of the run. training_images: how many the model was
-    trained on; None where the run itself is of these.
+    shape: of v, (h, w, c). number_of_images: how many the run shows in a pass. training_images: how
+    many the model was trained on; None where the run itself is made from these.
     """
     measured = 4 if settings.attack == "deepfool" else 32  # half a minute of VGG16 at 299 x 299
     measured = min(measured, number_of_images)

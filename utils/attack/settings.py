@@ -6,16 +6,41 @@ The Snakefile imports this module, too: it needs nothing but Python.
 import dataclasses
 import re
 from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, Optional
+from typing import Any, Dict, FrozenSet, NamedTuple, Optional
 
-# Each attack, and the options of make_uap.py that mean nothing to it.
-ATTACKS: Dict[str, FrozenSet[str]] = {
-    "deepfool": frozenset(["step_size", "batch_size"]),
-    "fgsm": frozenset(["batch_size"]),
-    "sgd": frozenset(),
-    "gd-uap": frozenset(["num_images", "passes", "target_fooling_rate", "target", "step_size",
-                         "batch_size", "estimate"]),
+
+class AttackOptions(NamedTuple):
+    """What the command line of make_uap.py knows of an attack.
+
+    summary: one phrase for the help text. takes: those options, by the name of their field, that
+    only some attacks take. step_size: in what --step-size is measured, and its default; None for an
+    attack that does not take it.
+    """
+
+    summary: str
+    takes: FrozenSet[str]
+    step_size: Optional[str] = None
+
+
+# The options of every attack that is shown images.
+OF_IMAGES = frozenset(["num_images", "passes", "target_fooling_rate", "target", "estimate"])
+
+ATTACKS: Dict[str, AttackOptions] = {
+    "deepfool": AttackOptions("a DeepFool step for each image", takes=OF_IMAGES),
+    "fgsm": AttackOptions(
+        "a sign step for each image", takes=OF_IMAGES | {"step_size"},
+        step_size="in every pixel (default: 0.001)"),
+    "sgd": AttackOptions(
+        "a gradient step for each minibatch", takes=OF_IMAGES | {"step_size", "batch_size"},
+        step_size="in the p-norm (default: falling, a share of xi)"),
+    "gd-uap": AttackOptions("steps without any image", takes=frozenset()),
 }
+
+
+def options_without_meaning(attack: str) -> FrozenSet[str]:
+    """Return the options that some other attack takes and this one does not."""
+    of_any = frozenset().union(*(options.takes for options in ATTACKS.values()))
+    return of_any - ATTACKS[attack].takes
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The checkpoint of an interrupted run: its file, and when it is written."""
 
+import contextlib
 import io
 import json
 import os
@@ -30,6 +31,7 @@ from utils.common.whole_files import replacing
 # must not be continued as if nothing had changed.
 FORMAT = 3
 HEADER = fields(identity=OBJECT, progress=OBJECT)
+STDERR = 2  # its file descriptor
 MEND = "give --restart to begin anew"
 
 Event = TypeVar("Event")
@@ -141,13 +143,19 @@ def with_checkpoints(events: Iterable[Event], save: Callable[[], None],
                      seconds: float) -> Iterator[Event]:
     """Yield the events; call save() whenever so many seconds have passed, and after the last.
 
-    After SIGINT or SIGTERM, saves after the event in progress and raises KeyboardInterrupt. The
-    handlers that were there before are there again afterwards, also when anything is raised, here
-    or by whoever takes the events.
+    At the first SIGINT or SIGTERM it says on stderr that it stops. It then saves after the event in
+    progress, which is an image or a batch, and raises KeyboardInterrupt. The handlers that were
+    there before are there again afterwards, also when anything is raised, here or by whoever takes
+    the events.
     """
-    signals = []
-    handlers = {number: signal.signal(number, lambda number, frame: signals.append(number))
-                for number in (signal.SIGINT, signal.SIGTERM)}
+    signals: List[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if not signals:
+            _say_at_once("\nstopping after this image or batch\n")
+        signals.append(number)
+
+    handlers = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         saved = time.monotonic()
         for event in events:
@@ -163,3 +171,9 @@ def with_checkpoints(events: Iterable[Event], save: Callable[[], None],
             signal.signal(number, handler)
     if signals:
         raise KeyboardInterrupt
+
+
+def _say_at_once(text: str) -> None:
+    """Write to stderr from a signal handler, which may have interrupted a write to sys.stderr."""
+    with contextlib.suppress(OSError):  # where nobody listens any more
+        os.write(STDERR, text.encode())
