@@ -48,25 +48,27 @@ from utils.evaluation.what_to_predict import PlannedRows, find_uaps, plan_rows
 
 
 def parse_arguments() -> EvaluationSettings:
+    """Read the command line, and end with a message where options do not belong together."""
     parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "results-dir", "batch-size",
                                      "seed", "device")
     add = parser.add_argument
     add("--uap", metavar="FILE|NAME", type=published_uaps.file_or_name,
         help="evaluate this .npy file only, or the UAP of this repository that has this name "
              "(python -m utils.evaluation.published_uaps lists them); needs --model-file")
-    add("--model-file", metavar="FILE", help="the model to attack with --uap")
+    add("--model-file", metavar="FILE", help="the model that --uap is evaluated on")
     add("--uap-unit", choices=tuple(UNITS),
-        help="what the file of --uap is in: model, this project's input units of 128 grey levels; "
-             "255, grey levels; 1, shares of the range 0..1 (default: model)")
+        help="the unit of the numbers in the file of --uap: model, this project's input units of "
+             "128 grey levels; 255, grey levels; 1, shares of the range 0..1 (default: model)")
     add("--norm", type=arguments.norm, default=float("inf"), metavar="2|inf",
-        help="of a --uap without a run.json beside it (default: %(default)s)")
+        help="the norm that bounds a --uap without a run.json beside it (default: %(default)s)")
     add("--norm-bound", type=arguments.positive, metavar="LEVELS",
-        help="what this norm of --uap must keep, in grey levels; a UAP beyond it is refused "
-             "(default: that of its run.json, else 0.04 of the mean norm of the training images, "
-             "which it may exceed up to 3 times)")
+        help="the bound of this norm, in grey levels; a --uap beyond it is refused (default: the "
+             "bound in its run.json, else 0.04 times the mean norm of the training images, which "
+             "it may exceed up to 3 times)")
     add("--limit", type=arguments.count, help="use at most this many test images")
     add("--allow-mismatch", action="store_true",
-        help="evaluate a UAP on another model than the one it was made for: a transfer experiment")
+        help="evaluate --uap even on another model than the one that it was made for, as a "
+             "transfer experiment")
     add("--again", action="store_true", help="predict again even where the rows are up to date")
     add("--note", help="a sentence to print above the table and the report")
     add("--check", metavar="FILE",
@@ -77,7 +79,7 @@ def parse_arguments() -> EvaluationSettings:
         help="a csv file of fooling rates in %%, laid out as results/published.csv: end with exit "
              "code 1 when one in the table is further off than --tolerance")
     add("--tolerance", type=arguments.positive, default=5.0, metavar="POINTS",
-        help="of --expect (default: %(default)s)")
+        help="how far a rate may be from the one that --expect names (default: %(default)s)")
     args = parser.parse_args()
     if bool(args.uap) != bool(args.model_file):
         parser.error("--uap and --model-file belong together")
@@ -89,82 +91,90 @@ def parse_arguments() -> EvaluationSettings:
         data_dir=args.data_dir, models_dir=args.models_dir, results_dir=args.results_dir,
         batch_size=args.batch_size, seed=args.seed, device=args.device,
         uap=given if args.uap else None, limit=args.limit, again=args.again,
-        allow_mismatch=args.allow_mismatch, note=args.note, promises=args.check,
-        expected_rates=args.expect, tolerance=args.tolerance)
+        allow_mismatch=args.allow_mismatch, note=args.note, promises_file=args.check,
+        expected_rates_file=args.expect, tolerance=args.tolerance)
 
 
 def main() -> None:
+    """Bring all rows up to date, and write the table and the report that follow from them."""
     settings = parse_arguments()
     from utils.report import promises, table
 
-    promised = promises.read_promises(settings.promises) if settings.promises else None
-    expected = table.read_rates(settings.expected_rates) if settings.expected_rates else None
+    promised = expected = None
+    if settings.promises_file:
+        promised = promises.read_promises(settings.promises_file)
+    if settings.expected_rates_file:
+        expected = table.read_rates(settings.expected_rates_file)
 
     planned = plan_rows(settings, find_uaps(settings))
     lock_until_exit(settings.results_dir, "evaluation")
     to_do = find_work(settings, planned)
-    others = read_others(settings, planned, to_do)  # says what is wrong with them before any work
-    do(settings, to_do)
+    # Before any work is done, so that a fault in them costs no work.
+    kept = read_kept_rows(settings, planned, to_do)
+    bring_up_to_date(settings, to_do)
 
-    uaps = read_evaluated_uaps(settings.results_dir, others, to_do)
+    uaps = read_evaluated_uaps(settings.results_dir, kept, to_do)
     write_tables_and_report(settings, uaps)
     if expected is not None:
-        check_expected(settings, *table.compare(uaps, expected, settings.tolerance))
-    if settings.promises and promised is not None:
-        say_verdict(settings.promises, promises.check(uaps, promised))
+        rates = table.compare(uaps, expected, settings.tolerance)
+        require_expected_rates(settings, rates.compared, rates.deviations)
+    if settings.promises_file and promised is not None:
+        require_kept_promises(settings.promises_file, promises.check(uaps, promised))
 
 
-def read_others(settings: EvaluationSettings, planned: Sequence[PlannedRows],
-                to_do: Sequence[RowsToDo]) -> Dict[str, EvaluatedUap]:
-    """Read the rows in whose folders nothing is to be done: by folder. Raises UserError.
+def read_kept_rows(settings: EvaluationSettings, planned: Sequence[PlannedRows],
+                   to_do: Sequence[RowsToDo]) -> Dict[str, EvaluatedUap]:
+    """Read the rows in whose folders nothing is to be done. Raises UserError.
 
     Rows that were not planned, as of a UAP from elsewhere, may be of a classifier or of images that
     have changed since. These are named and left out.
+    Returns a dict from each folder to what is in it.
     """
-    touched = _folders(file.rows for file in to_do)
-    checked = _folders(planned)
+    folders_to_do = _folders(each.rows for each in to_do)
+    planned_folders = _folders(planned)
     not_planned = RowsNotPlanned(settings.models_dir, settings.data_dir)
-    others = {}
+    kept = {}
     for folder in find(settings.results_dir):
-        if os.path.abspath(folder) in touched:
+        if os.path.abspath(folder) in folders_to_do:
             continue
         uap = read_evaluated(folder)
-        fault = None if os.path.abspath(folder) in checked else not_planned.fault(uap)
+        is_planned = os.path.abspath(folder) in planned_folders
+        fault = None if is_planned else not_planned.fault(uap)
         if fault:
             print(f"{printable(folder)}: left out, these rows are {printable(fault)}")
         else:
-            others[folder] = uap
+            kept[folder] = uap
     require_one_classifier_of_each_name(
-        [(folder, uap.classifier) for folder, uap in others.items()]
-        + [(file.folder, file.classifier.attacked) for file in planned])
-    return others
+        [(folder, uap.classifier) for folder, uap in kept.items()]
+        + [(rows.folder, rows.classifier.attacked) for rows in planned])
+    return kept
 
 
-def read_evaluated_uaps(results_dir: str, others: Dict[str, EvaluatedUap],
+def read_evaluated_uaps(results_dir: str, kept: Dict[str, EvaluatedUap],
                         to_do: Sequence[RowsToDo]) -> List[EvaluatedUap]:
-    """All rows in the order of their folders: the others, and those that are now up to date."""
-    done = _folders(file.rows for file in to_do)
+    """Return all UAPs in the order of their folders: those kept, and those now up to date."""
+    done = _folders(each.rows for each in to_do)
     uaps = []
     for folder in find(results_dir):
-        if folder in others:
-            uaps.append(others[folder])
+        if folder in kept:
+            uaps.append(kept[folder])
         elif os.path.abspath(folder) in done:
             uaps.append(read_evaluated(folder))
     return uaps
 
 
-def _folders(files: Iterable[PlannedRows]) -> Set[str]:
-    return {os.path.abspath(file.folder) for file in files}
+def _folders(planned: Iterable[PlannedRows]) -> Set[str]:
+    return {os.path.abspath(rows.folder) for rows in planned}
 
 
-def do(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> None:
-    """Bring rows up to date, those of one classifier behind one another. Raises UserError."""
-    for file in to_do:
-        if file.work is Work.DESCRIBE:
-            describe_rows(file.rows)
-    predicted = [file for file in to_do if file.work is not Work.DESCRIBE]
-    for name in sorted({file.rows.classifier.name for file in predicted}):
-        predict_rows(settings, [file for file in predicted if file.rows.classifier.name == name])
+def bring_up_to_date(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) -> None:
+    """Describe or predict rows, all those of one classifier together. Raises UserError."""
+    for each in to_do:
+        if each.work is Work.DESCRIBE:
+            describe_rows(each.rows)
+    to_predict = [each for each in to_do if each.work is not Work.DESCRIBE]
+    for name in sorted({each.rows.classifier.name for each in to_predict}):
+        predict_rows(settings, [each for each in to_predict if each.rows.classifier.name == name])
 
 
 def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[EvaluatedUap]) -> None:
@@ -184,7 +194,7 @@ def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[Evaluat
 
 def read_examples(data_dir: str, classifier: AttackedClassifier,
                   files: Sequence[str]) -> Optional[np.ndarray]:
-    """Test images for the report: uint8, (n, h, w, 3), or None when they are not at hand."""
+    """Read test images for the report: uint8, (n, h, w, 3), or None when they are not at hand."""
     from utils.images.decoding import BrokenImage, read_image
 
     try:
@@ -194,23 +204,28 @@ def read_examples(data_dir: str, classifier: AttackedClassifier,
         return None
 
 
-def check_expected(settings: EvaluationSettings, compared: int, off: List[str]) -> None:
+def require_expected_rates(settings: EvaluationSettings, compared: int,
+                           deviations: List[str]) -> None:
     """Say whether the rates are as expected; end with exit code 1 when one is further off.
 
-    compared: how many. off: a line about each that is.
+    compared: the number of rates that were compared. deviations: a line about each of those that
+    are further off than the tolerance. Raises UserError when none was compared.
     """
     if not compared:
-        raise UserError(f"{settings.expected_rates}: none of its rates is of a run in "
+        raise UserError(f"{settings.expected_rates_file}: none of its rates is of a run in "
                         f"{settings.results_dir}")
-    print(f"{compared - len(off)} of {compared} rates are within {settings.tolerance:g} points of "
-          f"those in {settings.expected_rates}")
-    if off:
-        print("\n".join(off), file=sys.stderr)
+    print(f"{compared - len(deviations)} of {compared} rates are within {settings.tolerance:g} "
+          f"points of those in {settings.expected_rates_file}")
+    if deviations:
+        print("\n".join(deviations), file=sys.stderr)
         sys.exit(1)
 
 
-def say_verdict(path: str, verdict: Any) -> None:
-    """Say whether what the file `path` promises was kept; end with exit code 1 where not."""
+def require_kept_promises(path: str, verdict: Any) -> None:
+    """Say whether the table shows what the file `path` promises; end with exit code 1 if not.
+
+    verdict: of utils.report.promises.check.
+    """
     passed = f"{len(verdict.broken)} promises are not kept:" if verdict.broken else "passed"
     print(f"check of {path}: {verdict.kept}; {passed}")
     if verdict.broken:

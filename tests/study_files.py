@@ -25,8 +25,8 @@ def settings_below(folder):
     return EvaluationSettings(
         data_dir=str(folder / "data"), models_dir=str(folder / "models"),
         results_dir=str(folder / "results"), batch_size=32, seed=0, device="cpu", uap=None,
-        limit=None, again=False, allow_mismatch=False, note=None, promises=None,
-        expected_rates=None, tolerance=5.0)
+        limit=None, again=False, allow_mismatch=False, note=None, promises_file=None,
+        expected_rates_file=None, tolerance=5.0)
 
 
 def with_given_uap(settings, file, model="VGG16", norm=np.inf, norm_bound=None, unit="model"):

@@ -116,13 +116,13 @@ def test_rows_of_a_uap_from_elsewhere_are_left_out_once_the_test_images_are_othe
     (files,) = planned(with_given_uap(settings, file)).values()
     write_rows(files)
     (folder,) = evaluated_uap.find(settings.results_dir)
-    assert list(evaluate.read_others(settings, [], [])) == [folder]
+    assert list(evaluate.read_kept_rows(settings, [], [])) == [folder]
     write_test_images(settings, b"PIXELS")
-    assert evaluate.read_others(settings, [], []) == {}
+    assert evaluate.read_kept_rows(settings, [], []) == {}
     assert "left out, these rows are of other test images than there are now" in (
         capsys.readouterr().out)
     os.remove(os.path.join(settings.models_dir, "VGG16.h5"))  # nothing to compare them with
-    assert list(evaluate.read_others(settings, [], [])) == [folder]
+    assert list(evaluate.read_kept_rows(settings, [], [])) == [folder]
 
 
 def test_a_uap_for_other_weights_of_the_same_name_is_never_the_model_s_own(settings):
@@ -137,9 +137,9 @@ def test_a_uap_for_other_weights_of_the_same_name_is_never_the_model_s_own(setti
     assert key == ("VGG16", "ilsvrc2012-of-VGG16-" + old)
     assert files["predictions"].description["made_for"] == "VGG16-" + old
     write_rows(files)
-    others = evaluate.read_others(settings, list(files.values()), [])
-    assert folder not in others
-    assert [uap.uap.name for uap in others.values()] == ["ilsvrc2012-of-VGG16-" + old]
+    kept = evaluate.read_kept_rows(settings, list(files.values()), [])
+    assert folder not in kept
+    assert [uap.uap.name for uap in kept.values()] == ["ilsvrc2012-of-VGG16-" + old]
 
 
 def test_rows_of_a_model_that_is_not_there_are_taken_as_they_are(settings, capsys):
@@ -201,7 +201,7 @@ def test_classifiers_of_one_name_and_other_weights_never_meet_in_a_table(setting
     evaluated_uap.require_one_classifier_of_each_name(found[:1] * 2)
     os.remove(os.path.join(settings.models_dir, "VGG16.json"))
     with pytest.raises(UserError, match="evaluate the two by themselves with --results-dir"):
-        evaluate.read_others(settings, [], [])
+        evaluate.read_kept_rows(settings, [], [])
 
 
 def test_a_model_file_of_the_same_name_from_elsewhere_never_meets_the_rows_of_the_other(
@@ -215,7 +215,7 @@ def test_a_model_file_of_the_same_name_from_elsewhere_never_meets_the_rows_of_th
     np.save(file, np.full((32, 32, 3), 0.05, np.float32))
     given = dataclasses.replace(settings, uap=with_given_uap(elsewhere, file).uap)
     with pytest.raises(UserError, match="rows of a classifier VGG16 with other weights than that"):
-        evaluate.read_others(given, plan_rows(given, find_uaps(given)), [])
+        evaluate.read_kept_rows(given, plan_rows(given, find_uaps(given)), [])
 
 
 def test_a_group_beside_runs_is_another_results_folder(settings):

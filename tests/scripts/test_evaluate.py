@@ -155,9 +155,9 @@ def test_wrong_types_in_rows_that_need_no_work_are_one_message_before_any_other_
 @pytest.mark.parametrize("off, code", [([], None), (["VGG16/x: 1.0 %, expected 9.0"], 1)])
 def test_rates_that_are_not_as_expected_end_the_script_with_exit_code_1(
         tmp_path, capsys, off, code):
-    settings = dataclasses.replace(settings_below(tmp_path), expected_rates="expected.csv")
+    settings = dataclasses.replace(settings_below(tmp_path), expected_rates_file="expected.csv")
     try:
-        evaluate.check_expected(settings, 3, off)
+        evaluate.require_expected_rates(settings, 3, off)
         assert code is None
     except SystemExit as end:
         assert end.code == code
@@ -165,4 +165,4 @@ def test_rates_that_are_not_as_expected_end_the_script_with_exit_code_1(
     assert "{} of 3 rates are within 5 points".format(3 - len(off)) in out
     assert errors == "".join(line + "\n" for line in off)
     with pytest.raises(UserError, match="none of its rates"):
-        evaluate.check_expected(settings, 0, [])
+        evaluate.require_expected_rates(settings, 0, [])

@@ -26,8 +26,9 @@ class EvaluationSettings:
     uap: the only UAP to evaluate, None for all below results_dir. seed: of the two random controls.
     limit: use at most this many test images, None for all. again: predict even where the rows are
     up to date. allow_mismatch: evaluate a UAP on another model than its own. note: a sentence to
-    print above the table. expected_rates, tolerance: a csv file of rates in percent, and how many
-    points they may be off; promises: a csv file of what the table must show. None: no such check.
+    print above the table. expected_rates_file, tolerance: a csv file of rates in percent, and how
+    many points ours may be from them. promises_file: a csv file of what the table must show. Either
+    file is None where that is not to be checked.
     """
 
     data_dir: str
@@ -41,6 +42,6 @@ class EvaluationSettings:
     again: bool
     allow_mismatch: bool
     note: Optional[str]
-    promises: Optional[str]
-    expected_rates: Optional[str]
+    promises_file: Optional[str]
+    expected_rates_file: Optional[str]
     tolerance: float

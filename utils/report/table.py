@@ -263,7 +263,7 @@ class Comparison(NamedTuple):
     """How many rates were compared with expected ones, and a line for each that is further off."""
 
     compared: int
-    off: List[str]
+    deviations: List[str]
 
 
 def compare(runs: Sequence[EvaluatedUap], expected: Dict[ExpectedKey, float],
@@ -273,7 +273,7 @@ def compare(runs: Sequence[EvaluatedUap], expected: Dict[ExpectedKey, float],
     expected: as read_rates returns it; a rate without an attack is that of each attack with which
     the published table may have been made. tolerance: in points.
     """
-    compared, off = 0, []
+    compared, deviations = 0, []
     for study_table in study_tables([run for run in runs if run.uap.norm == "inf"]):
         for key, run in study_table.runs.items():
             rate = expected.get(ExpectedKey(key.source, key.model, study_table.attack))
@@ -285,6 +285,6 @@ def compare(runs: Sequence[EvaluatedUap], expected: Dict[ExpectedKey, float],
             ours = 100 * run.rate().value
             if not abs(ours - rate) <= tolerance:
                 marks = "; ".join(differences(run)) or "settings as published"
-                off.append(f"{key.model}/{run.uap.name}: {ours:.1f} %, expected {rate:.1f} "
-                           f"({marks})")
-    return Comparison(compared, off)
+                deviations.append(f"{key.model}/{run.uap.name}: {ours:.1f} %, expected "
+                                  f"{rate:.1f} ({marks})")
+    return Comparison(compared, deviations)
