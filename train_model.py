@@ -53,37 +53,45 @@ from utils.training.settings import IMAGENET, RANDOM, TrainingSettings
 
 
 def add_options(add: Callable[..., Any]) -> None:
+    """Add the options that only this script has. add: the method add_argument of its parser."""
     of_the_study = architectures.ARCHITECTURES
-    others = [name for name in architectures.MIN_IMAGE_SIZE if name not in of_the_study]
+    not_of_the_study = [name for name in architectures.MIN_IMAGE_SIZE if name not in of_the_study]
     add("--model", required=True, choices=architectures.MIN_IMAGE_SIZE, metavar="ARCHITECTURE",
-        help=f"{', '.join(of_the_study)}, as in the study; Keras' others: {', '.join(others)}")
+        help=f"an architecture of the study, {', '.join(of_the_study)}, or another one of Keras: "
+             f"{', '.join(not_of_the_study)}")
     add("--name", type=arguments.folder_name,
-        help="of the model's files (default: the architecture, and any other --dataset)")
+        help="the name of the model's files (default: the architecture, followed by --dataset "
+             "where that is not isic2018)")
     add("--dataset", default="isic2018", metavar="NAME", type=arguments.folder_name,
         help="a folder below --data-dir with a folder of images for each class, or with images "
              "and labels.csv of rows file,label (default: %(default)s)")
     add("--split", metavar="image|lesion|FOLDER",
-        help="70/30 by class; the same, no lesion on both sides; or a folder with train.csv and "
-             "test.csv, or the authors' train_pre.csv and test_pre.csv (default: the folders train "
-             "and test of the data set, if it has them, else image)")
+        help="how images are divided: image, 70 %% of each class for training and 30 %% for the "
+             "test; lesion, the same without any lesion that has images on both sides; or a folder "
+             "with the lists train.csv and test.csv, or the authors' train_pre.csv and "
+             "test_pre.csv (default: the folders train and test of the data set, if it has them, "
+             "else image)")
     add("--weights", default=IMAGENET, metavar="imagenet|none|FILE",
-        help="to start from: Keras', random ones, or an h5 file of this architecture, without "
-             "top or with any (default: %(default)s)")
+        help="the weights to start from: imagenet, Keras' own; none, random ones; or those in an "
+             "h5 file of this architecture, without a top or with any (default: %(default)s)")
     add("--recipe", default="study", choices=sorted(RECIPES),
         help="study: 100 epochs; follow-up: 50 epochs, classes balanced by oversampling, images "
              "rotated and shifted (default: %(default)s)")
-    add("--epochs", type=arguments.count, help="(default: the recipe's)")
+    add("--epochs", type=arguments.count, help="the number of epochs (default: the recipe's)")
     add("--learning-rate", type=arguments.positive, default=1e-3,
-        help="of the first epoch; the recipe lowers it later (default: %(default)s)")
+        help="the learning rate of the first epoch; the recipe lowers it later (default: "
+             "%(default)s)")
     add("--image-size", type=arguments.count, default=299,
         help="height and width in pixels (default: %(default)s)")
     add("--resize", default="bilinear", choices=sorted(RESIZE),
-        help="how images become that size; the 2021 code has nearest (default: %(default)s)")
+        help="how images are brought to that size; the published code of 2021 uses nearest "
+             "(default: %(default)s)")
     add("--limit", type=arguments.count,
-        help="at most this many training and as many test images")
+        help="use at most this many training images, and at most as many test images")
 
 
 def parse_arguments() -> TrainingSettings:
+    """Read the command line, and end with a message where it cannot be meant."""
     parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "batch-size", "seed",
                                      "device", "checkpoint-seconds", "restart")
     add_options(parser.add_argument)
@@ -98,6 +106,7 @@ def parse_arguments() -> TrainingSettings:
 
 
 def refuse_what_cannot_be_meant(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """End with a message where options contradict each other or the files that are there."""
     least = architectures.MIN_IMAGE_SIZE[args.model]
     if args.image_size < least:
         parser.error(f"--image-size {args.image_size}: {args.model} needs at least {least}")
@@ -113,15 +122,15 @@ def refuse_what_cannot_be_meant(parser: argparse.ArgumentParser, args: argparse.
 
 
 def describe_split(split: Split) -> Dict[str, Dict[str, Any]]:
-    """For each side, its number of images and the SHA-256 of its rows, `file,class name`."""
+    """Return of each side its number of images and the SHA-256 of its rows, `file,class name`."""
     return {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
             for side, rows in split._asdict().items()}
 
 
 def training_stage(settings: TrainingSettings, image_folder: str, split: Split) -> ResumableStage:
-    """What makes this training this training, and where its files will be.
+    """Return the stage: what makes this training this training, and where its files will be.
 
-    image_folder: below the data folder.
+    image_folder: the folder of the images, below the data folder.
     """
     files = sorted(file for rows in split for file, _ in rows)
     identity = dict(
@@ -138,7 +147,7 @@ def training_stage(settings: TrainingSettings, image_folder: str, split: Split) 
 
 def start_model(settings: TrainingSettings,
                 class_names: Sequence[str]) -> Tuple[Any, Union[str, Dict[str, Any]]]:
-    """The model to train, and where its weights come from, for its JSON file."""
+    """Return the model to train, and where its weights come from, for its JSON file."""
     from utils.classifier.convolution_gradients import quick_gradients
 
     start_session(settings.seed, inference=False)
@@ -225,8 +234,11 @@ def train(settings: TrainingSettings, model: Any, images: TrainingImages,
 
 
 def score(model: Any, images: TrainingImages) -> Tuple[Dict[str, Any], np.ndarray]:
-    """What the model makes of both sides: its accuracy, for its JSON file; classes of the test
-    images, int (n,)."""
+    """Measure and print the accuracy on both sides of the split.
+
+    Returns the accuracies, as the model's JSON file holds them, and the classes that are predicted
+    for the test images, int (n,).
+    """
     scores = {}
     for name, side in (("train", images.train), ("test", images.test)):
         predictions = np.concatenate([model.predict_on_batch(x).argmax(axis=1)
@@ -238,7 +250,7 @@ def score(model: Any, images: TrainingImages) -> Tuple[Dict[str, Any], np.ndarra
 
 
 def write_lists(folder: str, history: List[EpochResult], split: Split) -> None:
-    """Write what the results of a training are read with: its split, and its history."""
+    """Write the history of the epochs and the lists of both sides of the split."""
     write_csv(os.path.join(folder, "history.csv"), EpochResult._fields, history)
     for side, rows in split._asdict().items():
         write_csv(os.path.join(folder, side + ".csv"), None, rows)
@@ -261,6 +273,7 @@ def draw_pictures(folder: str, name: str, history: List[EpochResult], scores: Di
 
 
 def main() -> None:
+    """Train one classifier, unless it is finished."""
     settings, started, began = parse_arguments(), now(), time.monotonic()
     architectures.require_buildable(settings.model, settings.image_size, "--image-size")
     dataset = datasets.labelled_images(settings.data_dir, settings.dataset)
