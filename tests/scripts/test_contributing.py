@@ -47,12 +47,12 @@ import numpy as np
 from PIL import Image
 
 
-def ready(args, record):
-    """How many images are there."""
-    return record["images"] if record else 0
+def count_ready(settings, prepared):
+    """Count the images that are ready."""
+    return prepared.images if prepared else 0
 
 
-def make(args, work):
+def make(settings, work):
     """Write the images below `work`."""
     random = np.random.RandomState(0)
     for number in range(20):
@@ -158,7 +158,7 @@ def test_a_new_architecture_takes_the_two_places_that_are_named(copy):
 def test_a_new_data_set_takes_the_two_places_that_are_named(copy):
     add_file(copy, "data/noise.py", NOISE)
     insert(copy, "data/prepare.py", "from data import", "from data import noise\n")
-    insert(copy, "data/prepare.py", '    "isic2018":', '    "noise": (noise, "nothing"),\n')
+    insert(copy, "data/prepare.py", '    "isic2018":', '    "noise": Source(noise, "nothing"),\n')
     assert "ready: 20 images" in run(copy, "-m", "data.prepare", "noise")
     assert "20 images in 2 classes: a b" in run(
         copy, "train_model.py", "--model", "VGG16", "--weights", "none", "--image-size", "32",
