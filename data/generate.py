@@ -9,6 +9,7 @@ are on ImageNet. No result on them says anything about ISIC2018.
 """
 
 import os
+from typing import Sequence, Tuple
 
 import numpy as np
 from PIL import Image
@@ -51,20 +52,20 @@ NATURAL_CLASSES = ("building", "flower") + tuple(TEXTURES)
 PRETRAINING = "natural"  # the data set of images in these classes, a folder for each
 
 
-def grid(random, size):
+def grid(random: np.random.RandomState, size: int) -> Tuple[np.ndarray, ...]:
     """x and y in -1..1, and both turned by a random angle: four float arrays, (size, size, 1)."""
     y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j][..., np.newaxis]
     angle = random.uniform(0, np.pi)
     return x, y, x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
-def smooth_noise(random, size, scale):
+def smooth_noise(random: np.random.RandomState, size: int, scale: float) -> np.ndarray:
     """Noise of mean 0, deviation 1, patches about `scale` pixels wide: float, (size, size, 1)."""
     noise = ndimage.gaussian_filter(random.normal(size=(size, size)), scale, mode="wrap")
     return ((noise - noise.mean()) / noise.std())[..., np.newaxis]
 
 
-def exposed(random, picture):
+def exposed(random: np.random.RandomState, picture: np.ndarray) -> np.ndarray:
     """A picture, (h, w, 3), as a camera takes it: darker or lighter, and with noise; uint8.
 
     A classifier of pictures of one exposure may turn on brightness alone; a permuted UAP, which
@@ -74,7 +75,7 @@ def exposed(random, picture):
     return np.clip(picture, 0, 255).astype(np.uint8)
 
 
-def lesion_image(random, label, size):
+def lesion_image(random: np.random.RandomState, label: str, size: int) -> np.ndarray:
     """One lesion of class `label` on skin: uint8, (size, size, 3)."""
     colour, raggedness, texture = APPEARANCE[label]
     x, y, u, w = grid(random, size)
@@ -91,7 +92,7 @@ def lesion_image(random, label, size):
     return exposed(random, (skin * (1 - inside) + lesion * inside) * vignette)
 
 
-def pattern_field(random, pattern, size):
+def pattern_field(random: np.random.RandomState, pattern: str, size: int) -> np.ndarray:
     """A pattern as float, (size, size, 1), about -1..1."""
     if pattern == "clouds":
         return smooth_noise(random, size, random.uniform(size / 24, size / 8))
@@ -106,7 +107,8 @@ def pattern_field(random, pattern, size):
     return np.sin(waves * u) * (np.sin(waves * w) if pattern == "checks" else 1)
 
 
-def natural_image(random, photographs, name, size):
+def natural_image(random: np.random.RandomState, photographs: Sequence[np.ndarray], name: str,
+                  size: int) -> np.ndarray:
     """An image of one of NATURAL_CLASSES: uint8, (size, size, 3)."""
     if name in TEXTURES:
         pattern, *colours = TEXTURES[name]
@@ -131,7 +133,7 @@ def _save_jpeg(path, pixels):
     Image.fromarray(pixels).save(path, "JPEG", quality=95)
 
 
-def generate_isic2018(data_dir, num_images, size, seed):
+def generate_isic2018(data_dir: str, num_images: int, size: int, seed: int) -> None:
     """Write `num_images` lesions, the classes in turn, with ground truth and lesion groupings:
     every third image shows the same lesion as the image of its class before it."""
     random = np.random.RandomState(seed)
@@ -152,7 +154,7 @@ def generate_isic2018(data_dir, num_images, size, seed):
               ("image", "lesion_id", "diagnosis_confirm_type"), lesions)
 
 
-def generate_natural(data_dir, num_images, size, seed):
+def generate_natural(data_dir: str, num_images: int, size: int, seed: int) -> None:
     """Write `num_images` images each in the layout of ILSVRC2012, in that of Open Images, and in
     the folders of PRETRAINING; the classes in turn."""
     from sklearn.datasets import load_sample_images
@@ -168,13 +170,14 @@ def generate_natural(data_dir, num_images, size, seed):
                        natural_image(random, photographs, NATURAL_CLASSES[k], size))
 
 
-def generate(data_dir, isic_images=1400, natural_images=480, size=80, seed=0):
+def generate(data_dir: str, isic_images: int = 1400, natural_images: int = 480, size: int = 80,
+             seed: int = 0) -> None:
     """Write all data sets below `data_dir`; the same arguments give the same files."""
     generate_isic2018(data_dir, isic_images, size, seed)
     generate_natural(data_dir, natural_images, size, (seed + 1) % 2 ** 32)
 
 
-def main():
+def main() -> None:
     parser = arguments.script_parser(__doc__, "seed")
     parser.add_argument("data_dir", metavar="FOLDER")
     for option, default, text in (("isic-images", 1400, "lesions"),

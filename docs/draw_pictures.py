@@ -63,7 +63,7 @@ def evaluated(model: str, run: str) -> EvaluatedUap:
     return read_evaluated(os.path.join(RESULTS, model, run))
 
 
-def save(figure, name: str) -> None:
+def save(figure: plt.Figure, name: str) -> None:
     """Save a figure as docs/<name>, INCHES * DOTS pixels wide."""
     with replacing(os.path.join(ROOT, "docs", name)) as temporary:
         figure.savefig(temporary, dpi=DOTS)
@@ -121,7 +121,7 @@ def points(evaluation: EvaluatedUap) -> Tuple[List[int], np.ndarray]:
     return list(evaluation.curve), rates.T
 
 
-def draw_panel(axis, panel: Panel) -> None:
+def draw_panel(axis: plt.Axes, panel: Panel) -> None:
     """Draw rate against images for photographs and lesions, the control, and the published rate."""
     curves = (("photographs (ILSVRC2012)", panel.photographs, BLUE, "^"),
               ("lesions (ISIC2018)", panel.lesions, BLACK, "s"))

@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import warnings
+from typing import Iterator
 
 # What TensorFlow and Keras say to everybody at their start, and what asks nothing of anybody: parts
 # of lines. 303 is the error of a machine without any driver of NVIDIA.
@@ -30,7 +31,7 @@ GREETINGS = (
 
 
 @contextlib.contextmanager
-def without_greetings():
+def without_greetings() -> Iterator[None]:
     """Keep GREETINGS from stderr, from wherever in this process they are written.
 
     A child passes the other lines on, which are the last words of a process that dies in between.
@@ -40,6 +41,7 @@ def without_greetings():
     stderr = os.dup(2)
     with subprocess.Popen(["grep", "-v", "-F"] + patterns, stdin=subprocess.PIPE,
                           stdout=stderr) as child:
+        assert child.stdin is not None  # as stdin=PIPE says
         os.dup2(child.stdin.fileno(), 2)
         try:
             yield
