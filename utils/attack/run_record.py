@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional
 
 from utils.common.json_files import (
+    COUNT,
     NATURAL,
     NUMBER,
     OBJECT,
@@ -20,7 +21,7 @@ from utils.images.pixels import SCALING_SCHEMA
 # What the file must hold. Whatever else it holds is for people.
 SCHEMA = fields(
     model=fields(name=TEXT, architecture=TEXT, sha256=SHA256,
-                 image_size={"type": "integer", "minimum": 1}, scaling=SCALING_SCHEMA),
+                 image_size=COUNT, scaling=SCALING_SCHEMA),
     made_for=or_null(TEXT), source=TEXT, attack=TEXT, target=or_null(TEXT),
     norm=fields(p={"enum": ["2", "inf"]}, ratio=or_null(POSITIVE), bound=POSITIVE),
     images=fields(used=NATURAL), passes=NATURAL, steps=fields(made=NATURAL, kept=NATURAL),

@@ -18,6 +18,7 @@ from utils.common.json_files import (
     fields,
     or_null,
     read_json,
+    with_optional,
 )
 from utils.common.names import require_file_name, require_name
 from utils.images.pixels import SCALING_SCHEMA
@@ -26,7 +27,7 @@ OF_ITS_OWN = "its own"  # the architecture of an adopted network that is none of
 TRAINING_IMAGES = "training images"
 
 _SIDE = fields(images=NATURAL, sha256=SHA256)
-SCHEMA = fields(
+_WRITTEN_BY_TRAINING = fields(
     architecture={"enum": sorted(MIN_IMAGE_SIZE) + [OF_ITS_OWN]},
     class_names={"type": "array", "minItems": 2, "uniqueItems": True, "items": TEXT},
     image_folder={"anyOf": [INSIDE, {"const": ""}]}, image_size=COUNT, scaling=SCALING_SCHEMA,
@@ -35,7 +36,8 @@ SCHEMA = fields(
     split=fields(train=_SIDE, test=_SIDE),
     resize={"enum": ["bilinear", "nearest"]}, weights=fields(sha256=SHA256), weights_from={},
     epochs=or_null(COUNT), identity=OBJECT)
-SCHEMA["properties"].update(mean_norms_of=TEXT, adopted=OBJECT)  # where it was adopted
+# The optional fields are those of an adopted classifier.
+SCHEMA = with_optional(_WRITTEN_BY_TRAINING, mean_norms_of=TEXT, adopted=OBJECT)
 # As much of it as tells one classifier from another.
 WEIGHTS_SCHEMA = fields(weights=fields(sha256=SHA256))
 MEND = "train_model.py writes it beside the weights"

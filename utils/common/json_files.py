@@ -22,6 +22,11 @@ def fields(**properties: Schema) -> Schema:
     return {"type": "object", "required": sorted(properties), "properties": properties}
 
 
+def with_optional(schema: Schema, **properties: Schema) -> Schema:
+    """Return the schema of such an object that may have these fields as well."""
+    return dict(schema, properties={**schema["properties"], **properties})
+
+
 def or_null(schema: Schema) -> Schema:
     """Return the schema of what fits `schema` or is null."""
     return {"anyOf": [schema, {"type": "null"}]}

@@ -23,6 +23,7 @@ from utils.common.json_files import (
     fields,
     or_null,
     read_json,
+    with_optional,
     write_json,
 )
 
@@ -45,12 +46,6 @@ _MADE = {"type": "object", "properties": {
     "git": or_null(fields(commit=TEXT, modified=_BOOLEAN))}}
 
 
-def _schema(optional: Dict[str, Any], **required: Any) -> Dict[str, Any]:
-    schema = fields(**required)
-    schema["properties"].update(optional)
-    return schema
-
-
 # What all rows depend on, and more that all JSON files hold; that which is optional was not written
 # by earlier versions.
 _CLASS_NAMES = {"type": "array", "minItems": 1, "items": TEXT}
@@ -60,10 +55,7 @@ _OPTIONAL = {"made": _MADE, FINGERPRINT: or_null(SHA256), "class_names": _CLASS_
 _ALL = {"rows_sha256": SHA256, "model_sha256": SHA256, "test_sha256": SHA256}
 _NUMBER_OF_IMAGES = {"pattern": "^[0-9]{1,15}$"}
 
-PREDICTIONS = _schema(
-    {**_OPTIONAL, "uap_unit": {"enum": ["model", "255", "1"]}, "bound_from": or_null(TEXT),
-     "mean_norms_of": TEXT,
-     "largest_change": or_null({"type": "number", "minimum": 0})},
+_PREDICTIONS = fields(
     # the classifier and its test images
     model=TEXT, class_names=_CLASS_NAMES, image_size=COUNT, resize=_RESIZE, image_folder=INSIDE,
     weights_from={"type": ["string", "object", "null"]}, recipe=or_null(TEXT),
@@ -80,11 +72,14 @@ PREDICTIONS = _schema(
         "target_fooling_rate": or_null(NUMBER)}},
     # the seed of the two controls
     seed=NATURAL, **_ALL)
+PREDICTIONS = with_optional(
+    _PREDICTIONS, uap_unit={"enum": ["model", "255", "1"]}, bound_from=or_null(TEXT),
+    mean_norms_of=TEXT, largest_change=or_null({"type": "number", "minimum": 0}), **_OPTIONAL)
 
 
 def _schema_of_columns(names: Dict[str, Any]) -> Dict[str, Any]:
-    return _schema(_OPTIONAL, **_ALL, columns={
-        "type": "object", "propertyNames": names, "additionalProperties": SHA256})
+    columns = {"type": "object", "propertyNames": names, "additionalProperties": SHA256}
+    return with_optional(fields(columns=columns, **_ALL), **_OPTIONAL)
 
 
 SCHEMAS = {"predictions": PREDICTIONS, "curve": _schema_of_columns(_NUMBER_OF_IMAGES),
