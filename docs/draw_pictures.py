@@ -71,10 +71,10 @@ def save(figure: plt.Figure, name: str) -> None:
 
 
 def caption(evaluation: EvaluatedUap, column: str, place: int) -> str:
-    """The class predicted for a test image and its probability, as two lines."""
+    """The class predicted for a test image and its probability, as one line."""
     name = evaluation.predictions[column][place]
     confidence = float(evaluation.predictions[column + "_confidence"][place])
-    return f"{CLASS_TITLES[name]}\n{confidence:.0%} sure"
+    return f"{CLASS_TITLES[name]}, {confidence:.0%}"
 
 
 def first_right(evaluation: EvaluatedUap, class_name: str) -> int:
@@ -89,16 +89,15 @@ def draw_lesions(data_dir: str) -> None:
     evaluation = evaluated(*SHOWN_UAP)
     classifier = evaluation.classifier
     v = np.load(os.path.join(evaluation.folder, "uap.npy"), allow_pickle=False)
-    figure, axes = plt.subplots(2, 4, figsize=(INCHES, 6.1))
+    figure, axes = plt.subplots(2, 4, figsize=(INCHES, 4.0))
     for axis in axes.flat:
         axis.set_axis_off()
 
     largest = float(np.abs(v).max())
-    axes[0, 0].text(0.5, 0.5, "three lesions,\nclassified\nrightly", ha="center", va="center",
-                    fontsize=15)
+    axes[0, 0].text(0.5, 0.5, "three lesions,\nclassified rightly\n(confidence in %)", ha="center",
+                    va="center", fontsize=15)
     axes[1, 0].imshow(0.5 + 0.5 * v / largest, interpolation="nearest")
-    axes[1, 0].set_title(f"+ one UAP, the same\n(here {0.5 / (largest / 2):.0f} times as strong)",
-                         fontsize=13)
+    axes[1, 0].set_title(f"+ one UAP, here × {0.5 / (largest / 2):.0f}", fontsize=13)
     for column, class_name in enumerate(SHOWN_CLASSES, 1):
         place = first_right(evaluation, class_name)
         path = os.path.join(data_dir, classifier.image_folder,

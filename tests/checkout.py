@@ -90,6 +90,11 @@ def read_csv(*parts, header=None):
 DOCUMENTED = ("README.md", "docs/reproducing.md", "docs/experiments.md")
 
 
+def shell_blocks(text):
+    """The shell blocks of a text in Markdown."""
+    return re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
 def documented_commands():
     """The shell blocks of the files of DOCUMENTED, in order, as they are run in the copy.
 
@@ -99,7 +104,7 @@ def documented_commands():
     blocks = []
     for name in DOCUMENTED:
         with open(os.path.join(ROOT, name), encoding="utf-8") as file:
-            blocks += re.findall(r"^```sh\n(.*?)^```", file.read(), re.MULTILINE | re.DOTALL)
+            blocks += shell_blocks(file.read())
     return [re.sub(r"\b100?000\b", "3", block).replace(
         "--weights imagenet --image-size 299", "--weights models/VGG16-lesion.h5 --image-size 75")
         for block in blocks]

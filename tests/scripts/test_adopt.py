@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -80,6 +81,27 @@ def adopted(theirs):
         assert code == 0, errors
         printed.append(output)
     return printed
+
+
+def test_the_commands_that_are_documented_adopt_and_attack_it(theirs, tmp_path):
+    folder = str(tmp_path)
+    checkout.make(folder)
+    shutil.copy(os.path.join(theirs, "theirs.h5"), folder)
+    for row in checkout.read_csv(folder, GROUND_TRUTH):
+        label = next(name for name in checkout.CLASSES if float(row[name]))
+        os.makedirs(os.path.join(folder, "data", "chest_xray", label), exist_ok=True)
+        shutil.copy(os.path.join(folder, LESIONS, row["image"] + ".jpg"),
+                    os.path.join(folder, "data", "chest_xray", label))
+    shutil.copytree(os.path.join(folder, "data", "ilsvrc2012"),
+                    os.path.join(folder, "photographs"))
+    with open(os.path.join(checkout.ROOT, "docs", "own-classifier.md"), encoding="utf-8") as file:
+        block, = checkout.shell_blocks(file.read())
+    code, output = checkout.shell(folder, ". .venv/bin/activate\n" + block)
+    assert code == 0, output
+    assert "wrote models/theirs.h5, models/theirs.json and models/theirs/\n" in output
+    row, = [row for row in checkout.read_csv(folder, "results", "table.csv") if row["rate"]]
+    assert (row["model"], row["run"]) == ("theirs", "photographs-sgd")
+    assert 0 < float(row["largest_change"]) <= 0.04 * 255
 
 
 @pytest.fixture(scope="module")

@@ -76,6 +76,80 @@ def test_the_numbers_of_the_readmes_verdict_are_those_of_the_committed_rows():
     assert compared == 6
 
 
+def rates_of(model, run):
+    """What the committed table.csv says of a UAP: dict from the column to its text."""
+    rows = checkout.read_csv(checkout.ROOT, "results", "reproduction", "table.csv")
+    return next(row for row in rows if (row["model"], row["run"]) == (model, run))
+
+
+def in_percent(value):
+    return f"{100 * float(value):.1f}"
+
+
+def sgd_of_photographs_against_lesions(model):
+    """Of the report's table of significance: both rates, and p after Holm's correction."""
+    text = read_text(checkout.ROOT, "results", "reproduction", "report", "significance.md")
+    by_sgd = text[text.index("## UAPs by SGD"):].split("UAP from natural images against")[1]
+    row = next(line for line in by_sgd.splitlines() if line.startswith(
+        f"| {model} | ILSVRC2012 |"))
+    _, _, _, photographs, lesions, _, _, p, _ = [cell.strip() for cell in row.split("|")]
+    return photographs.split()[0], lesions.split()[0], p
+
+
+def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
+    prose = " ".join(read_text(checkout.ROOT, "README.md").split())
+    photographs = "ilsvrc2012-sgd-images-10000"
+    inception, vgg, resnet = (rates_of(model, photographs)
+                              for model in ("InceptionV3", "VGG16", "ResNet50"))
+    of_random_weights = rates_of("InceptionV3-random", photographs)
+    earlier = rates_of("InceptionV3-first", "ilsvrc2012-fgsm")
+    by_fgsm = rates_of("InceptionV3", "ilsvrc2012-fgsm")
+    against_controls = [float(row["rate"]) / float(row[control])
+                        for model in ("InceptionV3", "VGG16") for control in ("random", "permuted")
+                        for row in (rates_of(model, run) for run in (
+                            photographs, "ilsvrc2012-images-10000", "ilsvrc2012-fgsm"))]
+    needed = read_text(checkout.ROOT, "results", "reproduction", "report", "images-needed.md")
+    medians = list(map(float, re.findall(r"as many images, ([\d.]+) in the median", needed)))
+    published = [float(row[model]) for row in checkout.read_csv(
+        checkout.ROOT, "results", "published.csv") for model in MODELS
+        if row["source"] != "isic2018"]
+    first, again = (sgd_of_photographs_against_lesions(model) for model in ("VGG16-first", "VGG16"))
+    for said in (
+            f"changes {min(published)} to {max(published)} % of the answers",
+            f"InceptionV3 changes {100 * float(inception['rate']):.0f} % of its answers",
+            f"{min(against_controls):.0f} to {max(against_controls):.0f} times as often as random",
+            f"takes {min(medians)} to {max(medians)} times as many photographs as lesions",
+            f"fools {in_percent(inception['random'])} % (InceptionV3), "
+            f"{in_percent(vgg['random'])} % (VGG16) and "
+            f"{in_percent(resnet['random'])} % (ResNet50)",
+            f"at most {int(by_fgsm['images']):,} photographs",
+            f"{int(rates_of('VGG16', 'isic2018')['images']):,} lesions for training, "
+            f"{int(vgg['test_images']):,} for the test (ResNet50: {resnet['test_images']})",
+            f"fooled on {in_percent(of_random_weights['rate'])} % of "
+            f"{of_random_weights['test_images']} images, the one above on "
+            f"{in_percent(inception['rate'])} %",
+            f"nevus, holds {in_percent(inception['largest_label_share'])} % of the test images",
+            f"right for {in_percent(inception['accuracy_clean'])} %, VGG16 for "
+            f"{in_percent(vgg['accuracy_clean'])} %; under SGD's UAPs from photographs, for "
+            f"{in_percent(inception['accuracy_uap'])} % and {in_percent(vgg['accuracy_uap'])} %",
+            f"fooled on {in_percent(earlier['rate'])} % of {earlier['test_images']} images, the "
+            f"one above on {in_percent(by_fgsm['rate'])} %",
+            f"({first[1]} and {first[0]} %, p = {first[2]}), the one above not "
+            f"({again[1]} and {again[0]} %, p = {again[2]})"):
+        assert said in prose
+
+
+def test_the_readme_takes_minutes_to_read():
+    assert 900 <= len(read_text(checkout.ROOT, "README.md").split()) <= 1200
+
+
+def test_the_box_of_the_readme_has_the_commands_that_are_explained_in_docs():
+    box = re.findall("^> ?(.*)$", read_text(checkout.ROOT, "README.md"), re.MULTILINE)
+    commands = checkout.shell_blocks("\n".join(box) + "\n")
+    assert commands == checkout.shell_blocks(
+        read_text(checkout.ROOT, "docs", "own-classifier.md"))[:1]
+
+
 def test_the_demo_prints_the_table_and_says_that_it_is_a_demo(smoke):
     folder, output = smoke
     assert "not a reproduction" in output

@@ -25,7 +25,7 @@ def read_text(name):
 
 def blocks_of(name):
     """The shell blocks of a file in docs/."""
-    return re.findall(r"^```sh\n(.*?)^```", read_text(name), re.MULTILINE | re.DOTALL)
+    return checkout.shell_blocks(read_text(name))
 
 
 def published_in(folder):
