@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 import pytest
-from evaluated_runs import CLASSES, N, undrawn, write, write_run
+from evaluated_runs import CLASSES, N, undrawn, write, write_random_run
 from PIL import Image
 
 from utils.attack.pictures import uap_picture
@@ -89,8 +89,8 @@ def test_markdown_displays_a_name_as_it_is_on_one_line(name, shown):
 def report_with(tmp_path, **info):
     folder = str(tmp_path / "results" / "xray" / "photographs")
     labels = np.resize(info.get("class_names", CLASSES), N)
-    write_run(folder, 0, labels, labels,
-              **dict({"model": "VGG16", "source": "photographs"}, **info))
+    write_random_run(folder, 0, labels, labels,
+                     **{"model": "VGG16", "source": "photographs", **info})
     return write(str(tmp_path), at_hand=False)
 
 

@@ -10,7 +10,7 @@ import re
 import numpy as np
 import pytest
 from browser import find_browser, open_page
-from evaluated_runs import CLASSES, N, evaluated, read_text, write, write_run
+from evaluated_runs import CLASSES, N, evaluated, read_text, write, write_random_run
 from PIL import Image
 
 from utils.evaluation.metrics import rate
@@ -34,8 +34,8 @@ def results(tmp_path_factory):
     for seed, (model, source, attack) in enumerate((
             ("VGG16", "ilsvrc2012", "deepfool"), ("VGG16", "isic2018", "deepfool"),
             ("VGG16", "ilsvrc2012", "sgd"), ("ResNet50", HOSTILE, "deepfool"))):
-        write_run(os.path.join(folder, "results", model, "run-{}".format(seed)), seed, labels,
-                  labels, model=model, source=source, attack=attack)
+        write_random_run(os.path.join(folder, "results", model, f"run-{seed}"), seed, labels,
+                         labels, model=model, source=source, attack=attack)
     write(folder)
     return folder
 
