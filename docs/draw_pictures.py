@@ -1,10 +1,11 @@
-"""Draw the two pictures of the README from the committed rows and UAPs, without any classifier.
+"""Draw the pictures of the documents from the committed rows and UAPs, without any classifier.
 
     python docs/draw_pictures.py --data-dir reproduction/data
 
 reads   results/reproduction/: rows and UAPs; the test images of ISIC2018 below --data-dir
 writes  docs/lesions.png    three lesions, clean and under one UAP
         docs/images.png     the fooling rate against the number of images
+        docs/sureness.png   the fooling rate against how sure the classifier is of the clean image
 """
 
 import os
@@ -21,6 +22,7 @@ from utils.common import arguments  # noqa: E402
 from utils.common.errors import run_script  # noqa: E402
 from utils.common.figures import BLUE, ORANGE, plt  # noqa: E402
 from utils.common.whole_files import replacing  # noqa: E402
+from utils.evaluation import metrics  # noqa: E402
 from utils.evaluation.evaluated_uap import EvaluatedUap, read_evaluated  # noqa: E402
 from utils.images.decoding import read_image  # noqa: E402
 from utils.images.pixels import to_model_input, to_pixels  # noqa: E402
@@ -55,6 +57,27 @@ PANELS = (
           "isic2018-sgd"),
     Panel("VGG16, 96 px, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", "isic2018-sgd"),
     Panel("InceptionV3, 128 px, by FGSM", "InceptionV3", "ilsvrc2012-fgsm", "isic2018-fgsm"),
+)
+
+
+class Curve(NamedTuple):
+    """How one UAP is drawn: its run, what the legend calls it, and its colour, marker and line."""
+
+    run: str
+    title: str
+    color: str
+    marker: str
+    line: str
+
+
+# The picture of how sure the classifier is of an image and how often it is fooled on it.
+SURENESS_MODELS = {"InceptionV3": "InceptionV3, 128 px", "VGG16": "VGG16, 96 px"}
+SURENESS_EDGES = (0, 60, 80, 95, 99, 100)  # of the probability of the predicted class, in %
+SURENESS_CURVES = (
+    Curve("ilsvrc2012-images-10000", "DeepFool, 10,000 photographs", BLUE, "^", "--"),
+    Curve("ilsvrc2012-fgsm", "FGSM, 14,394 photographs", BLUE, "v", ":"),
+    Curve("ilsvrc2012-sgd-images-10000", "SGD, 10,000 photographs", BLUE, "o", "-"),
+    Curve("isic2018", "DeepFool, 4,165 lesions", BLACK, "s", "--"),
 )
 
 
@@ -155,10 +178,47 @@ def draw_images() -> None:
     save(figure, "images.png")
 
 
+def rates_by_sureness(evaluation: EvaluatedUap) -> List[metrics.Rate]:
+    """The fooling rate of the test images whose clean prediction is as sure as each of the parts.
+
+    A part reaches from one of SURENESS_EDGES up to the next one, which is not in it.
+    """
+    sure = 100 * evaluation.predictions["clean_confidence"].astype(float)
+    parts = np.digitize(sure, SURENESS_EDGES[1:-1])
+    clean, attacked = evaluation.predictions["clean"], evaluation.predictions["uap"]
+    return [metrics.fooling_rate(clean[parts == part], attacked[parts == part])
+            for part in range(len(SURENESS_EDGES) - 1)]
+
+
+def draw_sureness() -> None:
+    """Draw the fooling rate against the probability of the clean prediction, a panel a model."""
+    figure, axes = plt.subplots(1, len(SURENESS_MODELS), figsize=(INCHES, 4.3), sharey=True)
+    titles = [f"{low}–{high}" for low, high in zip(SURENESS_EDGES, SURENESS_EDGES[1:])]
+    for axis, (model, title) in zip(axes, SURENESS_MODELS.items()):
+        for curve in SURENESS_CURVES:
+            rates = rates_by_sureness(evaluated(model, curve.run))
+            axis.plot(titles, [100 * rate.value for rate in rates], color=curve.color,
+                      marker=curve.marker, linestyle=curve.line, label=curve.title)
+            axis.fill_between(titles, [100 * rate.low for rate in rates],
+                              [100 * rate.high for rate in rates],
+                              color=curve.color, alpha=0.1, linewidth=0)
+        axis.set(ylim=(0, 100))
+        axis.set_title(title, fontsize=13)
+        axis.set_xlabel("probability of the clean prediction, %", fontsize=13)
+        axis.tick_params(labelsize=12)
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel("fooling rate, %", fontsize=13)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncol=2, fontsize=12.5, frameon=False)
+    figure.tight_layout(rect=(0, 0.15, 1, 1))
+    save(figure, "sureness.png")
+
+
 def main() -> None:
     parser = arguments.script_parser(__doc__, "data-dir")
     args = parser.parse_args()
     draw_images()
+    draw_sureness()
     draw_lesions(args.data_dir)
 
 

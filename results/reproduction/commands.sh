@@ -3,9 +3,9 @@
 #
 #     sh results/reproduction/commands.sh InceptionV3.h5 VGG16.h5
 #
-# The arguments are Keras weights files without top; README.md beside this file says which ones were
-# used here, and which of these runs are there. Everything is written below reproduction/; 2 cores take hours, and each
-# step continues where it was interrupted.
+# The arguments are Keras weights files without top: classifiers.md beside this file says which ones
+# were used here, and README.md which of these runs are there. Everything is written below
+# reproduction/; 2 cores take hours, and each step continues where it was interrupted.
 set -eu
 inception_weights=$(realpath "$1")
 vgg_weights=$(realpath "$2")
