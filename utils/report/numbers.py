@@ -140,21 +140,39 @@ class PairedTest:
         return self.p_holm <= SIGNIFICANT and self.only_one > self.only_other
 
 
-class Pair(NamedTuple):
-    """On which images each of two attacks succeeded, bool (n,)."""
+class AttackedImages(NamedTuple):
+    """The test images of an evaluated UAP under an attack: a column of its predictions."""
 
-    one: np.ndarray
-    other: np.ndarray
+    run: EvaluatedUap
+    column: str = "uap"
+
+    def hits(self) -> np.ndarray:
+        """Return on which images the attack succeeds, bool (n,)."""
+        return self.run.hits(self.column)
+
+    def rate(self) -> Rate:
+        """Return the fooling rate, or the success rate where the UAP is targeted."""
+        return self.run.rate(self.column)
+
+
+class Pair(NamedTuple):
+    """Two attacks on the same images."""
+
+    one: AttackedImages
+    other: AttackedImages
 
 
 def paired_tests(pairs: Sequence[Pair]) -> List[PairedTest]:
     """Compare two attacks in each of several pairs, corrected for the number of pairs."""
-    p_values = [metrics.mcnemar_p(pair.one, pair.other) for pair in pairs]
-    return [PairedTest(
-        one=metrics.rate(pair.one), other=metrics.rate(pair.other),
-        only_one=int(np.sum(pair.one & ~pair.other)),
-        only_other=int(np.sum(pair.other & ~pair.one)),
-        p=p, p_holm=p_holm) for pair, p, p_holm in zip(pairs, p_values, metrics.holm(p_values))]
+    hits = [(pair.one.hits(), pair.other.hits()) for pair in pairs]
+    p_values = [metrics.mcnemar_p(by_one, by_other) for by_one, by_other in hits]
+    tests = []
+    for pair, (by_one, by_other), p, p_holm in zip(pairs, hits, p_values, metrics.holm(p_values)):
+        tests.append(PairedTest(
+            one=pair.one.rate(), other=pair.other.rate(),
+            only_one=int(np.sum(by_one & ~by_other)), only_other=int(np.sum(by_other & ~by_one)),
+            p=p, p_holm=p_holm))
+    return tests
 
 
 @dataclass(frozen=True)
@@ -172,7 +190,7 @@ class AgainstControls:
 
 def against_controls(runs: Sequence[EvaluatedUap]) -> List[AgainstControls]:
     """Compare each UAP with both of its controls, corrected for the number of all these tests."""
-    tests = paired_tests([Pair(run.hits(), run.hits(control))
+    tests = paired_tests([Pair(AttackedImages(run), AttackedImages(run, control))
                           for run in runs for control in CONTROLS])
     comparisons = []
     for i, run in enumerate(runs):
@@ -196,7 +214,7 @@ def against_domain(table: StudyTable) -> List[AgainstDomain]:
         domain = table.domain_of(run)
         if domain is not None and domain.test_sha256 == run.test_sha256:
             runs.append(run)
-            pairs.append(Pair(run.hits(), domain.hits()))
+            pairs.append(Pair(AttackedImages(run), AttackedImages(domain)))
     return [AgainstDomain(run, test) for run, test in zip(runs, paired_tests(pairs))]
 
 
@@ -345,17 +363,21 @@ class Sensitivity:
 
 def sensitivity(run: EvaluatedUap) -> Sensitivity:
     """Compute how the fooling rate of an untargeted UAP depends on the image."""
-    hits, label = run.hits(), run.predictions["label"]
-    right = run.predictions["clean"] == label
+    label, clean, attacked = (run.predictions[name] for name in ("label", "clean", "uap"))
     confidence = run.predictions["clean_confidence"].astype(float)
     interval = np.digitize(confidence, CONFIDENCES[1:-1])
+    class_names = run.classifier.class_names
+
+    def rate_where(chosen: np.ndarray) -> Rate:
+        return metrics.fooling_rate(clean[chosen], attacked[chosen])
+
     return Sensitivity(
-        accuracy_clean=metrics.rate(right),
-        accuracy_attacked=metrics.accuracy(label, run.predictions["uap"]),
-        where_right=metrics.rate(hits[right]), where_wrong=metrics.rate(hits[~right]),
-        by_confidence=[metrics.rate(hits[interval == i]) for i in range(len(CONFIDENCES) - 1)],
-        by_class={name: metrics.rate(hits[label == name]) for name in run.classifier.class_names},
-        images_of_class={name: int(np.sum(label == name)) for name in run.classifier.class_names})
+        accuracy_clean=metrics.accuracy(label, clean),
+        accuracy_attacked=metrics.accuracy(label, attacked),
+        where_right=rate_where(clean == label), where_wrong=rate_where(clean != label),
+        by_confidence=[rate_where(interval == i) for i in range(len(CONFIDENCES) - 1)],
+        by_class={name: rate_where(label == name) for name in class_names},
+        images_of_class={name: int(np.sum(label == name)) for name in class_names})
 
 
 # What the attacker has
