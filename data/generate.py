@@ -140,9 +140,9 @@ def generate_isic2018(data_dir: str, num_images: int, size: int, seed: int) -> N
     truth, lesions, lesion_of_class = [], [], {}
     for number in range(num_images):
         label = ISIC2018_CLASSES[number % len(ISIC2018_CLASSES)]
-        name = "ISIC_{:07d}".format(9000000 + number)
+        name = f"ISIC_{9000000 + number:07d}"
         if number // len(ISIC2018_CLASSES) % 3 != 2:
-            lesion_of_class[label] = "GEN_{:07d}".format(number)
+            lesion_of_class[label] = f"GEN_{number:07d}"
         _save_jpeg(os.path.join(data_dir, ISIC2018_IMAGES, name + ".jpg"),
                    lesion_image(random, label, size))
         truth.append([name] + [float(c == label) for c in ISIC2018_CLASSES])
@@ -161,13 +161,26 @@ def generate_natural(data_dir: str, num_images: int, size: int, seed: int) -> No
 
     photographs = load_sample_images().images
     random = np.random.RandomState(seed)
-    for folder, file in (
-            (os.path.join(SOURCE_FOLDERS["ilsvrc2012"], "train"), "n{1:08d}/n{1:08d}_{0}.JPEG"),
-            (SOURCE_FOLDERS["open_images_v5"], "{0:016x}.jpg"), (PRETRAINING, "{2}/{0}.jpg")):
+    for folder, file_name in (
+            (os.path.join(SOURCE_FOLDERS["ilsvrc2012"], "train"), _ilsvrc2012_file),
+            (SOURCE_FOLDERS["open_images_v5"], _open_images_file),
+            (PRETRAINING, _pretraining_file)):
         for number in range(num_images):
             k = number % len(NATURAL_CLASSES)
-            _save_jpeg(os.path.join(data_dir, folder, file.format(number, k, NATURAL_CLASSES[k])),
+            _save_jpeg(os.path.join(data_dir, folder, file_name(number, k)),
                        natural_image(random, photographs, NATURAL_CLASSES[k], size))
+
+
+def _ilsvrc2012_file(number: int, k: int) -> str:
+    return f"n{k:08d}/n{k:08d}_{number}.JPEG"
+
+
+def _open_images_file(number: int, k: int) -> str:
+    return f"{number:016x}.jpg"
+
+
+def _pretraining_file(number: int, k: int) -> str:
+    return f"{NATURAL_CLASSES[k]}/{number}.jpg"
 
 
 def generate(data_dir: str, isic_images: int = 1400, natural_images: int = 480, size: int = 80,
@@ -187,8 +200,8 @@ def main() -> None:
                             help=text + " (default: %(default)s)")
     args = parser.parse_args()
     generate(**vars(args))
-    print("wrote {} lesions and 3 x {} natural images to {}{}".format(
-        args.isic_images, args.natural_images, args.data_dir, os.sep))
+    print(f"wrote {args.isic_images} lesions and 3 x {args.natural_images} natural images to "
+          f"{args.data_dir}{os.sep}")
 
 
 if __name__ == "__main__":

@@ -82,7 +82,8 @@ def main() -> None:
     for uap in find_published():
         size = f"{uap.image_size} x {uap.image_size}"
         bound = "?" if uap.bound is None else f"{uap.bound * PIXEL_SCALE:.1f} (L{uap.norm})"
-        rate = "{:.1f} [{:.1f}, {:.1f}]".format(*(100 * share for share in uap.rate[:3]))
+        value, low, high = (100 * share for share in (uap.rate.value, uap.rate.low, uap.rate.high))
+        rate = f"{value:.1f} [{low:.1f}, {high:.1f}]"
         print(f"{uap.name:48s} {size:>9s} {bound:>12s} {rate:>20s}")
 
 
