@@ -180,7 +180,7 @@ class Run(NamedTuple):
 
     @property
     def shape(self) -> Tuple[int, int, int]:
-        """The shape of v: (h, w, c)."""
+        """Return the shape of v: (h, w, c)."""
         return self.network.image_size, self.network.image_size, 3
 
 

@@ -63,7 +63,7 @@ class Clock:
         self._began = time.monotonic()
 
     def seconds(self) -> float:
-        """Seconds since the demo began."""
+        """Return the seconds since the demo began."""
         return time.monotonic() - self._began
 
     def say(self, text: str) -> None:
@@ -117,7 +117,7 @@ def run(command: Sequence[str], log: str) -> Ended:
 
 
 def quoted_result(script: str, output: str) -> str:
-    """How a command went, in the words of its output that tell; nothing where it was finished."""
+    """Return how a command went, in the words of its output that tell, or nothing."""
     return "".join(f", {words}" for words in re.findall(RESULTS[script], output)[-1:])
 
 
@@ -171,7 +171,7 @@ def commands_of(model: str, args: Any, settings: Dict[str, Any]) -> List[TitledC
 
 
 def folders_of(args: Any) -> Folders:
-    """The folders of data, models and results below --folder, and the file of all output."""
+    """Return the folders of data, models and results below --folder, and the file of all output."""
     return Folders(*(os.path.join(args.folder, name)
                      for name in ("data", "models", "results", "log.txt")))
 

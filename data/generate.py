@@ -53,20 +53,26 @@ PRETRAINING = "natural"  # the data set of images in these classes, a folder for
 
 
 def grid(random: np.random.RandomState, size: int) -> Tuple[np.ndarray, ...]:
-    """x and y in -1..1, and both turned by a random angle: four float arrays, (size, size, 1)."""
+    """Return x and y in -1..1, and both turned by a random angle.
+
+    These are four float arrays, (size, size, 1).
+    """
     y, x = np.mgrid[-1:1:size * 1j, -1:1:size * 1j][..., np.newaxis]
     angle = random.uniform(0, np.pi)
     return x, y, x * np.cos(angle) + y * np.sin(angle), y * np.cos(angle) - x * np.sin(angle)
 
 
 def smooth_noise(random: np.random.RandomState, size: int, scale: float) -> np.ndarray:
-    """Noise of mean 0, deviation 1, patches about `scale` pixels wide: float, (size, size, 1)."""
+    """Return noise of mean 0 and deviation 1: float, (size, size, 1).
+
+    scale: about how wide its patches are, in pixels.
+    """
     noise = ndimage.gaussian_filter(random.normal(size=(size, size)), scale, mode="wrap")
     return ((noise - noise.mean()) / noise.std())[..., np.newaxis]
 
 
 def exposed(random: np.random.RandomState, picture: np.ndarray) -> np.ndarray:
-    """A picture, (h, w, 3), as a camera takes it: darker or lighter, and with noise; uint8.
+    """Return a picture, (h, w, 3), darker or lighter, and with noise, as a camera takes it; uint8.
 
     A classifier of pictures of one exposure may turn on brightness alone; a permuted UAP, which
     keeps its mean, then fools as often as the UAP, as was seen before pictures differed in it.
@@ -76,7 +82,7 @@ def exposed(random: np.random.RandomState, picture: np.ndarray) -> np.ndarray:
 
 
 def lesion_image(random: np.random.RandomState, label: str, size: int) -> np.ndarray:
-    """One lesion of class `label` on skin: uint8, (size, size, 3)."""
+    """Draw one lesion of class `label` on skin: uint8, (size, size, 3)."""
     colour, raggedness, texture = APPEARANCE[label]
     x, y, u, w = grid(random, size)
     distance = np.hypot(u - random.uniform(-0.15, 0.15), w * random.uniform(1.0, 1.4))
@@ -93,7 +99,7 @@ def lesion_image(random: np.random.RandomState, label: str, size: int) -> np.nda
 
 
 def pattern_field(random: np.random.RandomState, pattern: str, size: int) -> np.ndarray:
-    """A pattern as float, (size, size, 1), about -1..1."""
+    """Draw a pattern: float, (size, size, 1), about -1..1."""
     if pattern == "clouds":
         return smooth_noise(random, size, random.uniform(size / 24, size / 8))
     if pattern == "dots":
@@ -109,7 +115,7 @@ def pattern_field(random: np.random.RandomState, pattern: str, size: int) -> np.
 
 def natural_image(random: np.random.RandomState, photographs: Sequence[np.ndarray], name: str,
                   size: int) -> np.ndarray:
-    """An image of one of NATURAL_CLASSES: uint8, (size, size, 3)."""
+    """Draw an image of one of NATURAL_CLASSES: uint8, (size, size, 3)."""
     if name in TEXTURES:
         pattern, *colours = TEXTURES[name]
         one, other = (colour + random.normal(0, 15, 3) for colour in colours)
@@ -134,8 +140,10 @@ def _save_jpeg(path, pixels):
 
 
 def generate_isic2018(data_dir: str, num_images: int, size: int, seed: int) -> None:
-    """Write `num_images` lesions, the classes in turn, with ground truth and lesion groupings:
-    every third image shows the same lesion as the image of its class before it."""
+    """Write `num_images` lesions, the classes in turn, with ground truth and lesion groupings.
+
+    Every third image shows the same lesion as the image of its class before it.
+    """
     random = np.random.RandomState(seed)
     truth, lesions, lesion_of_class = [], [], {}
     for number in range(num_images):
@@ -155,8 +163,10 @@ def generate_isic2018(data_dir: str, num_images: int, size: int, seed: int) -> N
 
 
 def generate_natural(data_dir: str, num_images: int, size: int, seed: int) -> None:
-    """Write `num_images` images each in the layout of ILSVRC2012, in that of Open Images, and in
-    the folders of PRETRAINING; the classes in turn."""
+    """Write `num_images` images of each natural data set, the classes in turn.
+
+    One has the layout of ILSVRC2012, one that of Open Images, and one the folders of PRETRAINING.
+    """
     from sklearn.datasets import load_sample_images
 
     photographs = load_sample_images().images

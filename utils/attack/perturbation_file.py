@@ -58,12 +58,15 @@ def require_norm_within(path: str, v: np.ndarray, p: float, bound: float) -> Non
 
 
 def exceeds(size: float, bound: float) -> bool:
-    """Whether a norm is over its bound by more than rounding."""
+    """Return whether a norm is over its bound by more than rounding."""
     return size > bound * (1 + TOLERANCE)
 
 
 def largest_change(v: np.ndarray) -> float:
-    """The largest change that v, model-input units, makes to a value of a pixel, in grey levels."""
+    """Return the largest change, in grey levels, that v makes to a value of a pixel.
+
+    v: model-input units.
+    """
     return norm(v, np.inf) * PIXEL_SCALE
 
 

@@ -32,7 +32,7 @@ class ImageSource(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The source as results name it: a folder's name ends with /, so it is no data set's."""
+        """Return the source as results name it: a folder ends with /, and so is no data set."""
         if self.folder is None:
             return str(self.dataset)
         return printable(os.path.basename(os.path.abspath(self.folder))) + "/"

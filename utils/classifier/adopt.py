@@ -137,7 +137,10 @@ def parse_arguments() -> AdoptionSettings:
 
 
 def read_labelled_sides(settings: AdoptionSettings) -> LabelledSides:
-    """The images of both sides, and the classes in the order of the outputs. Raises UserError."""
+    """Read the images of both sides, and the classes in the order of the outputs.
+
+    Raises UserError.
+    """
     given = settings.class_names or []
     for name in given:
         require_name(name, "--class-names: a class")
@@ -162,7 +165,7 @@ def _split(settings: AdoptionSettings, dataset: LabelledImages) -> Split:
 
 
 def load_network(settings: AdoptionSettings, classes: int) -> Any:
-    """The network with its preprocessing in front, a Keras model in a session for inference.
+    """Load the network with its preprocessing in front: a Keras model, in a session for inference.
 
     classes: how many names there are. Raises UserError.
     """
@@ -209,7 +212,7 @@ def _image_size(settings: AdoptionSettings, input_shape: Tuple[Any, Any, int]) -
 
 def predict_test_images(settings: AdoptionSettings, network: Any, labelled: LabelledSides,
                         size: int) -> Tested:
-    """What the network makes of the test images. size: their height and width. Raises UserError."""
+    """Predict the test images. size: their height and width. Raises UserError."""
     images = _read(settings, labelled, "test", size)
     labels = np.array([labelled.class_names.index(label) for _, label in labelled.split.test])
     return Tested(images, labels, predict(network, images, settings.batch_size))
@@ -223,7 +226,7 @@ def _read(settings: AdoptionSettings, labelled: LabelledSides, side: str, size: 
 
 
 def predict(network: Any, images: np.ndarray, batch_size: int) -> np.ndarray:
-    """The class of each image, int (n,). images: uint8, (n, h, w, 3)."""
+    """Predict the class of each image, int (n,). images: uint8, (n, h, w, 3)."""
     batches = [to_model_input(images[i:i + batch_size]) for i in range(0, len(images), batch_size)]
     outputs = np.concatenate([network.predict_on_batch(x) for x in batches])
     outputs = outputs.reshape(len(images), -1)
@@ -282,7 +285,7 @@ def print_scores(scores: Dict[str, Any], class_names: List[str]) -> None:
 
 def norms_of(settings: AdoptionSettings, labelled: LabelledSides, tested: Optional[Tested],
              size: int) -> MeanNorms:
-    """The mean norms of the training images, else of the test images, else of natural images."""
+    """Compute the mean norms of the training images, else of the test, else of natural images."""
     if labelled.split.train:
         images, source = _read(settings, labelled, "train", size), TRAINING_IMAGES
     elif tested is not None:
@@ -294,13 +297,13 @@ def norms_of(settings: AdoptionSettings, labelled: LabelledSides, tested: Option
 
 
 def describe_sides(labelled: LabelledSides) -> Dict[str, Dict[str, Any]]:
-    """How many images each side of the split has, and the SHA-256 of its rows."""
+    """Return how many images each side of the split has, and the SHA-256 of its rows."""
     return {side: {"images": len(rows), "sha256": sha256_of_lines(map(",".join, rows))}
             for side, rows in labelled.split._asdict().items()}
 
 
 def adoption_stage(settings: AdoptionSettings, labelled: LabelledSides) -> ResumableStage:
-    """What makes this adoption this one, and where its files will be."""
+    """Return the stage: what makes this adoption this one, and where its files will be."""
     folder = os.path.join(settings.data_dir, labelled.folder)
     files = sorted(file for rows in labelled.split for file, _ in rows)
     place = os.path.join(settings.models_dir, settings.name)

@@ -36,7 +36,9 @@ def require_buildable(architecture: str, image_size: int, where: str) -> None:
 
 def build_classifier(architecture: str, image_size: int, num_classes: int,
                      from_scratch: bool = False) -> Any:
-    """Build: ImageNet architecture without its top, global average pooling, dense layer, softmax.
+    """Build an ImageNet architecture with a top for other classes.
+
+    In place of its own top it has global average pooling, a dense layer and softmax.
 
     from_scratch: suit the layers to training from random weights.
     Returns a Keras model from float32 (n, image_size, image_size, 3), model-input units, to class

@@ -16,7 +16,7 @@ NATURAL_NORM_2 = 5e4 / 224
 
 
 def natural_mean_norms(image_size: int) -> Dict[str, float]:
-    """The mean norms of natural images, pixel units, by p as "2" and "inf"."""
+    """Return the mean norms of natural images, pixel units, by p as "2" and "inf"."""
     return {"inf": NATURAL_NORM_INF, "2": NATURAL_NORM_2 * image_size}
 
 

@@ -89,17 +89,17 @@ class ClassifierDescription:
 
 
 def without_extension(weights_path: str) -> str:
-    """models/VGG16.h5 -> models/VGG16, the folder of its lists and pictures."""
+    """Return the folder of a classifier's lists and pictures: models/VGG16 of models/VGG16.h5."""
     return os.path.splitext(weights_path)[0]
 
 
 def json_path_of(weights_path: str) -> str:
-    """models/VGG16.h5 -> models/VGG16.json."""
+    """Return the JSON file of a classifier: models/VGG16.json of models/VGG16.h5."""
     return without_extension(weights_path) + ".json"
 
 
 def classifier_name(weights_path: str) -> str:
-    """models/VGG16.h5 -> VGG16."""
+    """Return the name of a classifier: VGG16 of models/VGG16.h5."""
     return os.path.basename(without_extension(weights_path))
 
 

@@ -25,7 +25,7 @@ class Fit(NamedTuple):
 
 
 def recalls(labels: np.ndarray, predictions: np.ndarray, classes: int) -> List[Optional[float]]:
-    """The share of the images of each class that are predicted as it; None for one without images.
+    """Return of each class the share of its images that are predicted as it; None without images.
 
     labels, predictions: int (n,), 0..classes - 1.
     """
@@ -35,7 +35,7 @@ def recalls(labels: np.ndarray, predictions: np.ndarray, classes: int) -> List[O
 
 
 def is_suspicious(labels: np.ndarray, predictions: np.ndarray, classes: int) -> bool:
-    """Whether a classifier is hardly better than guessing, or than always the commonest class."""
+    """Return whether a classifier is hardly better than guessing, or than one constant answer."""
     known = [recall for recall in recalls(labels, predictions, classes) if recall is not None]
     guessing = 1 / classes
     commonest = np.bincount(labels).max() / len(labels)

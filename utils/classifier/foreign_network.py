@@ -80,8 +80,11 @@ def layers_of_file(path: str) -> Tuple[LayerList, Arrays]:
 
 def layers_of_weights(path: str, architecture: str, image_size: int,
                       classes: int) -> Tuple[LayerList, Arrays]:
-    """The layers of one of Keras' networks with global average pooling and a dense layer, and their
-    weights, which are those of an h5 file, in order, whatever their names are. Raises UserError."""
+    """Read the weights of one of Keras' networks with global average pooling and a dense layer.
+
+    Returns its layers, and their weights, which are those of the h5 file `path`, in order, whatever
+    their names are. Raises UserError.
+    """
     start_session(0, inference=True)
     model = build_classifier(architecture, image_size, classes)
     layers = layers_of_config(json.loads(model.to_json()), path)
@@ -117,7 +120,7 @@ def _of_layer(layer: LayerOfFile, stored: Dict[str, Any]) -> Optional[Any]:
 
 def with_preprocessing(layers: LayerList, arrays: Arrays, preprocessing: Preprocessing,
                        image_size: int) -> LayerList:
-    """The same network for model inputs (pixels - 128) / 128, RGB: with a convolution in front.
+    """Put a convolution in front, so that the network takes (pixels - 128) / 128, RGB.
 
     Its weights are added to `arrays`. image_size: height and width of the images from then on.
     """

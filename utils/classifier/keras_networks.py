@@ -67,13 +67,13 @@ KERAS_NETWORKS = {
 
 
 def keras_module(architecture: str) -> Any:
-    """The module that defines an architecture, most often one of keras_applications."""
+    """Return the module that defines an architecture, most often one of keras_applications."""
     name = KERAS_NETWORKS[architecture].module
     return importlib.import_module(name if "." in name else "keras_applications." + name)
 
 
 def address_of_weights(architecture: str) -> str:
-    """Where Keras' ImageNet weights without top are downloaded from."""
+    """Return where Keras' ImageNet weights without top are downloaded from."""
     network = KERAS_NETWORKS[architecture]
     module = keras_module(architecture)
     if network.address == _RESNET:  # resnet and resnet_v2 take it from a module of their own

@@ -188,8 +188,11 @@ class _Reader:
         self._names = {INPUT}
 
     def read_model(self, config: Any, inputs: List[str], path: Tuple[str, ...]) -> str:
-        """Add the layers of a model. inputs: the names of the layers that feed it. Returns the name
-        of the layer that gives its output."""
+        """Add the layers of a model.
+
+        inputs: the names of the layers that feed it. Returns the name of the layer that gives its
+        output.
+        """
         if config["class_name"] == "Sequential":
             output, = inputs
             for layer in _layers_within(config):

@@ -63,9 +63,10 @@ def parse_preprocessing(text: str) -> Preprocessing:
 
 
 def as_convolution(preprocessing: Preprocessing, channels: int) -> Tuple[np.ndarray, np.ndarray]:
-    """Return the kernel, float32 (1, 1, 3, channels), and the bias, float32 (channels,), that make
-    a network's input of the model input x = (pixels - 128) / 128, RGB.
+    """Return a convolution that makes a network's input of the model input.
 
+    Its kernel is float32 (1, 1, 3, channels), its bias float32 (channels,); the model input is
+    x = (pixels - 128) / 128, RGB.
     channels: 3, or 1 for a network of grey images, which gets what Pillow makes of the colours.
     """
     scale = np.array(preprocessing.scale)

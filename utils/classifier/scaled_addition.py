@@ -17,20 +17,20 @@ class ScaledAddition(layers.Layer):
         self.scale = scale
 
     def call(self, inputs: Sequence[Any]) -> Any:
-        """inputs: the tensors x and y, of the same shape."""
+        """Return x + scale * y. inputs: the tensors x and y, of the same shape."""
         x, y = inputs
         return x + y * self.scale
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> Any:
-        """The shape of x."""
+        """Return the shape of x."""
         return input_shape[0]
 
     def get_config(self) -> Dict[str, Any]:
-        """The settings of the layer, for a saved model."""
+        """Return the settings of the layer, for a saved model."""
         return dict(super().get_config(), scale=self.scale)
 
 
 def in_place_of_lambda(function: Any, output_shape: Any, arguments: Dict[str, float],
                        name: str) -> ScaledAddition:
-    """What keras_applications gets for the Lambda layers of InceptionResNetV2."""
+    """Return what keras_applications gets for the Lambda layers of InceptionResNetV2."""
     return ScaledAddition(arguments["scale"], name=name)

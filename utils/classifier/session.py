@@ -7,7 +7,7 @@ import numpy as np
 
 
 def session_config() -> Any:
-    """The options of every session, as a TensorFlow ConfigProto.
+    """Return the options of every session, as a TensorFlow ConfigProto.
 
     Rewriting of the graph is off: it takes seconds for each new set of outputs, and made neither
     training nor attack faster (ResNet50, InceptionV3, 2 cores). XLA is off, too.

@@ -35,7 +35,7 @@ class StoredLayer:
 
     @property
     def shapes(self) -> List[Tuple[int, ...]]:
-        """The shapes of its weights, in order."""
+        """Return the shapes of its weights, in order."""
         return [tuple(array.shape) for array in self.arrays]
 
     def read(self) -> List[np.ndarray]:

@@ -35,8 +35,10 @@ def fault_of_file_name(name: str) -> Optional[str]:
 
 
 def fault_of_image_path(path: str) -> Optional[str]:
-    """Return why an image cannot have this path, or None where it can: bytes that are not UTF-8 are
-    fine, control characters are not."""
+    """Return why an image cannot have this path, or None where it can.
+
+    Bytes that are not UTF-8 are fine, control characters are not.
+    """
     if path.isprintable():  # a quick answer for nearly all of 100,000 paths
         return None
     faults = [fault_of_character(character) for character in path

@@ -45,7 +45,7 @@ def not_following(path: str, flags: int) -> int:
 
 
 def partial_path(path: str) -> str:
-    """Where a file is written before it takes its place: what a killed process may leave."""
+    """Return where a file is written before it takes its place: what a killed process may leave."""
     folder, name = os.path.split(os.path.abspath(path))
     stem, extension = os.path.splitext(name)  # by the extension writers choose the format
     return os.path.join(folder, f".{stem}.partial{extension}")

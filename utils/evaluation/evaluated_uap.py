@@ -105,11 +105,11 @@ class EvaluatedUap:
 
     @property
     def test_images(self) -> int:
-        """The number of test images."""
+        """Return the number of test images."""
         return len(self.predictions["label"])
 
     def hits(self, column: str = "uap") -> np.ndarray:
-        """Bool: on which test images a column of predictions is a success.
+        """Return on which test images a column of predictions is a success, bool.
 
         Untargeted: the class differs from the clean one. Targeted: it is the target; the images
         that are predicted as the target anyway are left out.
@@ -117,19 +117,19 @@ class EvaluatedUap:
         return successes(self.predictions["clean"], self.predictions[column], self.uap.target)
 
     def rate(self, column: str = "uap") -> Rate:
-        """The fooling rate of a column of predictions; of a targeted UAP, its success rate."""
+        """Return the fooling rate of a column; of a targeted UAP, its success rate."""
         return success_rate(self.predictions["clean"], self.predictions[column], self.uap.target)
 
 
 def success_rate(clean: np.ndarray, attacked: np.ndarray, target: Optional[str]) -> Rate:
-    """The fooling rate, or, with a target, the targeted success rate."""
+    """Return the fooling rate, or, with a target, the targeted success rate."""
     if target is None:
         return metrics.fooling_rate(clean, attacked)
     return metrics.targeted_success_rate(clean, attacked, target)
 
 
 def classifier_of(record: Dict[str, Any]) -> AttackedClassifier:
-    """What predictions.json says of the classifier."""
+    """Return what predictions.json says of the classifier."""
     return AttackedClassifier(
         name=record["model"], sha256=record["model_sha256"],
         class_names=tuple(record["class_names"]),
@@ -140,7 +140,7 @@ def classifier_of(record: Dict[str, Any]) -> AttackedClassifier:
 
 
 def uap_of(record: Dict[str, Any]) -> UapDescription:
-    """What predictions.json says of the UAP."""
+    """Return what predictions.json says of the UAP."""
     steps = record["steps"]
     bound_from = "run.json" if record["norm_bound"] else None  # of earlier versions
     return UapDescription(
@@ -155,7 +155,7 @@ def uap_of(record: Dict[str, Any]) -> UapDescription:
 
 
 def result_groups(results_dir: str) -> List[str]:
-    """The folders that hold <model>/<run>/ with a run or its rows.
+    """Find the folders that hold <model>/<run>/ with a run or its rows.
 
     That is the results folder itself; where it holds none, those below it that do: its groups.
     """
@@ -168,7 +168,7 @@ def result_groups(results_dir: str) -> List[str]:
 
 
 def find(results_dir: str) -> List[str]:
-    """The folders below a results folder, or below its groups, that hold rows of a run; sorted."""
+    """Find the folders with rows of a run, below a results folder or below its groups; sorted."""
     found = [path for group in result_groups(results_dir)
              for path in pathlib.Path(group).glob("[!.]*/[!.]*/predictions.json")]
     return [str(path.parent) for path in sorted(found)]

@@ -25,7 +25,7 @@ class Rate(NamedTuple):
 
 
 def rate(hits: Sequence[bool]) -> Rate:
-    """Share of True in a bool array with its Wilson 95 % interval (Wilson 1927)."""
+    """Return the share of True in a bool array with its Wilson 95 % interval (Wilson 1927)."""
     count, total = int(np.sum(hits)), len(hits)
     if total == 0:
         return Rate(np.nan, np.nan, np.nan, 0, 0)
@@ -34,7 +34,7 @@ def rate(hits: Sequence[bool]) -> Rate:
 
 
 def fooling_rate(clean: np.ndarray, attacked: np.ndarray) -> Rate:
-    """Share of images whose predicted class under the attack differs from the clean one's.
+    """Return the share of images whose predicted class under the attack is not the clean one.
 
     Moosavi-Dezfooli et al. 2017, equation 1; the true class plays no part.
     """
@@ -43,7 +43,7 @@ def fooling_rate(clean: np.ndarray, attacked: np.ndarray) -> Rate:
 
 def targeted_success_rate(clean: np.ndarray, attacked: np.ndarray,
                           target: Union[int, str]) -> Rate:
-    """Share of images that the attack makes the target, of those not predicted as it anyway.
+    """Return the share of images that become the target, of those not predicted as it anyway.
 
     target: the index or the name of a class, as clean and attacked have them.
     """
@@ -51,15 +51,15 @@ def targeted_success_rate(clean: np.ndarray, attacked: np.ndarray,
 
 
 def accuracy(labels: np.ndarray, predictions: np.ndarray) -> Rate:
-    """Share of images predicted as their true class."""
+    """Return the share of images predicted as their true class."""
     return rate(np.asarray(labels) == np.asarray(predictions))
 
 
 def mcnemar_p(by_attack: np.ndarray, by_control: np.ndarray) -> float:
-    """Exact two-sided p-value of McNemar's test (McNemar 1947) for two bool arrays (n,).
+    """Return the exact two-sided p-value of McNemar's test (McNemar 1947).
 
-    by_attack, by_control: on which images each succeeded. Paired by image: only those count on
-    which one did and the other did not.
+    by_attack, by_control: on which images each succeeded, bool (n,). Paired by image: only those
+    count on which one did and the other did not.
     """
     by_attack, by_control = np.asarray(by_attack, bool), np.asarray(by_control, bool)
     only_attack = int(np.sum(by_attack & ~by_control))
@@ -70,7 +70,7 @@ def mcnemar_p(by_attack: np.ndarray, by_control: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> List[float]:
-    """p-values corrected for having made so many tests (Holm 1979), in the same order."""
+    """Correct p-values for having made so many tests (Holm 1979); the order is the same."""
     order = np.argsort(p_values, kind="stable")
     factors = len(p_values) - np.arange(len(p_values))
     corrected = np.empty(len(p_values))

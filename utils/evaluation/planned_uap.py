@@ -68,16 +68,16 @@ class PlannedUap:
 
     @property
     def is_of_public_network(self) -> bool:
-        """Whether it was made for a network without the classifier's classes."""
+        """Return whether it was made for a network without the classifier's classes."""
         return self.record is not None and self.record.made_for is not None
 
     def snapshots(self) -> Dict[int, str]:
-        """The snapshots beside the rows: from the images shown, ascending, to the .npy file."""
+        """Find the snapshots beside the rows: from the images shown, ascending, to the file."""
         return snapshots_in(self.folder, self.record) if self.record else {}
 
 
 def snapshots_in(folder: str, record: UapRunRecord) -> Dict[int, str]:
-    """The snapshots in the folder of a run: from the images shown, ascending, to the .npy file."""
+    """Find the snapshots in the folder of a run: from the images shown, ascending, to the file."""
     shown = {}
     for name, snapshot in sorted(record.snapshots.items()):
         path = os.path.join(folder, "snapshots", name + ".npy")
@@ -88,7 +88,7 @@ def snapshots_in(folder: str, record: UapRunRecord) -> Dict[int, str]:
 
 def recorded_uap(classifier: PresentClassifier, file: str, record: UapRunRecord,
                  made_for: Optional[str], folder: str) -> PlannedUap:
-    """A UAP with a run.json beside it. Raises UserError unless it is as that says.
+    """Read a UAP with a run.json beside it. Raises UserError unless it is as that says.
 
     The arguments are the fields of PlannedUap.
     """
@@ -101,7 +101,7 @@ def recorded_uap(classifier: PresentClassifier, file: str, record: UapRunRecord,
 
 def given_uap(classifier: PresentClassifier, given: GivenUap, record: Optional[UapRunRecord],
               made_for: Optional[str], folder: str) -> PlannedUap:
-    """The UAP of --uap, of which it is printed how large it is. Raises UserError.
+    """Read the UAP of --uap, and print how large it is. Raises UserError.
 
     given: what the command line says of it. record: what the run.json beside it says, if any. The
     other arguments are the fields of PlannedUap.

@@ -58,7 +58,7 @@ class Predictor:
 
     def once(self, key: Any, v: np.ndarray = np.float32(0),
              save: Optional[Callable[[np.ndarray], np.ndarray]] = None) -> Predictions:
-        """The same for what `key` names: predicted at the first call alone."""
+        """Predict what `key` names at the first call alone, and return the same at every other."""
         if key in self._known:
             self._progress(len(self._images))
         else:
@@ -71,7 +71,7 @@ def _jpeg(quality: int) -> Callable[[np.ndarray], np.ndarray]:
 
 
 def attack_columns(predictor: Predictor, key: str, v: np.ndarray) -> Dict[str, Sequence[str]]:
-    """The columns of predictions.csv on the clean images and the UAP: from each to its n cells.
+    """Predict the columns of predictions.csv on the clean images and the UAP, each of n cells.
 
     v: float32, (h, w, 3), model-input units, which `key` names.
     The images of the files are x + v clipped to 0..255 and rounded to 8 bits. PNG is lossless: an
@@ -91,7 +91,7 @@ def attack_columns(predictor: Predictor, key: str, v: np.ndarray) -> Dict[str, S
 
 def control_columns(predictor: Predictor, v: np.ndarray, p: float,
                     seed: int) -> Dict[str, Sequence[str]]:
-    """The columns of predictions.csv on the two random controls of v: from each to its n cells.
+    """Predict the columns of predictions.csv on the two random controls of v, each of n cells.
 
     v: float32, (h, w, 3), model-input units. p: the norm of v that the random vector keeps.
     """

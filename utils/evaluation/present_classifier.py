@@ -42,11 +42,11 @@ class PresentClassifier:
 
     @property
     def name(self) -> str:
-        """The name of the classifier."""
+        """Return the name of the classifier."""
         return self.attacked.name
 
     def test_images(self, limit: Optional[int]) -> TestImages:
-        """All test images, or so many of them, drawn in the proportion of the classes."""
+        """Return all test images, or so many of them, drawn in the proportion of the classes."""
         limited = splits.limit_rows(self._rows, limit, seed=0)
         if len(limited) not in self._test_images:
             self._test_images[len(limited)] = TestImages(
@@ -65,7 +65,7 @@ class PresentClassifier:
 
 
 def attacked_classifier(description: ClassifierDescription) -> AttackedClassifier:
-    """A classifier as its rows speak of it."""
+    """Return a classifier as its rows speak of it."""
     identity = description.identity
     return AttackedClassifier(
         name=description.name, sha256=description.weights_sha256,
@@ -77,7 +77,7 @@ def attacked_classifier(description: ClassifierDescription) -> AttackedClassifie
 
 
 def inputs_of(classifier: AttackedClassifier, test_images: TestImages) -> Dict[str, Any]:
-    """What all rows of a classifier depend on, as their JSON files hold it."""
+    """Return what all rows of a classifier depend on, as their JSON files hold it."""
     return {"model_sha256": classifier.sha256, "class_names": list(classifier.class_names),
             "image_size": classifier.image_size, "resize": classifier.resize,
             "test_sha256": test_images.sha256, "test_images_sha256": test_images.fingerprint}

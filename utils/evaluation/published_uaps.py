@@ -39,7 +39,7 @@ class PublishedUap(NamedTuple):
 
 
 def find_published() -> Iterator[PublishedUap]:
-    """Every UAP of this repository that was evaluated on the model that it was made for."""
+    """Find every UAP of this repository that was evaluated on the model that it was made for."""
     for folder in evaluated_uap.find(str(ROOT / FOLDER)):
         path = os.path.join(folder, "uap.npy")
         run = evaluated_uap.read_evaluated(folder)
@@ -51,7 +51,7 @@ def find_published() -> Iterator[PublishedUap]:
 
 
 def path_of(name: str) -> Optional[str]:
-    """The .npy file of the UAP of this name; None where there is no such UAP."""
+    """Return the .npy file of the UAP of this name; None where there is no such UAP."""
     model, _, run = name.partition("/")
     path = ROOT / FOLDER / model / run / "uap.npy"
     is_plain = "/" not in run and not {model, run} & {"", ".", ".."}
@@ -72,7 +72,7 @@ def load_uap(name: str) -> np.ndarray:
 
 
 def file_or_name(text: str) -> str:
-    """The type of a command line's option: a .npy file, or the name of a published UAP."""
+    """Take the .npy file of this path, or of the published UAP of this name; an option's type."""
     return text if os.path.exists(text) else path_of(text) or text
 
 

@@ -105,7 +105,7 @@ def write_record(folder: str, kind: str, record: Dict[str, Any]) -> None:
 
 
 def read(folder: str, kind: str) -> Dict[str, np.ndarray]:
-    """The rows file `kind` of a run: from a column's name to its cells. Raises UserError."""
+    """Read the rows file `kind` of a run: from a column's name to its cells. Raises UserError."""
     path = os.path.join(folder, kind + ".csv")
     rows = read_written_csv(path, COLUMNS[kind], MEND)
     if not rows:
@@ -116,7 +116,7 @@ def read(folder: str, kind: str) -> Dict[str, np.ndarray]:
 
 
 def read_record(folder: str, kind: str) -> Optional[Dict[str, Any]]:
-    """What the JSON file of rows says; None when there are no whole rows. Raises UserError."""
+    """Read what the JSON file of rows says; None when there are no whole rows. Raises UserError."""
     path, json_path = (os.path.join(folder, kind + end) for end in (".csv", ".json"))
     if not (os.path.exists(path) and os.path.exists(json_path)):
         return None
@@ -125,7 +125,7 @@ def read_record(folder: str, kind: str) -> Optional[Dict[str, Any]]:
 
 
 def depend_on(record: Dict[str, Any], inputs: Dict[str, Any]) -> bool:
-    """Whether rows were computed from these inputs. record: what their JSON file says.
+    """Return whether rows were computed from these inputs. record: what their JSON file says.
 
     The fingerprint of test images that are not at hand is None here, and any there will do; rows of
     earlier versions have none, and so are not known to be of the images that are at hand.

@@ -35,7 +35,7 @@ class RowsToDo(NamedTuple):
 
 
 def find_work(settings: EvaluationSettings, planned: List[PlannedRows]) -> List[RowsToDo]:
-    """What has to be done about each file of rows; those that are up to date are left out.
+    """Find what has to be done about each file of rows, but for those that are up to date.
 
     planned: the files of one UAP behind one another, its predictions first. Rows of fewer images,
     which --limit asks for, never replace rows of more: those that are up to date are kept, with all
@@ -59,7 +59,7 @@ def find_work(settings: EvaluationSettings, planned: List[PlannedRows]) -> List[
 
 
 def work_on(file: PlannedRows) -> Work:
-    """What has to be done about a file of rows. Raises UserError."""
+    """Find what has to be done about a file of rows. Raises UserError."""
     record = rows.read_record(file.folder, file.kind)
     if record is None or not rows.depend_on(record, file.inputs):
         return Work.PREDICT
@@ -81,8 +81,10 @@ class RowsNotPlanned:
         self._present: Dict[str, PresentClassifier] = {}
 
     def fault(self, uap: EvaluatedUap) -> Optional[str]:
-        """Why rows are not of their classifier and test images as they are now, None where they
-        are, or where these are not at hand. Raises UserError."""
+        """Return why rows are not of their classifier and test images as they are now.
+
+        None where they are, or where these are not at hand. Raises UserError.
+        """
         weights_file = os.path.join(self._models_dir, uap.classifier.name + ".h5")
         description_file = json_path_of(weights_file)
         if not os.path.exists(description_file):

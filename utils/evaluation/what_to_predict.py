@@ -193,14 +193,14 @@ def _group_of(results_dir: str, folder: str) -> Optional[str]:
 
 
 def sha256_of_uap(file: str) -> str:
-    """The SHA-256 of a UAP's file. Raises UserError where there is none."""
+    """Return the SHA-256 of a UAP's file. Raises UserError where there is none."""
     if not os.path.isfile(file):
         raise UserError(f"{file}: no such file; make it again with make_uap.py")
     return sha256_of_file(file)
 
 
 def plan_rows(settings: EvaluationSettings, uaps: List[PlannedUap]) -> List[PlannedRows]:
-    """Every file of rows that there is to be, those of one UAP behind one another."""
+    """List every file of rows that there is to be, those of one UAP behind one another."""
     planned = []
     for uap in uaps:
         classifier, test_images = uap.classifier, uap.classifier.test_images(settings.limit)

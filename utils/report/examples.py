@@ -27,7 +27,7 @@ class ShownImages:
 
     @property
     def heads(self) -> List[str]:
-        """Two lines of text on each clean image: its true class, and what is predicted."""
+        """Return two lines of text on each clean image: its true class, and what is predicted."""
         labels, clean = self.run.predictions["label"], captions(self.run, "clean", self.places)
         return [f"true {labels[i]}\n{caption}" for i, caption in zip(self.places, clean)]
 

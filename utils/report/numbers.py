@@ -81,7 +81,7 @@ class UapSummary:
 
     @property
     def share_of_steps_kept(self) -> Optional[float]:
-        """The share of its steps that changed the label, 0..1; None where none was made."""
+        """Return the share of its steps that changed the label, 0..1; None where none was made."""
         if not self.steps_made or self.steps_kept is None:
             return None
         return self.steps_kept / self.steps_made
@@ -136,7 +136,7 @@ class PairedTest:
 
     @property
     def one_is_better(self) -> bool:
-        """Whether the one succeeds more often, with a corrected p of at most 0.05."""
+        """Return whether the one succeeds more often, with a corrected p of at most 0.05."""
         return self.p_holm <= SIGNIFICANT and self.only_one > self.only_other
 
 
@@ -184,7 +184,7 @@ class AgainstControls:
 
     @property
     def beats_both(self) -> bool:
-        """Whether the UAP fools more images than either control, with corrected p <= 0.05."""
+        """Return whether it fools more images than either control, with corrected p <= 0.05."""
         return all(test.one_is_better for test in self.tests.values())
 
 
@@ -266,7 +266,7 @@ class ImagesNeeded:
 
     @property
     def exact_factor(self) -> Optional[float]:
-        """The factor where it is no bound."""
+        """Return the factor where it is no bound."""
         return None if self.sign else self.factor
 
 

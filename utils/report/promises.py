@@ -69,7 +69,7 @@ def read_promises(path: str) -> Dict[Cell, Range]:
 
 
 def check(runs: Sequence[EvaluatedUap], promises: Dict[Cell, Range]) -> Verdict:
-    """Whether evaluated UAPs are as promised.
+    """Check whether evaluated UAPs are as promised.
 
     runs: of which those count that stand for the promised cells: of several with an L-infinity
     bound in one cell, that with the settings nearest to the published ones. A UAP fools more than

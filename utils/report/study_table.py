@@ -44,22 +44,22 @@ class StudyTable:
 
     @property
     def title(self) -> str:
-        """What the table is about."""
+        """Return what the table is about."""
         return f"UAPs by {title_of(self.attack)}, L{self.norm} norm"
 
     @property
     def in_common(self) -> str:
-        """In what all UAPs differ from the published table, as a sentence, or nothing."""
+        """Return in what all UAPs differ from the published table, as a sentence, or nothing."""
         return f"Not as published: {'; '.join(self.common)}." if self.common else ""
 
     @property
     def is_published(self) -> bool:
-        """Whether the published table may have been made in this way."""
+        """Return whether the published table may have been made in this way."""
         return self.attack in PUBLISHED_ATTACKS and self.norm == PUBLISHED_NORM
 
     @property
     def name_parts(self) -> Tuple[str, ...]:
-        """What tells the names of its pictures from those of the other tables."""
+        """Return what tells the names of its pictures from those of the other tables."""
         return () if (self.attack, self.norm) == FIRST else (self.attack, "l" + self.norm)
 
     def domain_of(self, run: EvaluatedUap) -> Optional[EvaluatedUap]:

@@ -26,7 +26,7 @@ class ClassifierVerdict:
 
     @property
     def is_fooled_by_natural_images(self) -> Optional[bool]:
-        """Whether natural images fool it more than either control; None where not tested."""
+        """Return whether natural images fool it more than either control; None where not tested."""
         return self.uaps[NATURAL].beats_both if NATURAL in self.uaps else None
 
 

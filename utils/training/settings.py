@@ -42,12 +42,12 @@ class TrainingSettings:
 
     @property
     def chosen_recipe(self) -> Recipe:
-        """The recipe of this name."""
+        """Return the recipe of this name."""
         return RECIPES[self.recipe]
 
     @property
     def weights_file(self) -> Optional[str]:
-        """The path of the weights to start from; None where they are no file that was given."""
+        """Return the path of the weights to start from; None where no file was given."""
         return None if self.weights in (IMAGENET, RANDOM) else self.weights
 
     def identity(self) -> Dict[str, Any]:

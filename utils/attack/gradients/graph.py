@@ -73,13 +73,15 @@ class AttackGraph:
         self._gradients: Dict[Any, Any] = {}
 
     def slow_layers(self) -> Dict[str, int]:
-        """How many layers of each Keras class have no backward pass in layer_passes, and take their
-        gradients from tf.gradients."""
+        """Count the layers of each Keras class that have no backward pass in layer_passes.
+
+        They take their gradients from tf.gradients.
+        """
         return dict(collections.Counter(
             layer.kind for layer in self.passes if isinstance(layer, ThroughTensorFlow)))
 
     def note_on_slow_layers(self) -> Optional[str]:
-        """The same in a sentence; None where every layer has a backward pass."""
+        """Return a sentence on the slow layers; None where every layer has a backward pass."""
         slow = self.slow_layers()
         if not slow:
             return None
@@ -88,11 +90,11 @@ class AttackGraph:
                 "through tf.gradients, the others through backward passes of their own")
 
     def logits(self, x: np.ndarray) -> np.ndarray:
-        """x: float32, (n, h, w, 3), model-input units. Returns float32 logits, (n, K)."""
+        """Compute the logits, float32 (n, K), of x: float32, (n, h, w, 3), model-input units."""
         return self._session.run(self._f, {self._x: x})
 
     def vector_jacobian(self, cotangents: tf.Tensor) -> tf.Tensor:
-        """The gradient of each sum_k cotangents[j, k] f_k with respect to one image.
+        """Build the gradient of each sum_k cotangents[j, k] f_k with respect to one image.
 
         cotangents: float32 (m, K), m known when the graph is built. Returns float32 (m, h, w, 3),
         a tensor of a graph that must be run with one image. tf.gradients would run m backward
@@ -114,40 +116,54 @@ class AttackGraph:
 
     def boundary_gradients_to_leave(
             self, x: np.ndarray, label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """The gradients of f_k - f_label for all k, (K, h, w, 3), of which that of `label` is 0;
-        None when argmax f is not `label`."""
+        """Return f and the gradients of f_k - f_label for all k, (K, h, w, 3).
+
+        That of `label` is 0. None instead of them when argmax f is not `label`.
+        """
         f, w = self._run(tf.equal, self._others_minus_label, x, label)
         return f, None if w is None else np.insert(w, label, 0, axis=0)
 
     def boundary_gradient_to_reach(
             self, x: np.ndarray, target: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """The gradient of f_target - f_top with top = argmax f, (h, w, 3); None when top is
-        `target`."""
+        """Return f and the gradient of f_target - f_top with top = argmax f, (h, w, 3).
+
+        None instead of the gradient when top is `target`.
+        """
         return self._run_one(tf.not_equal, self._label_minus_top, x, target)
 
     def loss_gradient_to_leave(
             self, x: np.ndarray, label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """The gradient of logsumexp_{k != label} f_k - f_label, (h, w, 3); None when argmax f is
-        not `label`. It points exactly where the gradient of the cross-entropy does, which is
-        1 - p_label times as long and vanishes in float32 on a confident classifier."""
+        """Return f and the gradient of logsumexp_{k != label} f_k - f_label, (h, w, 3).
+
+        None instead of the gradient when argmax f is not `label`. It points exactly where the
+        gradient of the cross-entropy does, which is 1 - p_label times as long and vanishes in
+        float32 on a confident classifier.
+        """
         return self._run_one(tf.equal, self._rest_minus_label, x, label)
 
     def loss_gradient_to_reach(
             self, x: np.ndarray, target: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """The gradient of f_target - logsumexp_{k != target} f_k, (h, w, 3), against that of the
-        cross-entropy; None when argmax f is `target`."""
+        """Return f and the gradient of f_target - logsumexp_{k != target} f_k, (h, w, 3).
+
+        It points against that of the cross-entropy. None instead of it when argmax f is `target`.
+        """
         return self._run_one(tf.not_equal, self._label_minus_rest, x, target)
 
     def minibatch_gradient_to_leave(
             self, x: np.ndarray, labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """(f, g) of a minibatch x, float32 (n, h, w, 3), and its labels, int (n,): logits (n, K),
-        and the gradient, (h, w, 3), of the mean of min(logsumexp_{k != label} f_k - f_label, BETA).
+        """Return f and the gradient of the mean of min(logsumexp_{k != label} f_k - f_label, BETA).
+
+        x: a minibatch, float32 (n, h, w, 3). labels: int (n,). Returns logits, (n, K), and the
+        gradient, (h, w, 3).
         """
         return self._run_minibatch(1, x, labels)
 
     def minibatch_gradient_to_reach(
             self, x: np.ndarray, labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-        """The same for min(f_label - logsumexp_{k != label} f_k, BETA)."""
+        """Return f and the gradient of the mean of min(f_label - logsumexp_{k != label} f_k, BETA).
+
+        Arguments and shapes are those of minibatch_gradient_to_leave.
+        """
         return self._run_minibatch(-1, x, labels)
 
     def _run_minibatch(self, sign: int, x: np.ndarray,
@@ -210,11 +226,11 @@ class AttackGraph:
 
 def activation_energy(model: Any, grey: bool = False) -> Callable[
         [np.ndarray], Tuple[float, np.ndarray]]:
-    """The objective of utils.attack.gd_uap: how strongly a Keras model's convolutions respond.
+    """Build the objective of utils.attack.gd_uap: how strongly a model's convolutions respond.
 
-    model: in a session started for inference. grey: as of AttackGraph. Returns a function: v,
-    float32 (h, w, 3), model-input units, the only input -> (objective, g): the sum over all
-    rectified convolutions l of log(||a_l||_2^2 / 2), and its gradient, (h, w, 3).
+    model: a Keras model in a session started for inference. grey: as of AttackGraph. Returns a
+    function: v, float32 (h, w, 3), model-input units, the only input -> (objective, g): the sum
+    over all rectified convolutions l of log(||a_l||_2^2 / 2), and its gradient, (h, w, 3).
 
     A rectified convolution is a layer that gives images, (n, h, w, c), and rectifies them: its
     activation is relu, or it is a ReLU, capped or not. Raises UserError where there is none.
@@ -242,5 +258,5 @@ def _rectifies_images(layer: Any) -> bool:
 
 
 def grey_part(g: tf.Tensor) -> tf.Tensor:
-    """The mean over the channels of g, (..., h, w, 3), in all three."""
+    """Return the mean over the channels of g, (..., h, w, 3), in all three."""
     return tf.reduce_mean(g, -1, keepdims=True) * tf.ones(3)

@@ -82,7 +82,7 @@ class Convolution(LayerPass):
 
     def backward(self, gradient: tf.Tensor, output: tf.Tensor,
                  *inputs: tf.Tensor) -> List[tf.Tensor]:
-        """Forward convolutions of the gradient, which are faster than Conv2DBackpropInput.
+        """Convolve the gradient forward, which is faster than Conv2DBackpropInput.
 
         At strides (d, d), row d * p + i of the padded image gets its gradient from rows i, i + d,
         ... of the kernel alone, and columns likewise: d x d small convolutions take turns.
@@ -201,11 +201,11 @@ class MaxPooling(_Pooling):
 
     def backward(self, gradient: tf.Tensor, output: tf.Tensor,
                  *inputs: tf.Tensor) -> List[tf.Tensor]:
-        """The maxima are searched once: MaxPoolGrad would search them m times, in m copies of the
-        input. Both take the first of equal maxima.
+        """Search the maxima once; MaxPoolGrad would search them m times, in m copies of the input.
 
-        On the CPU, also where there is a GPU: that one's adds in any order, and is refused where
-        only operations that repeat exactly are allowed."""
+        Both take the first of equal maxima. On the CPU, also where there is a GPU: that one's adds
+        in any order, and is refused where only operations that repeat exactly are allowed.
+        """
         x, = inputs
         m = int(gradient.shape[0])
         _, places = tf.nn.max_pool_with_argmax(x, **self._window)
@@ -220,7 +220,7 @@ class AveragePooling(_Pooling):
 
     @property
     def keeps_size(self) -> bool:
-        """Whether the output is as high and as wide as the input."""
+        """Return whether the output is as high and as wide as the input."""
         return self._window["strides"] == (1, 1, 1, 1) and self._window["padding"] == "SAME"
 
     def forward(self, *inputs: tf.Tensor) -> tf.Tensor:
@@ -304,9 +304,11 @@ class ThroughTensorFlow(LayerPass):
 
     def backward(self, gradient: tf.Tensor, output: tf.Tensor,
                  *inputs: tf.Tensor) -> List[tf.Tensor]:
-        """tf.gradients wants one cotangent for each image, so the image is repeated m times. Of
-        the repeated forward pass, TensorFlow computes only what the gradients depend on: nothing
-        for a linear layer."""
+        """Repeat the image m times, for tf.gradients wants one cotangent for each image.
+
+        Of the repeated forward pass, TensorFlow computes only what the gradients depend on: nothing
+        for a linear layer.
+        """
         m = int(gradient.shape[0])
         copies = [tf.tile(x, [m] + [1] * (len(x.shape) - 1)) for x in inputs]
         with quick_gradients():

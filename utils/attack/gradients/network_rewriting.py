@@ -49,7 +49,7 @@ _PLAIN = {
 
 
 def passes_of(model: Any, session: tf.Session) -> List[LayerPass]:
-    """The passes in order, the network's input the first of them and its logits the last.
+    """Return the passes in order, the network's input the first of them and its logits the last.
 
     model: a Keras classifier in `session`. Raises UserError where it has no logits, and ValueError
     where a layer is used more than once.
