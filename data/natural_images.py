@@ -50,8 +50,11 @@ PLACES = {"open_images_v5": ((r"[0-9a-f]{16}\.jpg", "test"),),
 
 
 class Sample(NamedTuple):
-    """A sample that was brought. paths: of its images below the data set's folder. origin: where
-    they come from, for prepared.json."""
+    """A sample that was brought.
+
+    paths: of its images below the data set's folder. origin: where they come from, for
+    prepared.json.
+    """
 
     paths: List[str]
     origin: Dict[str, Any]

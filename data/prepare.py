@@ -47,6 +47,7 @@ SOURCES: Dict[str, Source] = {
 
 
 def parse_arguments() -> PreparationSettings:
+    """Read the command line."""
     parser = arguments.script_parser(__doc__)
     commands = parser.add_subparsers(dest="dataset", metavar="|".join(SOURCES))
     commands.required = True
@@ -63,6 +64,7 @@ def parse_arguments() -> PreparationSettings:
 
 
 def add_options(command: argparse.ArgumentParser, dataset: str, source: Source) -> None:
+    """Add the options of one data set's command."""
     add = command.add_argument
     add("--data-dir", **arguments.SHARED["data-dir"])
     if source.module is skin_lesions:

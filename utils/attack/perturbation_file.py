@@ -88,8 +88,10 @@ def _open_array(path: str) -> np.ndarray:
 
 
 def _check_header(path: str) -> None:
-    """Raise ValueError where no header of a .npy file begins the file, or one that is a trap for
-    its parser: longer than any of three dimensions."""
+    """Raise ValueError where no header of a .npy file begins the file, or a trap for its parser.
+
+    A trap is a header that is longer than any of three dimensions.
+    """
     with open(path, "rb") as file:
         if file.read(len(np.lib.format.MAGIC_PREFIX)) != np.lib.format.MAGIC_PREFIX:
             raise ValueError("it does not begin as one")

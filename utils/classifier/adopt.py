@@ -53,9 +53,12 @@ DEFAULT_SIZE = 299  # of the networks of --model, as in the study
 
 @dataclass(frozen=True)
 class AdoptionSettings:
-    """What is asked for. file: of the classifier. architecture: of weights alone, or None.
-    class_names: in the order of the outputs, or None for those of the data set. dataset, split: as
-    of train_model.py, or None. The rest as its option is described."""
+    """What is asked for.
+
+    file: of the classifier. architecture: of weights alone, or None. class_names: in the order of
+    the outputs, or None for those of the data set. dataset, split: as of train_model.py, or None.
+    The rest as its option is described.
+    """
 
     file: str
     name: str
@@ -92,8 +95,11 @@ class Tested(NamedTuple):
 
 
 class MeanNorms(NamedTuple):
-    """values: what bounds are shares of, pixel units, by p as "2" and "inf". source: of which
-    images they are. is_grey: whether all of these are."""
+    """What bounds are shares of.
+
+    values: pixel units, by p as "2" and "inf". source: of which images they are. is_grey: whether
+    all of these are.
+    """
 
     values: Dict[str, float]
     source: str
@@ -101,6 +107,7 @@ class MeanNorms(NamedTuple):
 
 
 def parse_arguments() -> AdoptionSettings:
+    """Read the command line, and end with a message where its options contradict each other."""
     parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "batch-size", "seed",
                                      "device", "restart")
     add = parser.add_argument

@@ -1,4 +1,4 @@
-"""Is a classifier wrong about everything because its pixels, or its classes, are in wrong order?
+"""Whether a classifier is wrong because its pixels, or its classes, are in another order.
 
 The commonest failure with a classifier from elsewhere: the pixels are scaled as it does not expect
 them, or its outputs are given the names of other classes. The accuracy is then near that of
@@ -14,9 +14,12 @@ SUSPICIOUS = 0.25
 
 
 class Fit(NamedTuple):
-    """What would fit better. preprocessing: a name; None where the given one does. class_names: in
-    the order that would fit; None where the given order does. accuracy: then. others: the accuracy
-    of each preprocessing that was tried, in the given order of the classes."""
+    """What would fit better.
+
+    preprocessing: a name; None where the given one does. class_names: in the order that would fit;
+    None where the given order does. accuracy: then. others: the accuracy of each preprocessing that
+    was tried, in the given order of the classes.
+    """
 
     preprocessing: Optional[str]
     class_names: Optional[List[str]]

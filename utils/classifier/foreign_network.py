@@ -48,8 +48,10 @@ def read_configuration(path: str) -> Any:
 
 
 def _is_text(group: Any, attribute: str) -> bool:
-    """Whether an attribute holds text in Unicode. Keras writes bytes, which h5py reads as bytes or
-    as text, depending on its version."""
+    """Return whether an attribute holds text in Unicode.
+
+    Keras writes bytes, which h5py reads as bytes or as text, depending on its version.
+    """
     import h5py
 
     if attribute not in group.attrs:

@@ -11,10 +11,13 @@ _RESNET_FILE = "_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 class KerasNetwork(NamedTuple):
-    """module: of keras_applications, or the whole name of another one. min_image_size: the
-    smallest height and width that it takes. address: the attribute of the module that holds the
-    address of the weights without top, or of their folder. file: their name in that folder, or
-    nothing. md5: as keras_applications lists it; None where it lists none."""
+    """Where an architecture is defined, and where its ImageNet weights are.
+
+    module: of keras_applications, or the whole name of another one. min_image_size: the smallest
+    height and width that it takes. address: the attribute of the module that holds the address of
+    the weights without top, or of their folder. file: their name in that folder, or nothing. md5:
+    as keras_applications lists it; None where it lists none.
+    """
 
     module: str
     min_image_size: int

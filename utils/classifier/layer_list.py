@@ -51,9 +51,12 @@ _NEUTRAL = {"groups": 1, "keepdims": False, "renorm": False, "virtual_batch_size
 
 
 class LayerOfFile(NamedTuple):
-    """One layer. class_name: a key of SETTINGS. settings: of its constructor. sources: the names of
-    the layers whose outputs it takes, or INPUT. path: where its weights are: its name in the file,
-    after the names of the models that it is in."""
+    """One layer.
+
+    class_name: a key of SETTINGS. settings: of its constructor. sources: the names of the layers
+    whose outputs it takes, or INPUT. path: where its weights are: its name in the file, after the
+    names of the models that it is in.
+    """
 
     name: str
     class_name: str
@@ -66,8 +69,11 @@ INPUT = "image"  # in the place of a layer's name: the network's input
 
 
 class LayerList(NamedTuple):
-    """input_shape: (height, width, channels), of which the first two may be None. layers: in an
-    order in which sources come first; the last one gives the output."""
+    """The layers of a network.
+
+    input_shape: (height, width, channels), of which the first two may be None. layers: in an order
+    in which sources come first; the last one gives the output.
+    """
 
     input_shape: Tuple[Any, Any, int]
     layers: List[LayerOfFile]
@@ -201,8 +207,11 @@ class _Reader:
         return self._read_functional(config["config"], inputs, path)
 
     def _read_functional(self, config: Any, inputs: List[str], path: Tuple[str, ...]) -> str:
-        """A layer's outputs are known once its sources' are: as often as one becomes known, those
-        that wait for it are looked at again."""
+        """Add the layers of a functional model.
+
+        A layer's output is known once its sources' are: as often as one becomes known, those that
+        wait for it are looked at again.
+        """
         outputs = {(reference[0], reference[1]): name for reference, name
                    in zip(_references(config["input_layers"]), inputs)}
         first = _first_nodes(config)
@@ -292,8 +301,11 @@ class _Reader:
 
 
 def _first_nodes(config: Any) -> Dict[str, int]:
-    """From which number the nodes of each layer count: 1 for most models as layers, which have a
-    node of their own before; it is the smallest number that any layer refers to."""
+    """Return from which number the nodes of each layer count.
+
+    It is 1 for most models as layers, which have a node of their own before; and it is the smallest
+    number that any layer refers to.
+    """
     numbers: Dict[str, List[int]] = {layer["name"]: [] for layer in config["layers"]}
     references = [reference for layer in config["layers"] for node in layer["inbound_nodes"]
                   for reference in node] + list(_references(config["output_layers"]))

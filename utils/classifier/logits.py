@@ -11,9 +11,12 @@ _MAY_BE_LINEAR = ("Dense", "Conv2D", "GlobalAveragePooling2D")
 
 
 class Head(NamedTuple):
-    """activated: the Keras layer whose activation is left out for the logits; None where the last
+    """How a network's outputs become logits.
+
+    activated: the Keras layer whose activation is left out for the logits; None where the last
     layer's outputs are logits already. is_sigmoid: there is one output, f, and two classes: the
-    logits are (0, f). classes: how many."""
+    logits are (0, f). classes: how many.
+    """
 
     activated: Optional[Any]
     is_sigmoid: bool

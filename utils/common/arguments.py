@@ -63,6 +63,7 @@ class ScriptParser(argparse.ArgumentParser):
     """A parser whose messages never hold what commands the terminal."""
 
     def error(self, message: str) -> NoReturn:
+        """End with a message in characters that every terminal can print."""
         super().error(printable(message))
 
 

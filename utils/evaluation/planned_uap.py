@@ -177,8 +177,11 @@ def _require_possible(given: GivenUap, v: np.ndarray) -> None:
 
 
 def _require_within(given: GivenUap, v: np.ndarray, p: float, bound: Bound) -> None:
-    """Raise UserError where v, model-input units, is beyond the bound that the command line gives,
-    or far beyond the study's where nobody states one."""
+    """Raise UserError where v, model-input units, is too large.
+
+    That is beyond the bound that the command line gives, or far beyond the study's where nobody
+    states one.
+    """
     levels, most = norm(v, p) * PIXEL_SCALE, bound.norm * PIXEL_SCALE
     if bound.said_by == "--norm-bound" and exceeds(levels, most):
         raise UserError(f"{given.file}: its {p:g}-norm is {levels:.6g} grey levels, --norm-bound "

@@ -250,8 +250,10 @@ def _describe(uap: PlannedUap) -> Dict[str, Any]:
 
 
 def _uaps_for_others(uap: PlannedUap, uaps: List[PlannedUap]) -> Dict[str, str]:
-    """The untargeted UAPs of the same run for the models like this one, with the same test images:
-    from the model's name to the .npy file."""
+    """Return the untargeted UAPs of the same run for the models like this one.
+
+    They have the same test images. From the model's name to the .npy file.
+    """
     def alike(other: PlannedUap) -> tuple:
         return (os.path.basename(other.folder), other.classifier.attacked.image_size,
                 other.classifier.attacked.class_names, other.classifier.test_side_sha256)

@@ -132,8 +132,10 @@ def _bits_of_samples(image: Image.Image) -> int:
 
 
 def _upper_8_bits(image: Image.Image, bits: int) -> Image.Image:
-    """A grey image of 12 or 16 bits in 8. White is 0 in some TIFF files; Pillow minds that for 8
-    bits, but not for 16."""
+    """Return a grey image of 12 or 16 bits in 8.
+
+    White is 0 in some TIFF files; Pillow minds that for 8 bits, but not for 16.
+    """
     samples = np.asarray(image)
     if image.format == "TIFF" and (
             image.tag_v2.get(PHOTOMETRIC_INTERPRETATION, WHITE_IS_ZERO) == WHITE_IS_ZERO):

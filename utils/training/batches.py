@@ -14,7 +14,10 @@ Batch = Tuple[np.ndarray, np.ndarray]  # float32 (b, size, size, 3), model input
 
 
 class LabelledPixels(NamedTuple):
-    """images: uint8, (n, size, size, 3), 0..255. labels: int, (n,), the classes' indices."""
+    """The images of one side of a split, with their classes.
+
+    images: uint8, (n, size, size, 3), 0..255. labels: int, (n,), the classes' indices.
+    """
 
     images: np.ndarray
     labels: np.ndarray

@@ -17,8 +17,10 @@ DECAY = 1e-6
 
 
 class EpochResult(NamedTuple):
-    """One row of history.csv. epoch: counted from 1. loss: cross-entropy. accuracy: 0..1; of the
-    training images both are means over the batches of the epoch, during which the weights change.
+    """One row of history.csv.
+
+    epoch: counted from 1. loss: cross-entropy. accuracy: 0..1; of the training images both are
+    means over the batches of the epoch, during which the weights change.
     """
 
     epoch: int

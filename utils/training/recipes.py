@@ -11,8 +11,11 @@ class DecayStep(NamedTuple):
 
 
 class Recipe(NamedTuple):
-    """epochs: how many, unless another number is asked for. oversample: repeat random images of the
-    smaller classes until all are as large as the largest. augment: rotate and shift the images."""
+    """How a classifier is trained.
+
+    epochs: how many, unless another number is asked for. oversample: repeat random images of the
+    smaller classes until all are as large as the largest. augment: rotate and shift the images.
+    """
 
     epochs: int
     decay_steps: Tuple[DecayStep, ...]

@@ -179,8 +179,10 @@ class AttackGraph:
 
     def _run(self, condition: Callable, cotangents: Callable[[], tf.Tensor], x: np.ndarray,
              label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        """Logits, and the gradients, (m, h, w, 3), for the cotangents, (m, K), if
-        condition(argmax f, label); else None."""
+        """Run the logits and, if condition(argmax f, label), the gradients for the cotangents.
+
+        Returns f, (K,), and the gradients, (m, h, w, 3), for cotangents (m, K), or None.
+        """
         if cotangents not in self._gradients:
             self._gradients[cotangents] = tf.cond(
                 condition(self._top, self._label),

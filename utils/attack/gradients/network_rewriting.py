@@ -91,8 +91,10 @@ def _replace(old: Sequence[LayerPass], new: LayerPass, passes: Sequence[LayerPas
 
 
 def _pool_late(passes: List[LayerPass]) -> List[LayerPass]:
-    """The same network with each average pooling behind the 1 x 1 convolution that alone uses it,
-    where that leaves fewer channels to pool."""
+    """Put each average pooling behind the 1 x 1 convolution that alone uses it.
+
+    Only where that leaves fewer channels to pool; the network computes the same.
+    """
     for i, pooling in enumerate(passes):
         users = _users(pooling, passes)
         if (isinstance(pooling, AveragePooling) and pooling.keeps_size and len(users) == 1
@@ -107,8 +109,11 @@ def _pool_late(passes: List[LayerPass]) -> List[LayerPass]:
 
 
 def _subsample_early(passes: List[LayerPass]) -> List[LayerPass]:
-    """The same network with each subsampling as early as possible: an elementwise layer or a
-    convolution whose output is subsampled, equally for all its users, gives only that."""
+    """Subsample as early as possible; the network computes the same.
+
+    An elementwise layer or a convolution whose output is subsampled, equally for all its users,
+    gives only that.
+    """
     rewritten: List[LayerPass] = []  # from the last to the first
     for layer in reversed(passes):
         users = _users(layer, rewritten)
@@ -128,8 +133,10 @@ def _subsample_early(passes: List[LayerPass]) -> List[LayerPass]:
 
 def _passes_of_layer(layer: Any, sources: List[LayerPass], weights: Weights,
                      head: Head) -> List[LayerPass]:
-    """The passes that, one after the other, do what the Keras layer does; none where another
-    layer's do it, or where it does nothing at inference."""
+    """Return the passes that, one after the other, do what the Keras layer does.
+
+    There are none where another layer's do it, or where it does nothing at inference.
+    """
     kind = type(layer)  # exactly: a subclass may do something else
     activation = getattr(layer, "activation", activations.linear)
     if layer is head.activated:
