@@ -69,8 +69,10 @@ def test_an_array_that_is_no_perturbation_for_the_model_is_refused(tmp_path, v, 
 
 
 def header(shape, length=118):
+    """The first bytes of a .npy file that says its header has `length` bytes: 200,000 at most."""
     text = "{'descr': '<f4', 'fortran_order': False, 'shape': " + shape
-    return b"\x93NUMPY\x02\x00" + length.to_bytes(4, "little") + text.encode().ljust(length)
+    return b"\x93NUMPY\x02\x00" + length.to_bytes(4, "little") + text.encode().ljust(
+        min(length, 200000))
 
 
 @pytest.mark.parametrize("content", [
@@ -84,7 +86,7 @@ def test_a_file_that_is_no_array_is_refused(tmp_path, content):
     if content is None:
         saved(tmp_path, perturbation())
         content = path.read_bytes()[:300]
-    path.write_bytes(content[:200000])
+    path.write_bytes(content)
     with pytest.raises(UserError, match="uap.npy: not a .npy file") as refused:
         load_perturbation(str(path), 6)
     assert len(str(refused.value)) < 400 + len(str(path)) and "\n" not in str(refused.value)
