@@ -33,8 +33,7 @@ DRAWN = {  # by each function that draws, a picture with this name wherever a na
     "confusion_matrices": lambda path, name: figures.confusion_matrices(
         path, {name: np.eye(2, dtype=int)}, [name, name + "2"], name, "clean", "attacked"),
     "rates": lambda path, name: pictures.rates(
-        path, [pictures.RateBar(name, name, RATE, [RATE, RATE])], pictures.source_styles([name]),
-        name),
+        path, [pictures.RateBar(name, name, RATE, [RATE, RATE])], pictures.source_styles([name])),
     "curves": lambda path, name: pictures.curves(
         path, {name: [pictures.CurveLine(name, name, POINTS, RATE)]},
         pictures.source_styles([name]), name, "images"),

@@ -207,6 +207,28 @@ def test_nothing_but_tables_is_wider_than_the_window(results, tmp_path, flags):
 
 
 @needs_browser
+def test_the_first_page_on_seven_classifiers_takes_two_screens_and_stands_in_columns(tmp_path):
+    labels = np.resize(CLASSES, N)
+    for seed in range(14):
+        model, source = f"InceptionV3-{seed // 2}", ("ilsvrc2012", "isic2018")[seed % 2]
+        write_random_run(str(tmp_path / "results" / model / source), seed, labels, labels,
+                         model=model, source=source)
+    (tmp_path / "pictures").mkdir()
+    for i in range(7):
+        Image.new("RGB", (8, 8)).save(str(tmp_path / "pictures" / f"{i:03d}.png"))
+    write(str(tmp_path))
+    opened = open_report(str(tmp_path), tmp_path, """
+        await wait(() => document.getElementById("viewer").dataset.shown);
+        const tops = Array.from(document.querySelectorAll(".columns h2"),
+                                heading => heading.getBoundingClientRect().top);
+        return [document.getElementById("viewer").getBoundingClientRect().top, tops];""",
+        "--window-size=1280,800")
+    height, (fool, look, images, differs) = opened.found
+    assert opened.failures == [] and height <= 2 * 800
+    assert fool == look < images == differs
+
+
+@needs_browser
 def test_light_and_dark_colour_schemes_differ_and_text_stands_out_in_both(results, tmp_path):
     found = {}
     for scheme, flags in (("light", []), ("dark", ["--force-dark-mode"])):

@@ -49,11 +49,13 @@ def examples(path, images, rows):
 
 DRAWN = {
     "rates": lambda path: pictures.rates(path, [
-        pictures.RateBar("{}: 10,000 of {}, DeepFool".format(model, source), source, RATE,
-                         [RATE, RATE])
-        for model in MODELS for source in SOURCES], STYLES, TITLE),
+        pictures.RateBar(f"{model}, DeepFool", source, RATE, [RATE, RATE])
+        for model in MODELS for source in SOURCES], STYLES),
     "one curve": lambda path: pictures.curves(
         path, {"VGG16": [curve("ILSVRC2012")]}, STYLES, TITLE, "images shown"),
+    "curves in a part of the page": lambda path: pictures.curves(
+        path, {model: [curve(source) for source in SOURCES] for model in MODELS[1:4]}, STYLES, None,
+        "images shown", pictures.PART_OF_A_PAGE),
     "curves of five models": lambda path: pictures.curves(
         path, {model: [curve(source, published=80) for source in SOURCES] for model in MODELS},
         STYLES, TITLE, "seconds of computing"),

@@ -50,6 +50,25 @@ def test_the_first_page_says_of_each_classifier_whether_natural_images_fool_it(w
          "size change at most 25.0 %.")]
 
 
+def test_of_many_classifiers_the_first_page_says_one_sentence_for_each_answer(small_results):
+    """The controls fool 0 and 1 of 20 images, and those of InceptionV3 3 and 5."""
+    found = evaluated(small_results)
+    found += [dataclasses.replace(
+        run, classifier=dataclasses.replace(run.classifier, name="VGG16-again"),
+        uap=dataclasses.replace(run.uap, made_for="VGG16-again"))
+        for run in found if run.classifier.name == run.uap.made_for == "VGG16"]
+    with undrawn():
+        page = write(small_results, found)["report"]
+    assert re.findall(r"^- \*\*(.*?):(.*)", page, re.MULTILINE)[:2] == [
+        ("VGG16, ResNet50, VGG16-again", " natural images fool them more often than random "
+         "patterns do.** UAPs from natural images change 65.0 to 70.0 % of the answers, random "
+         "patterns of the same size 0.0 to 5.0 %."),
+        ("InceptionV3", " natural images fool it no more often than random patterns do.** UAPs "
+         "from natural images change 15.0 % of the answers, random patterns of the same size 15.0 "
+         "to 25.0 %.")]
+    assert len(tables_of(page)[0]) == 7
+
+
 def test_the_first_page_says_in_what_all_uaps_and_those_of_a_classifier_differ(written):
     section = sections_of(written.pages["report"])["What differs from the study?"]
     assert "whose rates are from 72.5 to 94.3 %" in section
@@ -78,11 +97,9 @@ def test_note_and_pictures_are_shown_and_commands_are_printed_as_a_shell_takes_t
 def test_the_picture_of_rates_holds_the_numbers_of_the_first_page(written):
     bars, *_ = written.drawn["fooling-rates.png"]
     assert [(bar.title, bar.source, bar.rate.count) for bar in bars] == [
-        ("VGG16: 40 of ILSVRC2012, FGSM", "ILSVRC2012", 13),
-        ("VGG16: 40 of ISIC2018, DeepFool", "ISIC2018", 18),
-        ("ResNet50: 40 of ILSVRC2012, DeepFool", "ILSVRC2012", 14),
-        ("ResNet50: 40 of ISIC2018, DeepFool", "ISIC2018", 15),
-        ("InceptionV3: 40 of ILSVRC2012, DeepFool", "ILSVRC2012", 3)]
+        ("VGG16, FGSM", "ILSVRC2012", 13), ("VGG16, DeepFool", "ISIC2018", 18),
+        ("ResNet50, DeepFool", "ILSVRC2012", 14), ("ResNet50, DeepFool", "ISIC2018", 15),
+        ("InceptionV3, DeepFool", "ILSVRC2012", 3)]
     assert [[control.count for control in bar.controls] for bar in bars] == [
         [0, 1], [2, 6], [0, 1], [1, 4], [3, 5]]
     assert {bar.rate.total for bar in bars} == {20}
@@ -149,7 +166,7 @@ def test_the_examples_are_the_first_test_image_of_each_class(small_results, writ
 
 
 def test_the_first_page_shows_images_that_the_classifier_gets_right_each_of_another_class(written):
-    _, heads, (row,), _ = written.drawn["example.png"]
+    _, heads, (row,), *_ = written.drawn["example.png"]
     assert heads == ["true NV\nNV 1.00", "true MEL\nMEL 0.97", "true BCC\nBCC 0.70"]
     assert row.title == "ILSVRC2012"
 

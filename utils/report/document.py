@@ -87,13 +87,31 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class Note:
+    """Sentences that explain the table or the picture above them."""
+
+    line: Line
+
+
+@dataclass(frozen=True)
 class Commands:
     """Lines for a shell."""
 
     lines: Tuple[str, ...]
 
 
-Block = Union[Heading, Paragraph, Bullets, Table, Picture, Commands]
+@dataclass(frozen=True)
+class Columns:
+    """Blocks that stand side by side where there is room, else one below the other.
+
+    shares: of the width, for each column.
+    """
+
+    columns: Tuple[Tuple["Block", ...], ...]
+    shares: Tuple[int, ...]
+
+
+Block = Union[Heading, Paragraph, Bullets, Table, Picture, Note, Commands, Columns]
 
 
 @dataclass(frozen=True)
@@ -113,6 +131,11 @@ def line(*spans: Span) -> Line:
 def paragraph(*spans: Span) -> Paragraph:
     """Make a paragraph of spans."""
     return Paragraph(Line(spans))
+
+
+def note(*spans: Span) -> Note:
+    """Make a note of spans."""
+    return Note(Line(spans))
 
 
 def table(rows: Sequence[Any], keys: int = 1) -> List[Table]:

@@ -1,8 +1,9 @@
 """The first page of the report: the verdict, one table, a picture for each question."""
 
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from utils.evaluation.evaluated_uap import EvaluatedUap
+from utils.evaluation.metrics import Rate
 from utils.report import pictures, table
 from utils.report.appendices import curve_line
 from utils.report.contents import Contents
@@ -10,12 +11,16 @@ from utils.report.document import (
     Block,
     Bullets,
     Cell,
+    Columns,
     Heading,
     Line,
     Link,
     Page,
+    Paragraph,
+    Span,
     Strong,
     line,
+    note,
     paragraph,
     percent_alone,
     strong_percent,
@@ -32,8 +37,10 @@ from utils.report.verdict import (
     verdicts,
 )
 
-MOST_CURVES = 3   # classifiers in the picture of curves
-MOST_LESIONS = 3  # images in the picture of a UAP at work
+MOST_SENTENCES = 3  # classifiers of which a sentence each is said
+MOST_CURVES = 3     # classifiers in the picture of curves
+MOST_LESIONS = 3    # images in the picture of a UAP at work
+LESION_INCHES = 1.1
 FEWEST_NUMBERS = 2  # points that make a curve
 
 
@@ -43,32 +50,43 @@ def first_page(contents: Contents, topics: Sequence[Page]) -> Page:
     blocks: List[Block] = table.note_above(contents.note)
     if not judged:
         blocks.append(paragraph("No UAP has been evaluated on the classifier it was made for."))
-    blocks += [Bullets(tuple(map(_verdict_line, judged)))] if judged else []
+    lines = list(map(_verdict_line, judged))
+    if len(judged) > MOST_SENTENCES:
+        lines = _verdict_lines_of_many(judged)
+    blocks += [Bullets(tuple(lines))] if judged else []
     blocks += _table(judged)
-    for heading, picture in (
+    side_by_side = tuple(
+        (Heading(2, heading), *pictures_and_notes) for heading, pictures_and_notes in (
             ("Does it fool?", _rates_picture(contents, judged)),
-            ("How many images does it take?", _curves_picture(contents, judged)),
-            ("What does it look like?", _example_picture(contents, judged))):
-        if picture is not None:
-            blocks += [Heading(2, heading), picture]
-    blocks += _differences(judged)
-    blocks += [Heading(2, "Everything else"), Bullets(tuple(
-        line(Link(topic.title, topic.name)) for topic in topics))]
+            ("What does it look like?", _example_picture(contents, judged)))
+        if pictures_and_notes)
+    if side_by_side:
+        blocks.append(Columns(side_by_side, shares=(1,) * len(side_by_side)))
+    curves, differences = _curves_picture(contents, judged), tuple(_differences(judged))
+    if curves is None:
+        blocks += differences
+    else:
+        heading = Heading(2, "How many images does it take?")
+        blocks.append(Columns(((heading, curves), differences), shares=(2, 1)))
+    blocks.append(_links(topics))
     return Page("report", "Do universal adversarial perturbations fool these classifiers?",
                 tuple(blocks))
 
 
-# The verdict in words
+def _links(topics: Sequence[Page]) -> Paragraph:
+    spans: List[Span] = [Strong("Everything else:")]
+    for topic in topics:
+        spans += [" · " if len(spans) > 1 else " ", Link(topic.title, topic.name)]
+    return paragraph(*spans)
+
+
+# The verdict in words: whether natural images fool a classifier more than random patterns do.
+ANSWERS = {True: "natural images fool {} more often than random patterns do",
+           False: "natural images fool {} no more often than random patterns do",
+           None: "not tested with natural images"}
 
 
 def _verdict_line(verdict: ClassifierVerdict) -> Line:
-    is_fooled = verdict.is_fooled_by_natural_images
-    if is_fooled is None:
-        answer = "not tested with natural images."
-    elif is_fooled:
-        answer = "natural images fool it more often than random patterns do."
-    else:
-        answer = "natural images fool it no more often than random patterns do."
     rates = []
     for kind, against in verdict.uaps.items():
         images = "no image" if kind == NO_IMAGE else _images_of(against.run)
@@ -81,7 +99,35 @@ def _verdict_line(verdict: ClassifierVerdict) -> Line:
     most = max(controls, key=lambda rate: rate.value)
     sentence = (f" A UAP {', one '.join(rates)} of its answers; random patterns of the same size "
                 f"change at most {percent_alone(most)} %.")
-    return line(Strong(f"{verdict.name}: {answer}"), sentence)
+    answer = ANSWERS[verdict.is_fooled_by_natural_images]
+    return line(Strong(f"{verdict.name}: {answer.format('it')}."), sentence)
+
+
+def _verdict_lines_of_many(judged: Sequence[ClassifierVerdict]) -> List[Line]:
+    """Say of each answer of which classifiers it is true."""
+    lines = []
+    for is_fooled, answer in ANSWERS.items():
+        same = [verdict for verdict in judged if verdict.is_fooled_by_natural_images is is_fooled]
+        if not same:
+            continue
+        names = ", ".join(verdict.name for verdict in same)
+        whom = "it" if len(same) == 1 else "them"
+        spans: List[Span] = [Strong(f"{names}: {answer.format(whom)}.")]
+        if is_fooled is not None:
+            natural = [verdict.uaps[NATURAL] for verdict in same]
+            controls = [test.other for against in natural for test in against.tests.values()]
+            spans.append(
+                f" UAPs from natural images change {_range(each.run.rate() for each in natural)} "
+                f"of the answers, random patterns of the same size {_range(controls)}.")
+        lines.append(Line(tuple(spans)))
+    return lines
+
+
+def _range(rates: Iterable[Rate]) -> str:
+    """The lowest and the highest of some rates."""
+    ordered = sorted(rates, key=lambda rate: rate.value)
+    low, high = percent_alone(ordered[0]), percent_alone(ordered[-1])
+    return f"{low} %" if low == high else f"{low} to {high} %"
 
 
 def _images_of(run: EvaluatedUap) -> str:
@@ -114,32 +160,32 @@ def _table(judged: Sequence[ClassifierVerdict]) -> List[Block]:
                 "largest class": table.class_share(summary.largest_label)})
     if not rows:
         return []
-    return [*table_of(rows, keys=2), paragraph(
+    return [*table_of(rows, keys=2), note(
         "In %, of the test images. Fooling rate: the share whose predicted class the UAP changes "
         "[Wilson 95 % interval]. Controls: a random vector of the UAP's norm; the UAP's own values "
-        "at random places. ",
-        "More often than random patterns: than both controls (McNemar's exact test, p at most 0.05 "
-        "after Holm's correction). Largest class: the most frequent true class, which a classifier "
-        "that always answers it would get right. Of several UAPs of a kind with one bound, the one "
-        "that fools most of these images; the others stand in ", Link("The table", "rates"), ".")]
+        "at random places. More often than random patterns: than both (McNemar's exact test, p at "
+        "most 0.05 after Holm's correction). Largest class: what a classifier that always answers "
+        "it would get right. Of several UAPs of a kind with one bound, the one that fools most of "
+        "these images; the others stand in ", Link("The table", "rates"), ".")]
 
 
 # The pictures
 
 
-def _rates_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> Optional[Block]:
+def _rates_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> List[Block]:
     bars = []
     for verdict in judged:
         for against in verdict.uaps.values():
             run = against.run
             bars.append(pictures.RateBar(
-                title=f"{verdict.name}: {_uap_title(run)}", source=title_of(run.uap.source),
-                rate=run.rate(), controls=[run.rate("random"), run.rate("permuted")]))
+                title=f"{verdict.name}, {title_of(run.uap.attack)}",
+                source=title_of(run.uap.source), rate=run.rate(),
+                controls=[run.rate("random"), run.rate("permuted")]))
     if not bars:
-        return None
-    title = "Fooling rate of each UAP with its 95 % interval, and of its controls"
-    return contents.gallery.draw(["fooling-rates"], title, pictures.rates, bars, contents.styles,
-                                 title)
+        return []
+    return [contents.gallery.draw(
+        ["fooling-rates"], "Fooling rate of each UAP with its 95 % interval, and of its controls",
+        pictures.rates, bars, contents.styles)]
 
 
 def _curves_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> Optional[Block]:
@@ -152,12 +198,12 @@ def _curves_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> 
             panels[verdict.name] = lines
     if not panels:
         return None
-    title = "Fooling rate against the number of images that the UAP is made from"
-    return contents.gallery.draw(["images"], title, pictures.curves, panels, contents.styles,
-                                 title, "images shown")
+    return contents.gallery.draw(
+        ["images"], "Fooling rate against the number of images that the UAP is made from",
+        pictures.curves, panels, contents.styles, None, "images shown", pictures.PART_OF_A_PAGE)
 
 
-def _example_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> Optional[Block]:
+def _example_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> List[Block]:
     for verdict in judged:
         for against in verdict.uaps.values():
             run = against.run
@@ -168,10 +214,10 @@ def _example_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) ->
             if row is not None:
                 title = (f"{verdict.name}: images that it gets right, and the same images under a "
                          f"UAP from {_uap_title(run)}")
-                return contents.gallery.draw(
+                return [contents.gallery.draw(
                     ["example"], title, pictures.example_grid, images.pixels, images.heads, [row],
-                    title)
-    return None
+                    None, LESION_INCHES), note(title + ".")]
+    return []
 
 
 # What differs from the study

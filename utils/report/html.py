@@ -10,6 +10,7 @@ from utils.evaluation.metrics import Rate
 from utils.report.document import Cell, Code, Line, Page, Picture, cell_text
 
 TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
+MOST_UNBROKEN = 40  # characters of a cell that stands in one line
 # What a cell begins with that sorts by its number: 63.1 [52.4, 72.6], < 1e-300, > 1,000.
 NUMBER = re.compile(r"[<>≤≥ ]*(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
 
@@ -29,6 +30,7 @@ def write_report(first: Page, topics: Sequence[Page], classifiers: List[Dict[str
     environment.filters.update(
         kind=lambda block: type(block).__name__, is_line=lambda cell: isinstance(cell, Line),
         cell_text=cell_text, sort_value=sort_value,
+        is_short=lambda cell: len(_plain_text(cell)) <= MOST_UNBROKEN,
         data_uri=lambda picture: picture_uri(picture, picture_folder))
     return environment.get_template("report.html").render(
         first=first, topics=topics, classifiers=classifiers)
@@ -43,15 +45,17 @@ def sort_value(cell: Cell) -> Optional[float]:
     """Return the number by which a cell is sorted, None where it is sorted as text."""
     if isinstance(cell, Rate):
         return cell.value if cell.total else None
-    if isinstance(cell, Line):
-        if any(isinstance(span, Code) for span in cell.spans):
-            return None
-        text = "".join(span if isinstance(span, str) else getattr(span, "text", "")
-                       for span in cell.spans)
-    else:
-        text = cell_text(cell)
-    number = NUMBER.match(text)
+    if isinstance(cell, Line) and any(isinstance(span, Code) for span in cell.spans):
+        return None
+    number = NUMBER.match(_plain_text(cell))
     return float(number.group(1).replace(",", "")) if number else None
+
+
+def _plain_text(cell: Cell) -> str:
+    if not isinstance(cell, Line):
+        return cell_text(cell)
+    return "".join(span if isinstance(span, str) else getattr(span, "text", "")
+                   for span in cell.spans)
 
 
 def picture_uri(picture: Picture, folder: str) -> str:

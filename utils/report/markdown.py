@@ -1,7 +1,7 @@
 """Pages of the report as Markdown."""
 
 import re
-from typing import List
+from typing import List, Sequence
 
 from utils.common.terminal import printable
 from utils.report.document import (
@@ -10,10 +10,12 @@ from utils.report.document import (
     Bullets,
     Cell,
     Code,
+    Columns,
     Commands,
     Heading,
     Line,
     Link,
+    Note,
     Page,
     Paragraph,
     Picture,
@@ -40,17 +42,23 @@ def write_page(page: Page, is_first: bool) -> str:
     is_first: whether it lies beside the folder FOLDER, and not in it.
     """
     folder = FOLDER + "/" if is_first else ""
-    lines = ["# " + escape(page.title), ""]
-    for block in page.blocks:
+    return "\n".join(["# " + escape(page.title), "", *_lines_of_blocks(page.blocks, folder)])
+
+
+def _lines_of_blocks(blocks: Sequence[Block], folder: str) -> List[str]:
+    lines = []
+    for block in blocks:
         lines += [*_block_lines(block, folder), ""]
-    return "\n".join(lines)
+    return lines
 
 
 def _block_lines(block: Block, folder: str) -> List[str]:
     if isinstance(block, Heading):
         return ["#" * block.level + " " + escape(block.text)]
-    if isinstance(block, Paragraph):
+    if isinstance(block, (Paragraph, Note)):
         return [_line(block.line, folder)]
+    if isinstance(block, Columns):
+        return [line for column in block.columns for line in _lines_of_blocks(column, folder)][:-1]
     if isinstance(block, Bullets):
         return ["- " + _line(each, folder) for each in block.lines]
     if isinstance(block, Commands):

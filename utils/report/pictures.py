@@ -64,7 +64,11 @@ def source_styles(sources: Iterable[str]) -> Dict[str, Style]:
 
 @dataclass(frozen=True)
 class RateBar:
-    """A UAP in the picture of rates. source: whose style it has. controls: the Rates of both."""
+    """A UAP in the picture of rates.
+
+    title: bars of one title stand in one row. source: whose style it has. controls: the Rates of
+    both.
+    """
 
     title: str
     source: str
@@ -72,28 +76,28 @@ class RateBar:
     controls: Sequence[Rate]
 
 
-def rates(path: str, bars: Sequence[RateBar], styles: Dict[str, Style],
-          title: str) -> Optional[str]:
-    """Draw the fooling rate of each UAP with its interval, above its two controls."""
+def rates(path: str, bars: Sequence[RateBar], styles: Dict[str, Style]) -> Optional[str]:
+    """Draw the fooling rate of each UAP with its interval, and its two controls."""
     label = Labels()
-    figure, axis = plt.subplots(figsize=(PANEL_WIDTHS[2], 1.5 + 0.3 * len(bars)))
-    for place, bar in enumerate(bars):
-        style = styles[bar.source]
+    titles = list(dict.fromkeys(bar.title for bar in bars))
+    figure, axis = plt.subplots(figsize=(PANEL_WIDTHS[1], 0.8 + 0.26 * len(titles)))
+    for bar in bars:
+        style, place = styles[bar.source], titles.index(bar.title)
         for rate, marker in zip(bar.controls, ("|", "x")):
             axis.plot(100 * rate.value, place, marker=marker, color=GREY, markersize=9)
         axis.plot([100 * bar.rate.low, 100 * bar.rate.high], [place, place], color=style.color,
                   linewidth=2.5)
         axis.plot(100 * bar.rate.value, place, marker=style.marker, color=style.color,
                   markersize=8)
-    axis.set_yticks(range(len(bars)))
-    axis.set_yticklabels([shorten(label(bar.title), 52) for bar in bars])
-    axis.set(xlim=(-2, 102), ylim=(len(bars) - 0.4, -0.6), xlabel="fooling rate, %")
+    axis.set_yticks(range(len(titles)))
+    axis.set_yticklabels([shorten(label(title), 30) for title in titles])
+    axis.set(xlim=(-2, 102), ylim=(len(titles) - 0.4, -0.6), xlabel="fooling rate, %")
     axis.grid(alpha=0.25, linewidth=0.6)
     handles = _source_handles([bar.source for bar in bars], styles, label)
     handles += [Line2D([], [], color=GREY, marker=marker, linestyle="none", label=text)
                 for marker, text in (("|", "control: a random vector of the same size"),
                                      ("x", "control: the UAP's own values at random places"))]
-    _finish(figure, handles, label(title), path)
+    _finish(figure, handles, None, path)
     return label.note()
 
 
@@ -113,8 +117,19 @@ class CurveLine:
     published: Optional[float] = None
 
 
-def curves(path: str, panels: Dict[str, List[CurveLine]], styles: Dict[str, Style], title: str,
-           xlabel: str) -> Optional[str]:
+class CurvesSize(NamedTuple):
+    """Inches of a picture of curves. widths: from the number of its panels in a row to its own."""
+
+    widths: Dict[int, float]
+    panel_height: float
+
+
+WHOLE_PAGE = CurvesSize(PANEL_WIDTHS, panel_height=2.9)
+PART_OF_A_PAGE = CurvesSize({1: 5.0, 2: 6.5, 3: 8.0}, panel_height=2.2)
+
+
+def curves(path: str, panels: Dict[str, List[CurveLine]], styles: Dict[str, Style],
+           title: Optional[str], xlabel: str, size: CurvesSize = WHOLE_PAGE) -> Optional[str]:
     """Draw fooling rates against what was spent on a UAP, on a logarithmic axis.
 
     panels: from the title of a panel to its lines.
@@ -125,9 +140,11 @@ def curves(path: str, panels: Dict[str, List[CurveLine]], styles: Dict[str, Styl
     in_row = min(len(panels), MOST_PANELS)
     in_column = -(-len(panels) // in_row)
     figure, axes = plt.subplots(in_column, in_row, sharey=True, squeeze=False,
-                                figsize=(PANEL_WIDTHS[in_row], 1.3 + 2.9 * in_column))
+                                figsize=(size.widths[in_row], (1.3 if title else 0.8)
+                                         + size.panel_height * in_column))
     for axis in axes.flat[len(panels):]:
         axis.set_axis_off()
+    characters = int(12 * size.widths[in_row] / in_row)  # above a panel
     for axis, (panel_title, lines) in zip(axes.flat, panels.items()):
         low = min(each.control.low for each in lines)
         high = max(each.control.high for each in lines)
@@ -135,7 +152,7 @@ def curves(path: str, panels: Dict[str, List[CurveLine]], styles: Dict[str, Styl
         for each in lines:
             _draw_curve(axis, each, _look(styles[each.source], places[each.title]))
         _logarithmic(axis, [point.spent for each in lines for point in each.points])
-        axis.set(ylim=(-2, 102), title=shorten(label(panel_title), 40), xlabel=xlabel)
+        axis.set(ylim=(-2, 102), title=shorten(label(panel_title), characters), xlabel=xlabel)
         axis.grid(alpha=0.25, linewidth=0.6)
     for axis in axes[:, 0]:
         axis.set_ylabel("fooling rate, %")
@@ -149,7 +166,7 @@ def curves(path: str, panels: Dict[str, List[CurveLine]], styles: Dict[str, Styl
         handles.append(Line2D([], [], color=GREY, linestyle=PUBLISHED_DASHES,
                               label="published rate"))
     handles.append(Patch(label="control: the UAPs' own values at random places", **CONTROL))
-    _finish(figure, handles, label(title), path)
+    _finish(figure, handles, None if title is None else label(title), path)
     return label.note()
 
 
@@ -210,17 +227,18 @@ class ExampleRow:
 
 
 def example_grid(path: str, images: np.ndarray, heads: Sequence[str], rows: Sequence[ExampleRow],
-                 title: str) -> Optional[str]:
+                 title: Optional[str], most_inches: float = 1.7) -> Optional[str]:
     """Draw the same images clean and under several UAPs, a row for each.
 
-    images: uint8, (n, h, w, 3). heads: n lines of text above the clean images. The attacked images
-    are drawn as image files hold them: clipped to 0..255 and rounded.
+    images: uint8, (n, h, w, 3). heads: n lines of text above the clean images. most_inches: how
+    wide an image may be. The attacked images are drawn as image files hold them: clipped to 0..255
+    and rounded.
     """
     label = Labels()
-    columns, side = 1 + len(images), min(PANEL_WIDTHS[3] / (1 + len(images)), 1.7)
+    columns, side = 1 + len(images), min(PANEL_WIDTHS[3] / (1 + len(images)), most_inches)
     figure, axes = plt.subplots(
         1 + len(rows), columns, squeeze=False, constrained_layout=True,
-        figsize=(side * columns, 0.4 + (side + 0.45) * (1 + len(rows))))
+        figsize=(side * columns, (0.4 if title else 0) + (side + 0.45) * (1 + len(rows))))
     for axis in axes.flat:
         axis.set_axis_off()
     characters = int(12 * side)
@@ -239,7 +257,8 @@ def example_grid(path: str, images: np.ndarray, heads: Sequence[str], rows: Sequ
         for axis, image, caption, changed in zip(axes_of_row[1:], images, row.captions,
                                                  row.changed):
             show(axis, to_pixels(to_model_input(image) + row.v), caption, changed)
-    figure.suptitle(wrapped(label(title), side * columns))
+    if title is not None:
+        figure.suptitle(wrapped(label(title), side * columns))
     save(figure, path)
     return label.note()
 
@@ -250,10 +269,11 @@ def _source_handles(sources: Iterable[str], styles: Dict[str, Style], label: Lab
             for source in dict.fromkeys(sources)]
 
 
-def _finish(figure, handles: List, title: str, path: str) -> None:
+def _finish(figure, handles: List, title: Optional[str], path: str) -> None:
     """Put a title above and one legend below, in as many columns as fit, and save the figure."""
     width, height = figure.get_size_inches()
-    figure.suptitle(wrapped(title, width))
+    if title is not None:
+        figure.suptitle(wrapped(title, width))
     for columns in range(min(4, len(handles)), 0, -1):
         legend = figure.legend(handles=handles, loc="lower center", ncol=columns, frameon=False)
         extent = legend.get_window_extent(figure.canvas.get_renderer())
