@@ -122,13 +122,18 @@ def test_a_source_has_the_same_colour_in_every_picture_and_no_other_source_has_i
 
 
 def test_lines_from_one_source_have_its_colour_and_differ_otherwise(figure_of, monkeypatch):
-    monkeypatch.setitem(DRAWN, "two attacks", lambda path: pictures.curves(
-        path, {"VGG16": [curve("ILSVRC2012", title) for title in ("DeepFool", "SGD")]}, STYLES,
-        "title", "seconds"))
-    figure, _ = figure_of("two attacks")
-    lines = figure.legends[0].get_lines()
-    assert {line.get_color() for line in lines[:2]} == {STYLES["ILSVRC2012"].color}
-    assert len({(line.get_linestyle(), line.get_marker()) for line in lines[:2]}) == 2
+    monkeypatch.setitem(DRAWN, "three attacks", lambda path: pictures.curves(
+        path, {"VGG16": [curve(SOURCES[3], title) for title in ("DeepFool", "FGSM", "SGD")]},
+        STYLES, "title", "seconds"))
+    figure, _ = figure_of("three attacks")
+    lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) > 1]
+    assert {line.get_color() for line in lines} == {STYLES[SOURCES[3]].color}
+    drawn = {line.get_linestyle() for line in lines} - {"None"}
+    markers = list(dict.fromkeys(line.get_marker() for line in lines
+                                 if line.get_linestyle() == "None"))
+    assert len(drawn) == len(markers) == 3
+    of_sources = {style.marker for style in (*STYLES.values(), *pictures.MORE_STYLES)}
+    assert [marker in of_sources for marker in markers] == [True, False, False]
 
 
 @pytest.mark.parametrize("count, is_numbered", [(7, True), (20, True), (21, False), (500, False)])

@@ -107,9 +107,10 @@ def confusion_matrices(path: str, panels: Dict[str, np.ndarray], class_names: Se
     in_row = min(len(panels), 1 if count > 12 else 2 if count > 8 else MOST_PANELS)
     in_column = -(-len(panels) // in_row)
     width = PANEL_WIDTHS[in_row if count <= 8 else min(in_row + 1, MOST_PANELS)]
+    side = (width - 1) / in_row - 0.75  # inches of a matrix, without its labels
     figure, axes = plt.subplots(
-        in_column, in_row, figsize=(width, 0.3 + in_column * (width / in_row + 0.2)),
-        squeeze=False, constrained_layout=True)
+        in_column, in_row, figsize=(width, 0.4 + in_column * (side + 1.3)), squeeze=False,
+        constrained_layout=True)
     for axis in axes.flat[len(panels):]:
         axis.set_axis_off()
     step = -(-count // (2 * MOST_NUMBERED))  # every one of the names, or every second ...

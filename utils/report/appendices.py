@@ -2,6 +2,7 @@
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
+from utils.attack.settings import ATTACKS
 from utils.common import figures
 from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.report import numbers, pictures, table
@@ -379,7 +380,7 @@ def _times(contents: Contents) -> List[Block]:
 def _time_panels(runs: Sequence[EvaluatedUap]) -> Dict[str, List[pictures.CurveLine]]:
     """For each model with several attacks, the first UAP of each attack."""
     panels: Dict[str, Dict[str, pictures.CurveLine]] = {}
-    for run in runs:
+    for run in sorted(runs, key=lambda run: [*ATTACKS, run.uap.attack].index(run.uap.attack)):
         points = numbers.curve_of(run, run.uap.snapshots.get)
         lines = panels.setdefault(run.classifier.name, {})
         if points and title_of(run.uap.attack) not in lines:

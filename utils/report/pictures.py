@@ -50,9 +50,9 @@ MORE_STYLES = (Style(GREEN, "D"), Style("#CC79A7", "v"), Style("#56B4E9", "X"),
 # The band of the controls.
 CONTROL = {"facecolor": "none", "edgecolor": "#999999", "hatch": "////", "linewidth": 0}
 # Line styles and markers of several lines from one source, which have its colour; the first has its
-# marker, too.
+# marker, too, and the others have markers that no source has.
 LINE_STYLES = ("-", "--", "-.", ":")
-MORE_MARKERS = ("D", "v", "P")
+MORE_MARKERS = (">", "*", "d")
 PUBLISHED_DASHES = (0, (6, 3))
 
 
