@@ -114,7 +114,7 @@ wildcard_constraints:
 CELLS = expand(RESULTS + "/{model}/{run}/{file}", model=CONFIG["models"], run=RUNS,
                file=["uap.npy", "run.json"])
 CLASSIFIERS = expand(MODELS + "/{model}{end}", model=CONFIG["models"], end=[".h5", ".json"])
-REPORT = expand(RESULTS + "/{file}", file=["table.csv", "table.md", "report.md"])
+REPORT = expand(RESULTS + "/{file}", file=["table.csv", "table.md", "report.md", "report.html"])
 
 
 rule table:

@@ -52,7 +52,7 @@ elif words.startswith("make_uap.py"):
     folder = os.path.join(option("--results-dir"), model, option("--name"))
     touch(os.path.join(folder, "uap.npy"), os.path.join(folder, "run.json"))
 elif words.startswith("evaluate.py"):
-    for name in ("table.csv", "table.md", "report.md"):
+    for name in ("table.csv", "table.md", "report.md", "report.html"):
         touch(os.path.join(option("--results-dir"), name))
 """
 
