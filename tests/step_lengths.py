@@ -72,18 +72,20 @@ def steps(graph, x, label, xi):
 
 def draw(path, rows, title):
     """rows: as in the csv file."""
-    import matplotlib.pyplot as plt
+    from utils.common.figures import PANEL_WIDTHS, plt, save
+    from utils.report.pictures import source_styles
+    from utils.report.settings import title_of
 
-    from utils.common.figures import BLUE, GREEN, ORANGE, save
-
-    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4))
-    for source, color in zip(dict.fromkeys(row[0] for row in rows), (BLUE, ORANGE, GREEN)):
+    figure, (left, right) = plt.subplots(1, 2, figsize=(PANEL_WIDTHS[2], 3.6))
+    sources = list(dict.fromkeys(row[0] for row in rows))
+    styles = source_styles(map(title_of, sources))
+    for source in sources:
         margin, length, changed = np.array([row[2:] for row in rows if row[0] == source], float).T
-        share = np.arange(1, len(length) + 1) / len(length)
+        share, color = np.arange(1, len(length) + 1) / len(length), styles[title_of(source)].color
         left.plot(np.sort(length), share, color=color,
-                  label="{}: median {:.2f} xi".format(source, np.median(length)))
+                  label=f"{title_of(source)}:\nmedian {np.median(length):.2f} xi")
         right.plot(np.sort(margin), share, color=color,
-                   label="{}: FGSM's step changes {:.1%}".format(source, changed.mean()))
+                   label=f"{title_of(source)}:\nFGSM changes {changed.mean():.0%}")
     left.axvline(1, color="black", linewidth=0.8)
     left.set(xscale="log", xlabel="length of DeepFool's step / xi (L-infinity)",
              ylabel="share of the images")
@@ -91,7 +93,7 @@ def draw(path, rows, title):
     for axis in (left, right):
         axis.set_ylim(0, 1)
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=8)
+        axis.legend(loc="upper left")
     figure.suptitle(title)
     figure.tight_layout()
     save(figure, path)

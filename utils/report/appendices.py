@@ -134,11 +134,11 @@ def images_needed(contents: Contents, study_table: StudyTable) -> List[Block]:
         row["steps kept"] = table.steps_kept(table.summarise(run))
         rows.append(row)
     if factors:
-        median, smallest, largest = numbers.median_and_range(factors)
+        spread = numbers.median_and_range(factors)
         blocks.append(paragraph(
             f"Where a natural source and ISIC2018 both reach a rate, the natural one takes "
-            f"{smallest:.1f} to {largest:.1f} times as many images, {median:.1f} in the median of "
-            f"{len(factors)} comparisons."))
+            f"{spread.smallest:.1f} to {spread.largest:.1f} times as many images, "
+            f"{spread.median:.1f} in the median of {len(factors)} comparisons."))
     return blocks + table_of(rows, keys=2)
 
 

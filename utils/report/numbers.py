@@ -19,7 +19,8 @@ LEVELS = tuple(k / 10 for k in range(1, 10))  # fooling rates at which the curve
 CONFIDENCES = (0, 0.6, 0.8, 0.95, 0.99, 1)  # in the clean prediction, softmax
 SIGNIFICANT = 0.05
 # What an attacker may have, from most to least.
-NEEDS = ("ISIC2018 images", "natural images", "no image", "no image and no classifier")
+LESIONS, NATURAL_IMAGES, NO_IMAGE, NO_CLASSIFIER = NEEDS = (
+    "ISIC2018 images", "natural images", "no image", "no image and no classifier")
 
 
 class ClassShare(NamedTuple):
@@ -402,8 +403,8 @@ def by_bound(runs: Sequence[EvaluatedUap]) -> Dict[Bound, List[EvaluatedUap]]:
 def need_of(run: EvaluatedUap) -> Optional[str]:
     """Return which of NEEDS an attacker must have to make a UAP; None of one for another model."""
     if run.uap.made_for == run.classifier.name:
-        return {DOMAIN: NEEDS[0], NO_SOURCE: NEEDS[2]}.get(run.uap.source, NEEDS[1])
-    return NEEDS[3] if run.uap.source == NO_SOURCE and run.uap.backbone else None
+        return {DOMAIN: LESIONS, NO_SOURCE: NO_IMAGE}.get(run.uap.source, NATURAL_IMAGES)
+    return NO_CLASSIFIER if run.uap.source == NO_SOURCE and run.uap.backbone else None
 
 
 def strongest(runs: Sequence[EvaluatedUap]) -> Optional[EvaluatedUap]:
@@ -411,6 +412,14 @@ def strongest(runs: Sequence[EvaluatedUap]) -> Optional[EvaluatedUap]:
     return max(runs, key=lambda run: run.rate().value, default=None)
 
 
-def median_and_range(values: Sequence[float]) -> Tuple[float, float, float]:
-    """Return the median, the smallest and the largest of some numbers."""
-    return float(np.median(values)), min(values), max(values)
+class MedianAndRange(NamedTuple):
+    """The median, the smallest and the largest of some numbers."""
+
+    median: float
+    smallest: float
+    largest: float
+
+
+def median_and_range(values: Sequence[float]) -> MedianAndRange:
+    """Return the median, the smallest and the largest of some numbers, of which there is one."""
+    return MedianAndRange(float(np.median(values)), min(values), max(values))

@@ -15,7 +15,15 @@ from utils.report.settings import (
     title_of,
 )
 
-FIRST = ("deepfool", "inf")  # attack and norm of the first table, this project's own
+
+class TableKind(NamedTuple):
+    """Of which UAPs a table is: their attack and their norm."""
+
+    attack: str
+    norm: str
+
+
+FIRST = TableKind("deepfool", "inf")  # this project's own
 
 
 class CellKey(NamedTuple):
@@ -60,7 +68,7 @@ class StudyTable:
     @property
     def name_parts(self) -> Tuple[str, ...]:
         """Return what tells the names of its pictures from those of the other tables."""
-        return () if (self.attack, self.norm) == FIRST else (self.attack, "l" + self.norm)
+        return () if TableKind(self.attack, self.norm) == FIRST else (self.attack, "l" + self.norm)
 
     def domain_of(self, run: EvaluatedUap) -> Optional[EvaluatedUap]:
         """Return the UAP from the classifier's own domain with the same bound.
@@ -85,15 +93,15 @@ def study_tables(runs: Sequence[EvaluatedUap]) -> List[StudyTable]:
 
     Targeted UAPs, and those evaluated on another model than their own, belong to none.
     """
-    grouped: Dict[Tuple[str, str], List[EvaluatedUap]] = {}
+    grouped: Dict[TableKind, List[EvaluatedUap]] = {}
     for run in of_the_table(runs):
-        grouped.setdefault((run.uap.attack, run.uap.norm), []).append(run)
+        grouped.setdefault(TableKind(run.uap.attack, run.uap.norm), []).append(run)
     kinds = list(grouped) or [FIRST]
-    return [_study_table(kind[0], kind[1], grouped.get(kind, []))
+    return [_study_table(kind, grouped.get(kind, []))
             for kind in sorted(kinds, key=lambda kind: kind != FIRST)]
 
 
-def _study_table(attack: str, norm: str, runs: Sequence[EvaluatedUap]) -> StudyTable:
+def _study_table(kind: TableKind, runs: Sequence[EvaluatedUap]) -> StudyTable:
     best: Dict[CellKey, EvaluatedUap] = {}
     for run in sorted(runs, key=nearest_to_published):
         best.setdefault(CellKey(run.classifier.name, run.uap.source), run)
@@ -103,7 +111,7 @@ def _study_table(attack: str, norm: str, runs: Sequence[EvaluatedUap]) -> StudyT
     sources += sorted(used - set(SOURCE_FOLDERS))
     cells = [CellKey(model, source) for model in models for source in sources]
     return StudyTable(
-        attack=attack, norm=norm, models=tuple(models), sources=tuple(sources),
+        attack=kind.attack, norm=kind.norm, models=tuple(models), sources=tuple(sources),
         runs={cell: best[cell] for cell in cells if cell in best},
         others=tuple(run for run in runs if run not in best.values()),
         common=tuple(common_differences(runs)))
