@@ -12,9 +12,9 @@
 #
 # and from tests/requirements.txt; it is made anew when one of its files changes. The Python is
 # $PYTHON, or else the first of these that makes a working environment, or the one that PYTHON_SOURCE
-# names:
+# names; the first two are asked for one version after the other, before any is fetched:
 #     PATH        such as python3.7
-#     pyenv       its newest
+#     pyenv       the newest that it has of that version
 #     uv          fetches one into .venv-uv; where uv is absent or too new, it is fetched, too
 #     conda       or micromamba or mamba: makes one in .venv-conda..., from conda-forge only
 set -eu
@@ -24,15 +24,15 @@ suffix=${ENVIRONMENT:+-$ENVIRONMENT}
 venv=.venv$suffix
 conda_folder=.venv-conda$suffix
 LAST_UV=0.6.17  # that offers a Python 3.7
-versions="3.12 3.13 3.11 3.10" whole_version=3.12.10
+versions="3.12 3.13 3.11 3.10" expected="3.10 to 3.13" whole_version=3.12.10
 case ${ENVIRONMENT:-} in
-    "") files=requirements.txt versions=3.7 whole_version=3.7.9 ;;
+    "") files=requirements.txt versions=3.7 expected=3.7 whole_version=3.7.9 ;;
     tf2) files=requirements-tf2.txt ;;
     tf2-gpu) files="requirements-tf2.txt requirements-tf2-gpu.txt" ;;
     *) echo "error: ENVIRONMENT is $ENVIRONMENT; expected tf2, tf2-gpu, or nothing" >&2; exit 2 ;;
 esac
 files="$files tests/requirements.txt"
-version=${versions%% *}  # that is fetched, and named in messages
+version=${versions%% *}  # that is fetched
 
 make_venv() {  # SOURCE PYTHON: make $venv with PYTHON if it is whole and of $versions, and say so
     command -v "$2" >/dev/null 2>&1 || return 1
@@ -44,27 +44,21 @@ make_venv() {  # SOURCE PYTHON: make $venv with PYTHON if it is whole and of $ve
         echo "making the environment $venv with $2 ($1)" >&2
     else
         rm -rf "$venv"
-        echo "passed over: $2 ($1) is not a Python $version with ssl, venv and pip" >&2
+        echo "passed over: $2 ($1) is not a working Python $expected with ssl, venv and pip" >&2
         return 1
     fi
 }
 
-from_path() {
-    for each in $versions; do
-        make_venv PATH "python$each" && return
-    done
-    return 1
+from_PATH() {  # VERSION
+    make_venv PATH "python$1"
 }
 
-from_pyenv() {
-    for each in $versions; do
-        printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}/versions/$each".*/bin/python | sort -rV |
-            while read -r python; do
-                make_venv pyenv "$python" && break
-            done
-        [ -d "$venv" ] && return
-    done
-    return 1
+from_pyenv() {  # VERSION
+    printf '%s\n' "${PYENV_ROOT:-$HOME/.pyenv}/versions/$1".*/bin/python | sort -rV |
+        while read -r python; do
+            make_venv pyenv "$python" && break
+        done
+    [ -d "$venv" ]
 }
 
 from_uv() {  # which renames a whole Python into .venv-uv, or leaves nothing there
@@ -96,14 +90,6 @@ from_conda() {  # an interrupted one leaves a Python that starts: only the file 
     return 1
 }
 
-make_venv_from() {
-    case $1 in
-        PATH) from_path ;;
-        pyenv | uv | conda) "from_$1" ;;
-        *) echo "error: PYTHON_SOURCE is $1; expected PATH, pyenv, uv or conda" >&2; exit 2 ;;
-    esac
-}
-
 OTHER="  ENVIRONMENT=tf2 before the same command     (today's TensorFlow, on Python 3.10 to 3.13)"
 DOCKER="  docker build -t uap . && docker run uap     (needs nothing else)"
 
@@ -116,14 +102,23 @@ make_environment() {
     rm -rf "$venv"
     if [ -n "${PYTHON:-}" ]; then
         make_venv "\$PYTHON" "$PYTHON" && return
-        echo "error: \$PYTHON is $PYTHON, which is not a working Python $version" >&2
+        echo "error: \$PYTHON is $PYTHON, which is not a working Python $expected" >&2
         exit 2
     fi
     sources=${PYTHON_SOURCE:-PATH pyenv uv conda}
-    for source in $sources; do
-        make_venv_from "$source" && return
+    case $sources in
+        PATH | pyenv | uv | conda | "PATH pyenv uv conda") ;;
+        *) echo "error: PYTHON_SOURCE is $sources; expected PATH, pyenv, uv or conda" >&2; exit 2 ;;
+    esac
+    for each in $versions; do
+        for source in $sources; do
+            case $source in PATH | pyenv) "from_$source" "$each" && return ;; esac
+        done
     done
-    echo "error: no working Python $version (tried $sources); do one of these:" >&2
+    for source in $sources; do
+        case $source in uv | conda) "from_$source" && return ;; esac
+    done
+    echo "error: no working Python $expected (tried $sources); do one of these:" >&2
     [ "$version" != 3.7 ] || printf '%s\n' "$OTHER" "$DOCKER" >&2
     echo "  pyenv install $version, or install uv or micromamba, or set PYTHON=/path/to/python$version" >&2
     exit 2

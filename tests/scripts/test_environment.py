@@ -163,7 +163,7 @@ def test_a_python37_that_lacks_something_is_passed_over(project, bad):
     ({}, {}, ["ENVIRONMENT=tf2", "docker build", "pyenv install 3.7", "PYTHON="]),
     ({}, {"PYTHON_SOURCE": "brew"}, ["PYTHON_SOURCE is brew; expected PATH, pyenv, uv or conda"]),
     ({}, {"ENVIRONMENT": "tf3"}, ["ENVIRONMENT is tf3; expected tf2, tf2-gpu, or nothing"]),
-    ({}, {"ENVIRONMENT": "tf2"}, ["no working Python 3.12", "pyenv install 3.12"]),
+    ({}, {"ENVIRONMENT": "tf2"}, ["no working Python 3.10 to 3.13", "pyenv install 3.12"]),
     (dict(EVERYTHING, **on_path(uname="#!/bin/sh\necho arm64\n")), {},
      ["x86-64 only, this is arm64", "ENVIRONMENT=tf2", "docker build"])])
 def test_what_cannot_work_is_said_in_at_most_four_lines(project, programs, environment, words):
@@ -199,6 +199,8 @@ CONDA_312 = CONDA.replace(".venv-conda", ".venv-conda-tf2").replace("python=3.7"
     ({"PATH/python3.7": GOOD, "PATH/python3.13": GOOD}, r"python3\.13 \(PATH\)"),
     ({"PATH/python3.12": WRONG_VERSION, "PATH/python3.10": GOOD}, r"python3\.10 \(PATH\)"),
     (dict(of_pyenv("3.7.16", GOOD), **of_pyenv("3.10.13", GOOD)), r"/3\.10\.13/.* \(pyenv\)"),
+    (dict({"PATH/python3.11": GOOD}, **of_pyenv("3.12.1", GOOD)), r"/3\.12\.1/.* \(pyenv\)"),
+    (dict({"PATH/python3.11": GOOD}, **on_path(uv=UV_312)), r"python3\.11 \(PATH\)"),
     (dict(of_pyenv("3.12.1", GOOD), **of_pyenv("3.12.10", GOOD)), r"/3\.12\.10/.* \(pyenv\)"),
     (on_path(uv=UV_312), r"cpython-3\.12\.10-.*/bin/python3\.12 \(uv\)"),
     (on_path(conda=CONDA_312), r"\.venv-conda-tf2/bin/python \(conda\)")])
@@ -211,6 +213,15 @@ def test_the_second_environment_has_a_python_and_pins_of_its_own(project, progra
     installed = (project / "installs").read_text()
     assert "-r requirements-tf2.txt -r tests/requirements.txt" in installed
     assert "making" not in run(project, ENVIRONMENT="tf2")[2]
+
+
+def test_what_is_passed_over_is_named_with_the_versions_that_would_do(project):
+    add(project, {"PATH/python3.12": WRONG_VERSION, "PATH/python3.13": BROKEN,
+                  "PATH/python3.10": GOOD})
+    code, _, errors = run(project, ENVIRONMENT="tf2")
+    assert code == 0 and re.findall("^passed over: (.*)$", errors, re.M) == [
+        "python{} (PATH) is not a working Python 3.10 to 3.13 with ssl, venv and pip".format(each)
+        for each in ("3.12", "3.13")]
 
 
 def test_with_a_gpu_its_libraries_are_installed_too(project):
