@@ -16,12 +16,14 @@ from utils.common.errors import UserError
 DESCRIPTION = ("device: 0, name: NVIDIA GeForce RTX 3090, pci bus id: 0000:01:00.0, "
                "compute capability: {}")
 
-# Runs a script as if TensorFlow saw a card of compute capability 8.6.
+# Runs a script as if TensorFlow, built on CUDA 10, saw a card of compute capability 8.6.
 WITH_A_CARD = """
 import importlib, os, sys, types
 sys.path.insert(0, ".")
+from utils.classifier import frameworks
 from utils.classifier.frameworks import device_lib
 from utils.common.errors import run_script
+frameworks.OLDEST_CUDA = 10
 device_lib.list_local_devices = lambda config: [types.SimpleNamespace(
     device_type="GPU", physical_device_desc="{}")]
 run_script(importlib.import_module(sys.argv.pop(1)).main)
@@ -73,7 +75,26 @@ def test_device_cpu_goes_on_without_the_card_and_says_nothing(sees, capsys):
     assert capsys.readouterr() == ("", "")
 
 
-def test_the_cuda_of_this_process_is_that_of_the_library_it_has_loaded(tmp_path):
+@pytest.mark.parametrize("oldest, refused", [(10, True), (12, False)])
+def test_a_card_is_not_refused_because_the_cuda_runtime_is_linked_into_tensorflow(
+        sees, monkeypatch, oldest, refused):
+    from utils.classifier import frameworks
+
+    assert frameworks.OLDEST_CUDA == (12 if frameworks.IS_TENSORFLOW_2 else 10)
+    monkeypatch.setattr(frameworks, "OLDEST_CUDA", oldest)
+    monkeypatch.setattr(device, "check", lambda card, compute: 1e-6)
+    sees("8.6")
+    if refused:
+        with pytest.raises(UserError, match="built on CUDA 10"):
+            device.choose("auto")
+    else:
+        assert device.choose("auto") == "NVIDIA GeForce RTX 3090"
+
+
+def test_the_cuda_of_this_process_is_that_of_the_library_it_has_loaded(tmp_path, monkeypatch):
+    from utils.classifier import frameworks
+
+    monkeypatch.setattr(frameworks, "OLDEST_CUDA", 10)
     assert device.loaded_cuda() == 10  # none
     library = tmp_path / "libcudart.so.12.1.55"
     library.write_bytes(b"\0" * mmap.PAGESIZE)

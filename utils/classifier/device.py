@@ -78,9 +78,16 @@ def first_card() -> Optional[Card]:
 
 
 def loaded_cuda() -> int:
-    """Return the main version of the CUDA runtime in this process; 10 where it cannot be told."""
+    """Return the main version of the CUDA runtime in this process.
+
+    Where no library of it is loaded, because it is linked into TensorFlow itself: the oldest that
+    this TensorFlow is built on.
+    """
+    from utils.classifier.frameworks import OLDEST_CUDA
+
     with open("/proc/self/maps") as file:
-        return max(map(int, re.findall(r"/libcudart\.so\.(\d+)", file.read())), default=10)
+        versions = re.findall(r"/libcudart\.so\.(\d+)", file.read())
+    return max(map(int, versions), default=OLDEST_CUDA)
 
 
 def check(card: str, compute: Compute) -> float:
