@@ -45,8 +45,19 @@ class LayerPass:
 
     def backward(self, gradient: tf.Tensor, output: tf.Tensor,
                  *inputs: tf.Tensor) -> List[tf.Tensor]:
-        """Return the gradients with respect to the inputs."""
-        raise NotImplementedError
+        """Return the gradients with respect to the inputs, which tf.gradients makes of forward().
+
+        The image is repeated m times, for tf.gradients wants one cotangent for each image. Of the
+        repeated forward pass, TensorFlow computes only what the gradients depend on: nothing for a
+        linear layer.
+        """
+        m = int(gradient.shape[0])
+        copies = [tf.tile(x, [m] + [1] * (len(x.shape) - 1)) for x in inputs]
+        with quick_gradients():
+            outputs = self.forward(*copies)
+        gradients = tf.gradients(outputs, copies, gradient)
+        return [tf.zeros_like(copy) if each is None else each
+                for copy, each in zip(copies, gradients)]
 
 
 class Convolution(LayerPass):
@@ -288,7 +299,7 @@ class TwoLogits(LayerPass):
 
 
 class ThroughTensorFlow(LayerPass):
-    """Any other layer, or a whole network, with the backward pass that tf.gradients makes.
+    """Any other layer, or a whole network, which has no backward pass but tf.gradients.
 
     call: function of the inputs that makes the output, in any number of images.
     kind: the name of its Keras class, for messages.
@@ -301,18 +312,3 @@ class ThroughTensorFlow(LayerPass):
 
     def forward(self, *inputs: tf.Tensor) -> tf.Tensor:
         return self._call(*inputs)
-
-    def backward(self, gradient: tf.Tensor, output: tf.Tensor,
-                 *inputs: tf.Tensor) -> List[tf.Tensor]:
-        """Repeat the image m times, for tf.gradients wants one cotangent for each image.
-
-        Of the repeated forward pass, TensorFlow computes only what the gradients depend on: nothing
-        for a linear layer.
-        """
-        m = int(gradient.shape[0])
-        copies = [tf.tile(x, [m] + [1] * (len(x.shape) - 1)) for x in inputs]
-        with quick_gradients():
-            outputs = self._call(*copies)
-        gradients = tf.gradients(outputs, copies, gradient)
-        return [tf.zeros_like(copy) if each is None else each
-                for copy, each in zip(copies, gradients)]
