@@ -8,6 +8,7 @@ from utils.attack.gradients.graph import AttackGraph, activation_energy
 from utils.attack.gradients.layer_passes import Relu
 from utils.classifier import architectures
 from utils.classifier.frameworks import K, keras, layers, tf
+from utils.classifier.scaled_addition import ScaledAddition
 from utils.classifier.session import start_session
 from utils.common.errors import UserError
 
@@ -137,6 +138,38 @@ def test_the_first_of_equal_maxima_gets_the_gradient_as_in_tensorflow():
                 np.round(2 * images(1, 9)))
 
 
+@pytest.mark.parametrize("settings", [{}, {"scale": False}, {"center": False}, {"axis": 3}])
+@pytest.mark.parametrize("place", ["first", "after a rectifier", "twice used", "thinned", "dense"])
+def test_a_batch_normalisation_that_no_convolution_takes_in(place, settings):
+    def make(x):
+        if place == "first":
+            return layers.Conv2D(4, 3)(layers.BatchNormalization(**settings)(x))
+        if place == "dense":  # its only axis is the last
+            x = layers.Dense(5, activation="relu")(layers.Flatten()(layers.Conv2D(4, 3)(x)))
+            x = layers.BatchNormalization(**dict(settings, axis=-1))(x)
+            return layers.Reshape((1, 1, 5))(x)
+        x = layers.Conv2D(5, 3, activation="relu")(x)
+        y = layers.BatchNormalization(**settings)(x)
+        if place == "thinned":
+            return layers.Conv2D(4, 1, strides=2)(layers.Activation("relu")(y))
+        return layers.Add()([x, y]) if place == "twice used" else layers.Conv2D(4, 1)(y)
+
+    model = of_layers(make)
+    assert "BatchNormalization" not in AttackGraph(model).slow_layers()
+    assert_same(model, images(3, 9))
+
+
+def test_the_scaled_addition_of_inceptionresnetv2():
+    def make(x):
+        x = layers.Conv2D(4, 3, activation="relu")(x)
+        x = ScaledAddition(0.17)([x, layers.Conv2D(4, 3, padding="same")(x)])
+        return layers.Conv2D(4, 1, strides=2)(layers.Activation("relu")(x))
+
+    model = of_layers(make)
+    assert not AttackGraph(model).slow_layers()
+    assert_same(model, images(3, 9))
+
+
 def mixed(layer):
     """The layer between two convolutions that layer_passes has."""
     def make(x):
@@ -162,8 +195,7 @@ def two_users(x):
     (lambda x: mixed(layers.LeakyReLU())(x), {"LeakyReLU": 1}),
     (lambda x: mixed(layers.PReLU())(x), {"PReLU": 1}),
     (lambda x: mixed(layers.ELU())(x), {"ELU": 1}),
-    (lambda x: mixed(layers.BatchNormalization())(x), {"BatchNormalization": 1}),
-    (lambda x: layers.BatchNormalization()(x), {"BatchNormalization": 1}),
+    (lambda x: mixed(layers.BatchNormalization(axis=1))(x), {"BatchNormalization": 1}),
     (lambda x: mixed(layers.UpSampling2D())(x), {"UpSampling2D": 1}),
     (lambda x: mixed(layers.Cropping2D())(x), {"Cropping2D": 1}),
     (lambda x: layers.Concatenate(axis=1)([x, x]), {"Concatenate": 1}),
@@ -224,10 +256,10 @@ def test_a_sequential_network_with_a_flatten_and_several_dense_layers():
 
 
 @pytest.mark.parametrize("architecture, slow", [
-    ("MobileNetV2", {"DepthwiseConv2D", "BatchNormalization", "ReLU"}),
-    ("Xception", {"SeparableConv2D", "BatchNormalization"})])
+    ("MobileNetV2", {"DepthwiseConv2D", "ReLU"}), ("Xception", {"SeparableConv2D"})])
 def test_other_architectures_of_keras(architecture, slow):
-    """test_authors_architectures.py has VGG19, DenseNet121, DenseNet169 and InceptionResNetV2."""
+    """tests/scripts/test_authors_architectures.py has VGG19, DenseNet121, DenseNet169 and
+    InceptionResNetV2."""
     start_session(0, inference=True)
     size = architectures.MIN_IMAGE_SIZE[architecture]
     model = architectures.build_classifier(architecture, size, 2)

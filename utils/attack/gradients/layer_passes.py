@@ -115,6 +115,8 @@ class Convolution(LayerPass):
                 for size, zeros, more in zip(kernel.shape[:2], before, after)]
             parts.append(convolve_flipped(gradient, kernel, vertical, horizontal))
         whole = parts[0] if d == 1 else tf.depth_to_space(tf.concat(parts, -1), d)
+        if whole.shape.as_list() == shape:  # a slice is four operations, in each layer
+            return [whole]
         top, left = [zeros % d for zeros in before]
         return [whole[:, top:top + shape[1], left:left + shape[2]]]
 
@@ -162,6 +164,44 @@ class Addition(LayerPass):
     def backward(self, gradient: tf.Tensor, output: tf.Tensor,
                  *inputs: tf.Tensor) -> List[tf.Tensor]:
         return [gradient for _ in inputs]
+
+
+class ScaledAddition(LayerPass):
+    """x + scale * y of two inputs x and y."""
+
+    def __init__(self, x: LayerPass, y: LayerPass, scale: float) -> None:
+        super().__init__(x, y)
+        self._scale = scale
+
+    def forward(self, *inputs: tf.Tensor) -> tf.Tensor:
+        x, y = inputs
+        return x + y * self._scale
+
+    def backward(self, gradient: tf.Tensor, output: tf.Tensor,
+                 *inputs: tf.Tensor) -> List[tf.Tensor]:
+        return [gradient, gradient * self._scale]
+
+
+class Normalisation(LayerPass):
+    """Batch normalisation at inference: factor * x + shift in each channel.
+
+    factor, shift: float32 (channels,).
+    """
+
+    def __init__(self, source: LayerPass, factor: np.ndarray, shift: np.ndarray) -> None:
+        super().__init__(source)
+        self._factor_values, self._shift_values = factor, shift
+
+    def prepare(self, constant: Callable[[np.ndarray], tf.Tensor]) -> None:
+        self._factor, self._shift = constant(self._factor_values), constant(self._shift_values)
+
+    def forward(self, *inputs: tf.Tensor) -> tf.Tensor:
+        x, = inputs
+        return tf.nn.bias_add(x * self._factor, self._shift)
+
+    def backward(self, gradient: tf.Tensor, output: tf.Tensor,
+                 *inputs: tf.Tensor) -> List[tf.Tensor]:
+        return [gradient * self._factor]
 
 
 class Concatenation(LayerPass):

@@ -1,6 +1,7 @@
 """A Keras classifier as a list of layer passes, rewritten so that they have less to do.
 
-- Batch normalisation, an affine map at inference, is folded into the convolution before it.
+- Batch normalisation, an affine map at inference, is folded into the convolution before it, where
+  there is one.
 - A strided 1 x 1 convolution is the convolution of a subsampled image, and what subsampling would
   drop is not computed. At the start of ResNet50's stages it looks at a quarter of the previous
   block's output; so the 3 x 3 and the second 1 x 1 convolution of that block need give only a
@@ -26,7 +27,9 @@ from utils.attack.gradients.layer_passes import (
     GlobalAveragePooling,
     LayerPass,
     MaxPooling,
+    Normalisation,
     Relu,
+    ScaledAddition,
     Subsampling,
     ThroughTensorFlow,
     TwoLogits,
@@ -34,6 +37,7 @@ from utils.attack.gradients.layer_passes import (
 )
 from utils.classifier.frameworks import activations, layers, tf
 from utils.classifier.logits import Head, head_of
+from utils.classifier.scaled_addition import ScaledAddition as ScaledAdditionOfKeras
 
 Weights = Dict[str, List[np.ndarray]]  # the arrays of each layer, by its name
 
@@ -41,11 +45,14 @@ Weights = Dict[str, List[np.ndarray]]  # the arrays of each layer, by its name
 _PLAIN = {
     layers.Concatenate: (Concatenation, ()),
     layers.Add: (Addition, ()),
+    ScaledAdditionOfKeras: (ScaledAddition, ("scale",)),
     layers.MaxPooling2D: (MaxPooling, ("pool_size", "strides", "padding")),
     layers.AveragePooling2D: (AveragePooling, ("pool_size", "strides", "padding")),
     layers.GlobalAveragePooling2D: (GlobalAveragePooling, ()),
     layers.ZeroPadding2D: (ZeroPadding, ("padding",)),
 }
+
+_ELEMENTWISE = (Relu, Addition, ScaledAddition, Normalisation)
 
 
 def passes_of(model: Any, session: tf.Session) -> List[LayerPass]:
@@ -120,7 +127,7 @@ def _subsample_early(passes: List[LayerPass]) -> List[LayerPass]:
         wanted = {user.strides if isinstance(user, Subsampling) else None for user in users}
         strides = wanted.pop() if len(wanted) == 1 else None
         rewritten.append(layer)
-        if strides is not None and isinstance(layer, (Relu, Addition, Convolution)):
+        if strides is not None and isinstance(layer, _ELEMENTWISE + (Convolution,)):
             rewritten = [other for other in rewritten if other not in users]
             _replace(users, layer, rewritten)
             if isinstance(layer, Convolution) and not layer.is_pointwise:
@@ -148,6 +155,9 @@ def _passes_of_layer(layer: Any, sources: List[LayerPass], weights: Weights,
         return []
     if kind is layers.BatchNormalization and _normalisation_after(_parents(layer)[0]) is layer:
         return []  # folded into its parent
+    if kind is layers.BatchNormalization and _normalises_channels(layer):
+        factor, shift = _factor_and_shift(layer, 0, weights)
+        return [Normalisation(sources[0], np.float32(factor), np.float32(shift))]
     if not _has_plain_settings(layer, activation):
         return [ThroughTensorFlow(_call_of(layer, activation), kind.__name__, *sources)]
     if kind is layers.Activation:
@@ -237,16 +247,23 @@ def _normalisation_after(layer: Any) -> Optional[Any]:
 
 
 def _normalises_channels(normalisation: Any) -> bool:
-    axis = normalisation.axis
-    return (list(axis) if isinstance(axis, (list, tuple)) else [axis]) in ([-1], [3])
+    axis, last = normalisation.axis, len(normalisation.input_shape) - 1
+    return (list(axis) if isinstance(axis, (list, tuple)) else [axis]) in ([-1], [last])
 
 
 def _folded(kernel: np.ndarray, bias: np.ndarray, normalisation: Any,
             weights: Weights) -> Tuple[np.ndarray, np.ndarray]:
     """Kernel and bias of the convolution followed by its normalisation."""
+    factor, shift = _factor_and_shift(normalisation, bias, weights)
+    return (kernel * factor).astype(np.float32), shift.astype(np.float32)
+
+
+def _factor_and_shift(normalisation: Any, bias: np.ndarray,
+                      weights: Weights) -> Tuple[np.ndarray, np.ndarray]:
+    """What the normalisation makes of x + bias, as factor * x + shift: float64 (channels,)."""
     rest = [w.astype(np.float64) for w in weights[normalisation.name]]
     gamma = rest.pop(0) if normalisation.scale else 1
     beta = rest.pop(0) if normalisation.center else 0
     mean, variance = rest
     factor = gamma / np.sqrt(variance + normalisation.epsilon)
-    return (kernel * factor).astype(np.float32), ((bias - mean) * factor + beta).astype(np.float32)
+    return factor, (bias - mean) * factor + beta
