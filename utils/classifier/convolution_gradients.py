@@ -88,6 +88,8 @@ def _gradients(op: Any, gradient: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
 def _flipped_tensor(kernel: tf.Tensor) -> tf.Tensor:
     """flipped() of a tensor: whole matrices at a time, which is faster than tf.reverse."""
     rows, columns, channels_in, channels_out = kernel.shape.as_list()
+    if rows == columns == 1:
+        return tf.transpose(kernel, (0, 1, 3, 2))
     matrices = tf.gather(tf.reshape(kernel, [rows * columns, channels_in, channels_out]),
                          np.arange(rows * columns)[::-1])
     return tf.reshape(tf.transpose(matrices, (0, 2, 1)),
