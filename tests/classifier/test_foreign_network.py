@@ -130,6 +130,20 @@ def test_a_whole_model_is_built_again_layer_by_layer_and_says_the_same(tmp_path,
                for layer in built.layers)
 
 
+def test_layers_of_newer_versions_that_vary_the_images_of_a_training_do_nothing(tmp_path):
+    model = randomise(sequential())
+    path, expected = saved(tmp_path, model), model.predict(images())
+
+    def change(layers_of_model, config):
+        layer = next(each for each in layers_of_model if each["class_name"] == "Dropout")
+        layer.update(class_name="RandomFlip", config={
+            "name": "flip", "trainable": True, "dtype": "float32", "mode": "horizontal"})
+
+    change_config(change)(path)
+    start_session(0, inference=True)
+    np.testing.assert_allclose(read_network(path).predict(images()), expected, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name, channels", [("caffe", 3), ("torch", 3), ("rescale", 1)])
 def test_with_its_preprocessing_a_network_takes_the_inputs_of_all_others(tmp_path, name, channels):
     x = image((SIZE, SIZE, channels))
@@ -281,6 +295,13 @@ def setting(class_name, **settings):
     return change_config(change)
 
 
+def rename(class_name, other):
+    def change(layers_of_model, config):
+        next(each for each in layers_of_model if each["class_name"] == class_name).update(
+            class_name=other)
+    return change_config(change)
+
+
 def attribute(name, value):
     def damage(path):
         with h5py.File(path, "r+") as file:
@@ -343,7 +364,8 @@ def nest(path):
 
 @pytest.mark.parametrize("damage, message", [
     (folder, "a folder"), (text(b"PK\x03\x04"), "Keras 3"), (text(b"hello"), "not an h5 file"),
-    (attribute("keras_version", b"3.4.1"), "written by Keras 3.4.1, expected a file of Keras 2"),
+    (attribute("keras_version", b"3.4.1"),
+     r"written by Keras 3.4.1, expected a file of Keras 2; build the same network in Keras 2"),
     (names_as_text, "the names of its layers are text"),
     (not_a_number, "separable.* infinite or no numbers"),
     (without_model, "holds weights and no model; give --model ARCHITECTURE"),
@@ -352,6 +374,7 @@ def nest(path):
     (nest, "model_config is not JSON|not an h5 file"),
     (attribute("model_config", b"[]"), "model_config is not one of Keras|not an h5 file"),
     (setting("Conv2D", groups=2), r"has the setting groups = 2"),
+    (rename("Conv2D", "Rescaling"), r"\(Rescaling\): .*without them, and say with --preprocessing"),
     (setting("Conv2D", filters="many"), r"\(Conv2D\) cannot be built"),
     (setting("Conv2D", filters=5), r"have the shapes .*3, 3, 3, 4.*expected .*3, 3, 3, 5"),
     (setting("Conv2D", activation="eval"), "activation eval, a function of its author's"),

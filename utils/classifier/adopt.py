@@ -330,8 +330,10 @@ def main() -> None:
     settings, started, began = parse_arguments(), now(), time.monotonic()
     parse_preprocessing(settings.preprocessing)
     if not os.path.isfile(settings.file):
-        raise UserError(f"{settings.file}: no such file, or a folder, as a SavedModel is; expected "
-                        "an h5 file, as model.save(\"FILE.h5\") of Keras 2 writes it")
+        found = ("a folder, as a SavedModel is" if os.path.isdir(settings.file)
+                 else "no such file")
+        raise UserError(f"{settings.file}: {found}; expected an h5 file, as "
+                        "model.save(\"FILE.h5\") of Keras 2 writes it")
     labelled = read_labelled_sides(settings)
     stage = adoption_stage(settings, labelled)
     if not stage.lock_unless_finished():

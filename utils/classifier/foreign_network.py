@@ -13,8 +13,8 @@ import numpy as np
 from utils.classifier.architectures import build_classifier
 from utils.classifier.layer_list import INPUT, LayerList, LayerOfFile, layers_of_config
 from utils.classifier.preprocessing import Preprocessing, as_convolution
-from utils.classifier.session import start_session
-from utils.classifier.weights import stored_layers, weights_with_top
+from utils.classifier.session import set_first_values, start_session
+from utils.classifier.weights import AS_H5, stored_layers, weights_with_top
 from utils.common.errors import UserError
 
 Arrays = Dict[str, List[np.ndarray]]  # the weights of each layer, by its name in a LayerList
@@ -33,7 +33,7 @@ def read_configuration(path: str) -> Any:
         version = _text(file.attrs.get("keras_version", b""))
         if version.startswith("3"):
             raise UserError(f"{path}: written by Keras {version:.20}, expected a file of Keras 2; "
-                            "build the model there (tf_keras) and save its weights as h5")
+                            f"{AS_H5}")
         group = file["model_weights"] if "model_weights" in file else file
         if _is_text(group, "layer_names"):
             raise UserError(f"{path}: the names of its layers are text where Keras writes bytes: "
@@ -144,7 +144,7 @@ def build_network(layers: LayerList, arrays: Arrays, where: str) -> Any:
 
     where: the file, to begin a message. Raises UserError for what does not fit together.
     """
-    from utils.classifier.frameworks import K, keras
+    from utils.classifier.frameworks import keras
 
     image = keras.Input(layers.input_shape)
     outputs = {INPUT: image}
@@ -166,7 +166,7 @@ def build_network(layers: LayerList, arrays: Arrays, where: str) -> Any:
             raise UserError(f"{where}: the weights of layer \"{layer.name:.80}\" have the shapes "
                             f"{shapes}, expected {expected}; {MEND}")
         values += zip(made.weights, given)
-    K.batch_set_value(values)
+    set_first_values(values)
     return keras.Model(image, outputs[layers.layers[-1].name])
 
 

@@ -35,10 +35,13 @@ SETTINGS: Dict[str, Sequence[str]] = {
 }
 # These do nothing once a network is trained.
 _FOR_TRAINING = ("Dropout", "SpatialDropout2D", "GaussianDropout", "GaussianNoise",
-                 "AlphaDropout", "ActivityRegularization")
+                 "AlphaDropout", "ActivityRegularization", "RandomFlip", "RandomRotation",
+                 "RandomZoom", "RandomTranslation", "RandomContrast", "RandomBrightness")
 _MODELS = ("Model", "Functional", "Sequential")
 _OTHER_NAMES = {"BatchNormalizationV1": "BatchNormalization",
                 "BatchNormalizationV2": "BatchNormalization"}
+# What newer versions of Keras have for the beginning of a network.
+_PREPARING_PIXELS = {"Rescaling", "Normalization"}
 _ACTIVATIONS = ("linear", "relu", "sigmoid", "tanh", "softmax", "elu", "selu", "softplus",
                 "softsign", "hard_sigmoid", "exponential", "swish", "gelu")
 # Settings that no built layer needs: they matter in training alone, or are looked at elsewhere.
@@ -132,6 +135,8 @@ def _refuse_unknown_layers(config: Any, where: str) -> None:
                "layers of other classes cannot be built")
         mend = ("give --model ARCHITECTURE where the network is one of Keras' own, or save one "
                 "that is made of Keras' layers for images")
+        if {kind for _, kind in unknown} <= _PREPARING_PIXELS:
+            mend = "save the model without them, and say with --preprocessing what they do"
         raise UserError(f"{where}: layer {named}{more}: {why}; {mend}")
 
 

@@ -1,7 +1,7 @@
 """TensorFlow sessions, seeded and set up for speed."""
 
 import ctypes
-from typing import Any
+from typing import Any, Sequence, Tuple
 
 import numpy as np
 
@@ -34,6 +34,21 @@ def start_session(seed: int, inference: bool) -> None:
     K.set_session(tf.Session(config=session_config()))
     if inference:
         K.set_learning_phase(0)
+
+
+def set_first_values(values: Sequence[Tuple[Any, np.ndarray]]) -> None:
+    """Give Keras variables that were just made these values in place of their initial ones.
+
+    values: each variable once, with an array of its shape. K.batch_set_value draws the initial ones
+    before, and adds three operations for each variable to the graph: a deep network takes nearly
+    twice as long to build.
+    """
+    from utils.classifier.frameworks import K
+
+    for variable, _ in values:
+        variable._keras_initialized = True  # which K.get_session() asks of every variable
+    K.get_session().run([variable.initializer for variable, _ in values],
+                        {variable.initializer.inputs[1]: value for variable, value in values})
 
 
 def keep_freed_memory() -> None:

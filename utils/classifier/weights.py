@@ -22,7 +22,8 @@ from utils.common.memory import require_memory
 # A layer that only the ResNet50 of newer versions has.
 NEWER_RESNET50 = "conv2_block1_0_conv"
 ZIP = b"PK\x03\x04"  # with which a zip file begins
-AS_H5 = "write it again from there as an h5 file: model.save(\"FILE.h5\")"
+AS_H5 = ("build the same network in Keras 2 (tf_keras), give it these weights (set_weights), and "
+         "write model.save(\"FILE.h5\") there")
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ def stored_layers(path: str) -> Iterator[List[StoredLayer]]:
             if "layer_names" not in root.attrs and "layer_names0" not in root.attrs:
                 raise UserError(
                     f"{path}: an h5 file in which no layer_names are, as Keras 2 writes them; "
-                    + (f"it looks like one of Keras 3, {AS_H5}" if _has(file, "layers") else
+                    + (f"it looks like one of Keras 3, or a .weights.h5; {AS_H5}"
+                       if _has(file, "layers") else
                        "give one that model.save or model.save_weights wrote"))
             orders = _orders_of_inner_layers(file)
             stored: List[StoredLayer] = []
