@@ -149,7 +149,8 @@ def test_the_slurm_executor_lists_the_jobs_without_a_change(project):
 
 def test_the_configuration_reaches_the_scripts(project):
     assert snakemake(project, "--cores", "2", "--configfile", "data/demo.yaml", "--config",
-                     "natural_images=7", "norm=2", "data_dir=my data", "--", "table")[0] == 0
+                     "natural_images=7", "isic_images=50", "norm=2", "data_dir=my data", "--",
+                     "table")[0] == 0
     found = commands(project)
     assert sum("--num-images 7" in command for command in found) == 6
     assert sum("--source isic2018" in command and "--num-images 50" in command
@@ -159,7 +160,9 @@ def test_the_configuration_reaches_the_scripts(project):
     pretrained, tuned = [c for c in found if "--model ResNet50" in c]
     assert "--dataset natural --weights none" in pretrained
     assert "--weights demo/models/ResNet50-natural.h5" in tuned
-    assert "--image-size 36" in tuned and "--learning-rate" in tuned
+    size, = re.findall(r"^image_size: .*ResNet50: (\d+)", (project / "data/demo.yaml").read_text(),
+                       re.MULTILINE)
+    assert f"--image-size {size} " in tuned and "--learning-rate" in tuned
     assert (project / "demo" / "results" / "ResNet50" / "ilsvrc2012-l2-ratio-0.1-images-7"
             / "uap.npy").exists()
 
