@@ -216,7 +216,7 @@ def start_attack(run: Run, functions: Any, state: AttackState, broken: Dict[str,
     read = image_reader(run.images, image_size=run.network.image_size,
                         resize=run.network.resize, max_broken_share=max_broken_share,
                         broken=broken)
-    return attack_events(run.settings, functions, state, read, target=run.target, xi=run.xi)
+    return attack_events(run.settings, functions, state, read=read, target=run.target, xi=run.xi)
 
 
 def estimate(args: argparse.Namespace, run: Run) -> None:
@@ -236,7 +236,8 @@ def run_attack(args: argparse.Namespace, run: Run, functions: Any,
                recorder: RunRecorder) -> None:
     """Run the attack to its end, with checkpoints and a progress bar."""
     state, images = recorder.state, len(run.images.files)
-    events = start_attack(run, functions, state, recorder.broken, args.max_broken_share)
+    events = start_attack(run, functions, state, broken=recorder.broken,
+                          max_broken_share=args.max_broken_share)
     if state.visits or state.steps:
         print(f"continuing after image {state.visits} of at most {images * run.settings.passes}, "
               f"{state.steps} steps")
@@ -321,8 +322,8 @@ def main() -> None:
                       grey=run.network.grey)
     recorder = RunRecorder(stage, run.images.files, run.network.class_names, beginning=first,
                            p=run.settings.norm, checkpoint=checkpoint)
-    run_attack(args, run, functions, recorder)
-    write_results(args, run, recorder, started)
+    run_attack(args, run, functions, recorder=recorder)
+    write_results(args, run, recorder, started=started)
 
 
 if __name__ == "__main__":

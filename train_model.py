@@ -148,19 +148,20 @@ def training_stage(settings: TrainingSettings, image_folder: str, split: Split) 
 def start_model(settings: TrainingSettings,
                 class_names: Sequence[str]) -> Tuple[Any, Union[str, Dict[str, Any]]]:
     """Return the model to train, and where its weights come from, for its JSON file."""
-    from utils.classifier.convolution_gradients import quick_gradients
+    from utils.classifier.convolution_gradients import flipped_kernel_gradients
 
     start_session(settings.seed, inference=False)
-    with quick_gradients():
+    with flipped_kernel_gradients():
         model = architectures.build_classifier(
             settings.model, settings.image_size, len(class_names),
             from_scratch=settings.weights == RANDOM)
     if settings.weights == RANDOM:
         return model, "random"
     if settings.weights == IMAGENET:
-        load_weights(model, imagenet_weights(settings.model), settings.model, class_names)
+        load_weights(model, imagenet_weights(settings.model), settings.model,
+                     class_names=class_names)
         return model, "ImageNet by Keras"
-    loaded = load_weights(model, settings.weights, settings.model, class_names)
+    loaded = load_weights(model, settings.weights, settings.model, class_names=class_names)
     print(f"{loaded.file}: {loaded.layers} layers loaded; the head is {loaded.head}")
     return model, loaded._asdict()
 
@@ -174,7 +175,8 @@ def read_split(settings: TrainingSettings, dataset: datasets.LabelledImages,
     def read_side(side: str) -> LabelledPixels:
         rows = getattr(split, side)
         images = read_images([os.path.join(folder, file) for file, _ in rows],
-                             settings.image_size, settings.resize, f"reading {side} images")
+                             settings.image_size, settings.resize,
+                             description=f"reading {side} images")
         labels = [dataset.class_names.index(label) for _, label in rows]
         return LabelledPixels(images, np.array(labels))
 
@@ -210,17 +212,18 @@ def train(settings: TrainingSettings, model: Any, images: TrainingImages,
     variables = fine_tuning.compile_for_training(model, settings.learning_rate)
     progress = Progress()
     if checkpoint is not None:
-        progress = continue_from(checkpoint, variables, settings, stage)
+        progress = continue_from(checkpoint, variables, settings, stage=stage)
 
     def save() -> None:
         stage.save_checkpoint(progress.as_json(), K.batch_get_value(variables))
 
-    shown = epoch_order(images.train.labels, settings.chosen_recipe.oversample, settings.seed, 0)
+    shown = epoch_order(images.train.labels, settings.chosen_recipe.oversample, settings.seed,
+                        epoch=0)
     batches_of_epoch = (number_of_batches(len(shown), settings.batch_size)
                         + number_of_batches(len(images.test.labels), settings.batch_size))
     done = (len(progress.history) * batches_of_epoch + progress.trained_batches
             + len(progress.tested_batches))
-    steps = fine_tuning.fit(model, images, settings, progress)
+    steps = fine_tuning.fit(model, images, settings, progress=progress)
     with tqdm(total=settings.epochs * batches_of_epoch, unit="batch", initial=done,
               desc=f"training {settings.name}") as bar:
         for _ in with_checkpoints(steps, save, settings.checkpoint_seconds):
@@ -269,7 +272,7 @@ def draw_pictures(folder: str, name: str, history: List[EpochResult], scores: Di
     counts = confusion_matrix(labels, predictions, labels=range(len(class_names)))
     pictures.confusion_matrix(
         os.path.join(folder, "confusion_matrix.png"), counts, class_names,
-        f"{name}, {test['images']} test images, accuracy {test['accuracy']:.1%}")
+        title=f"{name}, {test['images']} test images, accuracy {test['accuracy']:.1%}")
 
 
 def main() -> None:
@@ -280,8 +283,8 @@ def main() -> None:
     class_names = dataset.class_names
     print(f"{settings.dataset}: {len(dataset.labels)} images in {len(class_names)} classes: "
           f"{textwrap.shorten(' '.join(class_names), 300)}")
-    split = splits.make_split(settings.split, dataset, settings.data_dir, settings.limit,
-                              settings.seed)
+    split = splits.make_split(settings.split, dataset, settings.data_dir, limit=settings.limit,
+                              seed=settings.seed)
     stage = training_stage(settings, dataset.image_folder, split)
     if not stage.lock_unless_finished():
         print(f"{stage.product}: finished; --restart trains it anew")
@@ -293,7 +296,7 @@ def main() -> None:
 
     model, weights_from = start_model(settings, class_names)
     images = read_split(settings, dataset, split)
-    history = train(settings, model, images, checkpoint, stage)
+    history = train(settings, model, images, checkpoint=checkpoint, stage=stage)
     scores, predictions = score(model, images)
     write_lists(stage.place, history, split)
     save_classifier(model.get_weights(), stage.product, dict(
@@ -318,8 +321,8 @@ def main() -> None:
         started=started,
         finished=now(),
     ))
-    draw_pictures(stage.place, settings.name, history, scores, images.test.labels, predictions,
-                  class_names)
+    draw_pictures(stage.place, settings.name, history, scores=scores, labels=images.test.labels,
+                  predictions=predictions, class_names=class_names)
     stage.remove_checkpoint()
     print(f"wrote {stage.product}, {stage.record} and {stage.place}{os.sep}")
 

@@ -232,7 +232,7 @@ def main() -> None:
     clock.say("images generated; next: every classifier is pretrained on natural images")
 
     def train_and_attack(model: str) -> None:
-        run_commands(commands_of(model, args, settings), folders.log, clock, "the table")
+        run_commands(commands_of(model, args, settings), folders.log, clock, last="the table")
 
     side_by_side(train_and_attack, models)
     evaluate(args, settings, clock)

@@ -119,7 +119,7 @@ def _receive(url: str, file: BinaryIO, size: Optional[int]) -> bool:
             raise UserError(f"{url}: {total:,} bytes, expected {size:,}; this is not the file that "
                             "was published")
         require_space(os.path.dirname(file.name), total - start)
-        _write_body(url, answer, file, total, is_counted=size is not None)
+        _write_body(url, answer, file, total=total, is_counted=size is not None)
         return file.tell() == total
 
 
@@ -182,6 +182,6 @@ def _get(url: str, headers: Dict[str, str]) -> requests.Response:
 
 def require_rest(folder: str, size: float) -> None:
     """Raise UserError when the disk lacks what is not yet in `folder` of `size` bytes."""
-    there = sum(os.path.getsize(os.path.join(where, name))
-                for where, _, names in os.walk(folder) for name in names)
-    require_space(folder, size - there)
+    present = sum(os.path.getsize(os.path.join(where, name))
+                  for where, _, names in os.walk(folder) for name in names)
+    require_space(folder, size - present)

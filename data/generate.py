@@ -178,7 +178,7 @@ def generate_natural(data_dir: str, num_images: int, size: int, seed: int) -> No
         for number in range(num_images):
             k = number % len(NATURAL_CLASSES)
             _save_jpeg(os.path.join(data_dir, folder, file_name(number, k)),
-                       natural_image(random, photographs, NATURAL_CLASSES[k], size))
+                       natural_image(random, photographs, NATURAL_CLASSES[k], size=size))
 
 
 def _ilsvrc2012_file(number: int, k: int) -> str:
@@ -196,8 +196,8 @@ def _pretraining_file(number: int, k: int) -> str:
 def generate(data_dir: str, isic_images: int = 1400, natural_images: int = 480, size: int = 80,
              seed: int = 0) -> None:
     """Write all data sets below `data_dir`; the same arguments give the same files."""
-    generate_isic2018(data_dir, isic_images, size, seed)
-    generate_natural(data_dir, natural_images, size, (seed + 1) % 2 ** 32)
+    generate_isic2018(data_dir, isic_images, size, seed=seed)
+    generate_natural(data_dir, natural_images, size, seed=(seed + 1) % 2 ** 32)
 
 
 def main() -> None:

@@ -196,7 +196,7 @@ def _download(settings: PreparationSettings, tree: str) -> Sample:
             raise UserError(f"{OPEN_IMAGES_ADDRESS}: only {len(kept)} of the test images are "
                             f"there, {settings.num_images} asked for")
         answers = in_background(functools.partial(_fetch, tree), wanted, workers=CONNECTIONS,
-                                ahead=4 * CONNECTIONS)
+                                most_pending=4 * CONNECTIONS)
         with_bar = tqdm(answers, desc="downloading", total=len(wanted), unit="image")
         for is_there, path in zip(with_bar, wanted):
             (kept if is_there else absent).append(path)

@@ -121,8 +121,8 @@ class Preparation(Stage):
         """
         earlier = prepared_in(self.place)
         prepared = (earlier.entries if earlier else []) + [RECORD]
-        there = os.listdir(self.place) if os.path.exists(self.place) else []
-        others = [name for name in there if name not in prepared]
+        names = os.listdir(self.place) if os.path.exists(self.place) else []
+        others = [name for name in names if name not in prepared]
         if others:
             raise UserError(f"{os.path.join(self.place, others[0])}: is in the way; move it "
                             "elsewhere, then the same command continues")

@@ -128,7 +128,7 @@ def _downloaded(name: str, work: str) -> str:
     path, failures = os.path.join(work, name), []
     for address in ADDRESSES:
         try:
-            download(address + name, path, PUBLISHED[name].size, PUBLISHED[name].md5)
+            download(address + name, path, PUBLISHED[name].size, md5=PUBLISHED[name].md5)
             return path
         except UserError as error:
             failures.append(str(error))

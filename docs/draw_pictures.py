@@ -54,9 +54,10 @@ class Panel(NamedTuple):
 
 PANELS = (
     Panel("InceptionV3, 128 px, by SGD", "InceptionV3", "ilsvrc2012-sgd-images-10000",
-          "isic2018-sgd"),
-    Panel("VGG16, 96 px, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", "isic2018-sgd"),
-    Panel("InceptionV3, 128 px, by FGSM", "InceptionV3", "ilsvrc2012-fgsm", "isic2018-fgsm"),
+          lesions="isic2018-sgd"),
+    Panel("VGG16, 96 px, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", lesions="isic2018-sgd"),
+    Panel("InceptionV3, 128 px, by FGSM", "InceptionV3", "ilsvrc2012-fgsm",
+          lesions="isic2018-fgsm"),
 )
 
 
@@ -74,10 +75,10 @@ class Curve(NamedTuple):
 SURENESS_MODELS = {"InceptionV3": "InceptionV3, 128 px", "VGG16": "VGG16, 96 px"}
 SURENESS_EDGES = (0, 60, 80, 95, 99, 100)  # of the probability of the predicted class, in %
 SURENESS_CURVES = (
-    Curve("ilsvrc2012-images-10000", "DeepFool, 10,000 photographs", BLUE, "^", "--"),
-    Curve("ilsvrc2012-fgsm", "FGSM, 14,394 photographs", BLUE, "v", ":"),
-    Curve("ilsvrc2012-sgd-images-10000", "SGD, 10,000 photographs", BLUE, "o", "-"),
-    Curve("isic2018", "DeepFool, 4,165 lesions", BLACK, "s", "--"),
+    Curve("ilsvrc2012-images-10000", "DeepFool, 10,000 photographs", BLUE, marker="^", line="--"),
+    Curve("ilsvrc2012-fgsm", "FGSM, 14,394 photographs", BLUE, marker="v", line=":"),
+    Curve("ilsvrc2012-sgd-images-10000", "SGD, 10,000 photographs", BLUE, marker="o", line="-"),
+    Curve("isic2018", "DeepFool, 4,165 lesions", BLACK, marker="s", line="--"),
 )
 
 

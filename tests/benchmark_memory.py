@@ -21,7 +21,7 @@ def peak_memory(command):
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit("{} failed".format(" ".join(command)))
+        raise SystemExit(f"{' '.join(command)} failed")
     return usage.ru_maxrss / 1024
 
 
@@ -32,14 +32,14 @@ def main():
         for i in range(20000):
             pixels = random.randint(0, 256, (6, 6, 3), np.uint8)
             Image.fromarray(pixels).resize((96, 96), Image.BICUBIC).save(
-                os.path.join(folder, "{:05d}.jpg".format(i)))
+                os.path.join(folder, f"{i:05d}.jpg"))
         for n in (1000, 20000):
             megabytes.append(peak_memory([
                 sys.executable, os.path.join(ROOT, "make_uap.py"), "--model-file", model_file,
                 "--source-dir", folder, "--num-images", str(n), "--attack", "sgd", "--results-dir",
                 results]))
-            print("{:.0f} MB for {:,} images".format(megabytes[-1], n))
-    print("{:+.1%}".format(megabytes[1] / megabytes[0] - 1))
+            print(f"{megabytes[-1]:.0f} MB for {n:,} images")
+    print(f"{megabytes[1] / megabytes[0] - 1:+.1%}")
 
 
 if __name__ == "__main__":

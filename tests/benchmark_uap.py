@@ -189,7 +189,7 @@ def benchmark_model(args, name, size):
                 timed(lambda: plain.predict(to_model_input(batches) + v, batch_size=BATCH)))
 
     repetition(1)  # the first run of anything prepares it
-    print("\n{} at {} x {}".format(name, size, size))
+    print(f"\n{name} at {size} x {size}")
     report(args.num_images, [repetition(args.num_images) for _ in range(args.repetitions)],
            len(x[:BATCH]), len(batches))
 
@@ -197,7 +197,7 @@ def benchmark_model(args, name, size):
 def report(n, repetitions, minibatch, evaluated):
     """Print what `repetitions` of n images measured; the other arguments: numbers of images."""
     ours, arts, *others = zip(*repetitions)
-    print("{} images a run, {} repetitions".format(n, len(repetitions)))
+    print(f"{n} images a run, {len(repetitions)} repetitions")
     row = "{:5s}{:>10}{:>12}{:>14}{:>19}{:>15}"
     print(row.format("", "s/image", "iterations", "s/iteration", "fooled when shown",
                      "fooling rate"))
@@ -207,15 +207,16 @@ def report(n, repetitions, minibatch, evaluated):
             ("{:.2f}", (run.iterations / n for run in runs)),
             ("{:.3f}", (run.seconds / run.iterations for run in runs)),
             ("{:.0%}", (run.fooled / n for run in runs)), ("{:.0%}", (run.rate for run in runs))))))
-    print("ours is {:.2f} x as fast as ART in images per second, {:.2f} x per DeepFool iteration"
-          .format(median(a.seconds / o.seconds for o, a in zip(ours, arts)),
-                  median(a.seconds / a.iterations * o.iterations / o.seconds
-                         for o, a in zip(ours, arts))))
+    for_images = median(art.seconds / our.seconds for our, art in zip(ours, arts))
+    for_iterations = median(art.seconds / art.iterations * our.iterations / our.seconds
+                            for our, art in zip(ours, arts))
+    print(f"ours is {for_images:.2f} x as fast as ART in images per second, {for_iterations:.2f} x "
+          "per DeepFool iteration")
     for title, number, taken, peer in (
             ("minibatch gradient", minibatch, others[:2], "a forward and a backward pass's"),
             ("evaluation", evaluated, others[2:], "model.predict's")):
-        print("{}: {:.1f} images/s, {:.0%} of {}".format(
-            title, number / median(taken[0]), median(b / a for a, b in zip(*taken)), peer))
+        share = median(b / a for a, b in zip(*taken))
+        print(f"{title}: {number / median(taken[0]):.1f} images/s, {share:.0%} of {peer}")
     sys.stdout.flush()
 
 

@@ -59,7 +59,7 @@ def make(folder):
         file.write(SMALL_PYTHON.format(sys.executable, SHORT_CLIMBS))
     os.chmod(python, 0o755)
     with open(os.path.join(commands, "activate"), "w") as file:
-        file.write('PATH="{}:$PATH"\n'.format(commands))
+        file.write(f'PATH="{commands}:$PATH"\n')
     pins = subprocess.check_output("cat requirements.txt tests/requirements.txt | cksum",
                                    shell=True, cwd=folder)
     with open(os.path.join(folder, ".venv", "pins"), "wb") as file:

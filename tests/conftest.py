@@ -144,7 +144,7 @@ def study(tmp_path_factory):
         if "--dataset" in block or checkout.DEMO in block:
             continue  # tests/scripts/test_other_datasets.py runs the former, smoke() the latter
         code, output = checkout.shell(folder, ". .venv/bin/activate\n" + block)
-        assert code == 0, "a documented command failed:\n{}\n{}".format(block, output[-4000:])
+        assert code == 0, f"a documented command failed:\n{block}\n{output[-4000:]}"
         outputs.append(output)
     return folder, outputs
 

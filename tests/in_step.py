@@ -174,8 +174,8 @@ class Led:
         if margin < DECISIONS * rounding:
             self.excused += 1
             return False
-        assert found == expected, "{}: {}, not {}; margin {:.3g}, rounding {:.3g}".format(
-            what, found, expected, margin, rounding)
+        assert found == expected, (f"{what}: {found}, not {expected}; margin {margin:.3g}, "
+                                   f"rounding {rounding:.3g}")
         return True
 
     def _logits(self, batch):
@@ -250,4 +250,4 @@ class Led:
 
 def assert_near(what, found, expected, relative, absolute=0.0):
     error, length = np.linalg.norm(found - expected), np.linalg.norm(expected)
-    assert error <= relative * length + absolute, "{}: {:.3g} of {:.3g}".format(what, error, length)
+    assert error <= relative * length + absolute, f"{what}: {error:.3g} of {length:.3g}"

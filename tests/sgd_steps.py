@@ -81,7 +81,7 @@ def main():
         v = make_uap(graph, shown, steps, xi, args.seed)
         print("steps {} to {} xi: ".format(*steps) + ", ".join(
             "{:.1%} of {} {} images".format(
-                np.mean(its.predict(v)[0] != its.once("clean")[0]), len(images[name]), name)
+                np.mean(its.predict(v)[0] != its.predict_once("clean")[0]), len(images[name]), name)
             for name, its in predictors.items()), flush=True)
 
 

@@ -104,7 +104,7 @@ def test_every_command_that_the_snakefile_prints_works(project):
 
 def test_the_grid_is_made_once_and_a_dry_run_lists_exactly_what_is_missing(project):
     models = {"models/" + m for m in MODELS}
-    runs = {"results/{}/{}".format(m, s) for m in MODELS for s in RUNS}
+    runs = {f"results/{m}/{s}" for m in MODELS for s in RUNS}
     assert planned(project, "--cores", "1") == models | runs
     assert snakemake(project, "--cores", "2", "table")[0] == 0
     scripts = [command.split()[0] for command in commands(project)]

@@ -113,8 +113,7 @@ def link_parts(folder, source, files, f, class_names):
     parts.update((class_names[k], np.flatnonzero(classes == k)) for k in np.unique(classes))
     for name, indices in parts.items():
         link(os.path.join(folder, name), source, files[indices])
-        print("{}: {} images, median margin {:.3g}".format(
-            name, len(indices), np.median(margin[indices])))
+        print(f"{name}: {len(indices)} images, median margin {np.median(margin[indices]):.3g}")
 
 
 def main():
@@ -137,10 +136,10 @@ def main():
                          graph, to_model_input(image), int(logits.argmax()), xi)
                      for file, margin, image, logits in zip(files, margins(f), images, f)]
     if rows:
-        path = os.path.join(args.folder, "steps-{}.csv".format(name))
+        path = os.path.join(args.folder, f"steps-{name}.csv")
         write_csv(path, COLUMNS, [row[:2] + tuple(map("{:.5g}".format, row[2:])) for row in rows])
         draw(path.replace(".csv", ".png"), rows,
-             "{}: {} clean images of each source".format(name, args.num_images))
+             f"{name}: {args.num_images} clean images of each source")
 
 
 if __name__ == "__main__":

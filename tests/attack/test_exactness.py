@@ -108,12 +108,12 @@ def noisy(fast, size, seed):
 def test_the_fast_path_decides_as_the_plain_version_whatever_the_last_digits_are(
         both, case, pytestconfig):
     fast, run = both[0], both[1](*case)
-    print("\nnoise  decisions  excused  visits alike of {}".format(N))
+    print(f"\nnoise  decisions  excused  visits alike of {N}")
     for seed in range(pytestconfig.getoption("--noise-seeds") + 1):
         rounded = noisy(fast, NOISE, seed) if seed else fast
         led = Led(rounded, run).compare()
-        print("{:>5}  {:9}  {:7}  {:12}".format(
-            seed or "none", led.decisions, led.excused, alike_until(rounded, run)))
+        print(f"{seed or 'none':>5}  {led.decisions:9}  {led.excused:7}  "
+              f"{alike_until(rounded, run):12}")
 
 
 def test_every_kind_of_image_is_met(both):

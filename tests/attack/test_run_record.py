@@ -49,6 +49,5 @@ def test_a_text_that_becomes_part_of_a_path_is_a_plain_name(tmp_path, change, me
         values = json.load(file)
     change(values)
     (tmp_path / "run.json").write_text(json.dumps(values))
-    with pytest.raises(UserError, match="run.json: {} .* is no plain name but a path".format(
-            message)):
+    with pytest.raises(UserError, match=f"run.json: {message} .* is no plain name but a path"):
         read_run_record(str(tmp_path / "run.json"))

@@ -15,7 +15,7 @@ from utils.common.names import fault_of_file_name
 
 
 def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(tmp_path):
-    names = ["{}.jpg".format(i) for i in range(16)]
+    names = [f"{i}.jpg" for i in range(16)]
     state = first_state((2, 2, 3), len(names))
     run = RunRecorder(uap_stage(str(tmp_path / "run"), {}, False), names, ["MEL", "NV"],
                       beginning=state, p=np.inf, checkpoint=None)

@@ -12,4 +12,4 @@ from utils.common.errors import UserError
 def test_a_classifier_whose_name_cannot_be_written_everywhere_is_refused(name):
     """Its name becomes a folder of results, and stands in tables and pictures."""
     with pytest.raises(UserError, match="a classifier: the name .*; give it another name"):
-        read_description_alone("models/{}.h5".format(name))
+        read_description_alone(f"models/{name}.h5")

@@ -50,7 +50,7 @@ def test_the_interface_is_that_of_version_1_and_the_versions_are_those_of_what_c
 def test_greetings_are_dropped_and_all_other_lines_are_shown_whoever_writes_them(capfd):
     with without_greetings():
         for greeting in GREETINGS:
-            os.write(2, "I0000 somewhere.cc:1] {} And so on.\n".format(greeting).encode())
+            os.write(2, f"I0000 somewhere.cc:1] {greeting} And so on.\n".encode())
         os.write(2, b"an error of the driver\n")
         subprocess.check_call(["sh", "-c", "echo a warning of a child >&2"])
     os.write(2, b"after it\n")
@@ -66,11 +66,11 @@ def test_stderr_is_back_when_the_import_fails(capfd):
 
 
 def test_the_last_words_of_a_process_that_dies_are_shown():
-    program = ("import os, sys; sys.path.insert(0, {!r})\n"
+    program = (f"import os, sys; sys.path.insert(0, {checkout.ROOT!r})\n"
                "from utils.classifier.frameworks import without_greetings\n"
                "with without_greetings():\n"
                "    os.write(2, b'compiled for another processor\\n')\n"
-               "    os.abort()").format(checkout.ROOT)
+               "    os.abort()")
     done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE,
                           universal_newlines=True)
     assert done.returncode != 0 and "compiled for another processor" in done.stderr

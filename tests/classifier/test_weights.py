@@ -28,7 +28,7 @@ def files(tmp_path_factory):
     start_session(1, inference=True)
     for classes in (3, 10):
         model = architectures.build_classifier("VGG16", SIZE, classes)
-        model.save_weights(str(folder / "{}.h5".format(classes)))
+        model.save_weights(str(folder / f"{classes}.h5"))
     for name, last in (("no_top", "block5_pool"), ("shallow", "block4_pool")):
         base = keras.Model(model.input, model.get_layer(last).output)
         base.save_weights(str(folder / (name + ".h5")))
@@ -117,7 +117,7 @@ def small_file(path):
         file.attrs["layer_names"] = [b"first", b"second"]
         for name in ("first", "second"):
             layer = file.create_group(name)
-            layer.attrs["weight_names"] = ["{}/kernel:0".format(name).encode()]
+            layer.attrs["weight_names"] = [f"{name}/kernel:0".encode()]
             layer[name + "/kernel:0"] = np.ones((3, 3, 2, 4), np.float32)
 
 

@@ -142,7 +142,7 @@ HEADER = {"format": FORMAT, "identity": {}, "progress": {}}
 
 @pytest.mark.parametrize("header, message", [
     ({"identity": {}, "progress": {}}, "of format 1, this version of the code continues format"),
-    (dict(HEADER, format=FORMAT + 1), "of format {}, this version .*it, or".format(FORMAT + 1)),
+    (dict(HEADER, format=FORMAT + 1), f"of format {FORMAT + 1}, this version .*it, or"),
     (dict(HEADER, format="2"), "of format 2"),
     (dict(HEADER, identity=[]), "not a checkpoint .identity: .. is not of type 'object'"),
     (dict(HEADER, progress=None), "not a checkpoint .progress: None is not of type 'object'"),
@@ -151,7 +151,7 @@ HEADER = {"format": FORMAT, "identity": {}, "progress": {}}
 def test_a_header_of_another_version_or_type_is_refused(tmp_path, header, message):
     path = str(tmp_path / "checkpoint.npz")
     np.savez(path, header=np.array(json.dumps(header)))
-    with pytest.raises(UserError, match="npz: .*{}.*give --restart to begin anew".format(message)):
+    with pytest.raises(UserError, match=f"npz: .*{message}.*give --restart to begin anew"):
         load_checkpoint(path)
 
 
@@ -170,8 +170,8 @@ def test_a_header_of_another_version_or_type_is_refused(tmp_path, header, messag
 def test_what_a_run_cannot_be_continued_from_is_refused(tmp_path, progress, arrays, message):
     path = str(tmp_path / "checkpoint.npz")
     save_checkpoint(path, Checkpoint({}, progress, arrays))
-    with pytest.raises(UserError, match="npz: not a checkpoint of this run .*{}.*--restart".format(
-            message)):
+    expected = f"npz: not a checkpoint of this run .*{message}.*--restart"
+    with pytest.raises(UserError, match=expected):
         require_fit(load_checkpoint(path), path, SCHEMA, KINDS)
 
 

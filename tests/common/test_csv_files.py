@@ -40,8 +40,8 @@ def test_rows_must_fit_the_header(tmp_path):
     path.write_text("image,label\na,NV,\n")
     assert read_csv(str(path), ("image",), "") == [{"image": "a", "label": "NV"}]
     for row in ("b", "b,NV,MEL"):
-        path.write_text("image,label\na,NV\n{}\n".format(row))
-        with pytest.raises(UserError, match="row {} has . cells, the header 2".format(row)):
+        path.write_text(f"image,label\na,NV\n{row}\n")
+        with pytest.raises(UserError, match=f"row {row} has . cells, the header 2"):
             read_csv(str(path), ("image",), "")
 
 

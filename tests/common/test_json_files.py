@@ -31,7 +31,7 @@ from utils.common.json_files import COUNT, INSIDE, OBJECT, fault_of, fields, rea
 def test_a_wrong_file_is_one_message_that_names_what_is_wrong(tmp_path, text, message):
     path, began = tmp_path / "a.json", time.time()
     path.write_text(text)
-    with pytest.raises(UserError, match="a.json: {}.*; mend it$".format(message)) as caught:
+    with pytest.raises(UserError, match=f"a.json: {message}.*; mend it$") as caught:
         read_json(str(path), fields(n=COUNT), "mend it")
     assert len(str(caught.value)) < 600 and time.time() - began < 10
 

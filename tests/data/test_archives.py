@@ -76,7 +76,7 @@ TARS = {
         [("d", {"type": tarfile.SYMTYPE, "linkname": "/tmp"}), ("d/evil.JPEG", PICTURE)], HARMLESS),
     "a name without a place": ([("..", PICTURE), ("", PICTURE), ("evil.sh", PICTURE)], HARMLESS),
     "a line break": ([(NAME + "\n", PICTURE)], HARMLESS),
-    "too long a name": ([("n01440764_{}.JPEG".format("a" * 250), PICTURE)], HARMLESS),
+    "too long a name": ([(f"n01440764_{'a' * 250}.JPEG", PICTURE)], HARMLESS),
     "an inner tar that leads out": ([("x.tar", "../../evil.sh")], HARMLESS),
     "an inner tar that is none": ([("n01440764.tar", PICTURE)], "invalid header|bad checksum"),
     "an inner tar of nothing": ([("n01440764.tar", b"")], "empty"),
@@ -161,11 +161,11 @@ def test_a_sound_tar_of_every_format_is_unpacked(tmp_path, mode, format):
                  "rb").read()
     entries = [("test", {"type": tarfile.DIRTYPE}), ("test/" + NAME, PICTURE),
                ("n00000001_1.JPEG", b""), ("ä/漢.jpg", PICTURE), ("n00000003.tar", inner),
-               ("d/" * 30 + "n00000002_{}.JPEG".format("x" * 80), PICTURE * 7)]
+               ("d/" * 30 + f"n00000002_{'x' * 80}.JPEG", PICTURE * 7)]
     path = tar_of(tmp_path / "in.tar", entries, mode, format)
     assert_refused_or_harmless(unpack_tar, path, tmp_path, HARMLESS, {
         "train/n01440764/" + NAME: PICTURE, "train/n00000001/n00000001_1.JPEG": b"",
-        "train/n00000002/n00000002_{}.JPEG".format("x" * 80): PICTURE * 7,
+        f"train/n00000002/n00000002_{'x' * 80}.JPEG": PICTURE * 7,
         "train/n00000003/n00000003_1.JPEG": PICTURE})
 
 

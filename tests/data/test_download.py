@@ -125,7 +125,7 @@ def test_a_server_that_is_busy_or_broken_is_asked_again(tmp_path, status):
 def test_a_part_that_is_shorter_than_the_rest_is_not_taken_for_the_whole(tmp_path):
     """Neither the size nor the MD5 is known, and each part is whole as an answer."""
     def part(start, end):
-        return {"content_range": "bytes {}-{}/{}".format(start, end - 1, len(FILE)),
+        return {"content_range": f"bytes {start}-{end - 1}/{len(FILE)}",
                 "length": end - start, "cut": end - start}
 
     fetch(tmp_path, {"cut": 70000}, part(65536, 131072), part(131072, 200000), {})
@@ -189,7 +189,7 @@ def test_what_is_not_the_whole_file_ends_with_a_message_and_can_be_begun_again(t
                                           (401, UserError)])
 def test_a_refusal_is_final(tmp_path, status, kind):
     asked = []
-    with pytest.raises(kind, match="/file: .*{}".format(status)) as caught:
+    with pytest.raises(kind, match=f"/file: .*{status}") as caught:
         fetch(tmp_path, {"status": status}, site=lambda files, how: Site(
             files, lambda *request: asked.append(request) or how(*request)))
     assert type(caught.value) is kind and len(asked) == 1

@@ -141,7 +141,7 @@ def serve():
 
 COUNTS = collections.OrderedDict(zip(isic2018.ISIC2018_CLASSES, (2, 3, 1, 1, 1, 1, 1)))
 LABELS = [label for label, count in COUNTS.items() for _ in range(count)]
-NAMES = ["ISIC_{:07d}".format(24306 + i) for i in range(len(LABELS))]
+NAMES = [f"ISIC_{24306 + i:07d}" for i in range(len(LABELS))]
 IMAGES = {name: jpeg(i) for i, name in enumerate(NAMES)}
 
 
@@ -152,12 +152,12 @@ def challenge(monkeypatch, more=(), images=IMAGES, **counts):
     """
     rows = list(zip(NAMES + list(more), LABELS + LABELS))
     truth = "image," + ",".join(COUNTS) + "\n" + "".join(
-        name + "".join(",{:.1f}".format(c == label) for c in COUNTS) + "\n" for name, label in rows)
+        name + "".join(f",{c == label:.1f}" for c in COUNTS) + "\n" for name, label in rows)
     folder = "ISIC 2018/ISIC2018_Task3_Training_Input/"
     files = {
         skin_lesions.TRUTH: zip_of([("x/ISIC2018_Task3_Training_GroundTruth.csv", truth)]),
         skin_lesions.GROUPINGS: ("image,lesion_id\n" + "".join(
-            "{},HAM_1\n".format(name) for name, _ in rows)).encode(),
+            f"{name},HAM_1\n" for name, _ in rows)).encode(),
         skin_lesions.INPUT: zip_of([(folder, b""), (folder + "LICENSE.txt", b"CC BY-NC")] + [
             (folder + name + ".jpg", content) for name, content in images.items()])}
     for name, (size, md5) in skin_lesions.PUBLISHED.items():
@@ -199,16 +199,16 @@ def test_isic2018_is_downloaded_checked_and_read_by_the_scripts(
     assert len(isic2018.isic2018_lesions(data)) == 10
     found = contents(data)
     assert len(found) == 12 and os.listdir(data) == ["isic2018"]
-    assert all(found["isic2018/ISIC2018_Task3_Training_Input/{}.jpg".format(name)] == content
+    assert all(found[f"isic2018/ISIC2018_Task3_Training_Input/{name}.jpg"] == content
                for name, content in IMAGES.items())
     # The mean norm, the second way: Pillow and NumPy alone.
     norms = [np.linalg.norm(np.asarray(Image.open(io.BytesIO(content)).resize(
         (299, 299), Image.BILINEAR), float)) for content in IMAGES.values()]
-    assert "mean L2 norm of the 10 images at 299 x 299: {:.0f}; ".format(np.mean(norms)) in output
+    assert f"mean L2 norm of the 10 images at 299 x 299: {np.mean(norms):.0f}; " in output
     assert "85663" in output
 
     asked, before = len(site.asked), os.stat(data).st_mtime_ns
-    assert succeeds(run, "isic2018") == "ready: 10 images in {}\n".format(data + "/isic2018")
+    assert succeeds(run, "isic2018") == f"ready: 10 images in {data}/isic2018\n"
     assert (len(site.asked), os.stat(data).st_mtime_ns, contents(data)) == (asked, before, found)
 
 
@@ -296,8 +296,8 @@ def test_two_processes_cannot_prepare_the_same_data_set(run, tmp_path, monkeypat
 
 # --- ILSVRC2012 ---
 
-WNIDS = ["n{:08d}".format(1440764 + 13 * i) for i in range(100)]
-VAL = ["ILSVRC2012_val_{:08d}.JPEG".format(i) for i in range(1, 31)]
+WNIDS = [f"n{1440764 + 13 * i:08d}" for i in range(100)]
+VAL = [f"ILSVRC2012_val_{i:08d}.JPEG" for i in range(1, 31)]
 SMALL = jpeg(0)
 
 
@@ -311,7 +311,7 @@ def pictures(names, content=picture):
 
 
 def names_of(classes):
-    return {wnid: ["{}_{}.JPEG".format(wnid, i) for i in range(size)] for wnid, size in classes}
+    return {wnid: [f"{wnid}_{i}.JPEG" for i in range(size)] for wnid, size in classes}
 
 
 def tar_of_tars(path, classes, content=picture):
@@ -329,7 +329,7 @@ def small_tar(tmp_path):
 
 def ilsvrc(run, archive, n, *words):
     output = succeeds(run, "ilsvrc2012", "--archive", archive, "--num-images", n, *words)
-    assert "ready: {} images".format(n) in output
+    assert f"ready: {n} images" in output
 
 
 def test_the_sample_of_a_tar_of_many_classes_is_balanced_and_the_seeds(run, tmp_path):
@@ -348,7 +348,7 @@ def test_the_sample_of_a_tar_of_many_classes_is_balanced_and_the_seeds(run, tmp_
 
 def test_the_draw_is_the_one_of_earlier_versions():
     """So that a call for more images still adds to those that were drawn long ago."""
-    paths = ["{0}/{0}{1}".format(c, i) for i in range(5) for c in "ba"]
+    paths = [f"{c}/{c}{i}" for i in range(5) for c in "ba"]
     assert sorted(natural_images.draw(paths, 5, 3)) == ["a/a1", "a/a4", "b/b0", "b/b1", "b/b3"]
 
 
@@ -495,22 +495,22 @@ def test_what_somebody_else_put_there_is_used_or_told_and_never_touched(run, tmp
     assert "ready: 1 images" in succeeds(run, "ilsvrc2012", "--num-images", "1")
     fails(run, "ilsvrc2012", "--archive", small_tar, "--num-images", "5",
           saying="did not put there")
-    assert contents(folder) == {"train/{}/mine.JPEG".format(WNIDS[0]): SMALL}
+    assert contents(folder) == {f"train/{WNIDS[0]}/mine.JPEG": SMALL}
 
 
 # --- Open Images V5 ---
 
-IDS = ["{:016x}".format(7919 * i) for i in range(40)]
+IDS = [f"{7919 * i:016x}" for i in range(40)]
 
 
 @pytest.fixture
 def photographs(monkeypatch, serve):
     """Function (ids that are absent, behaviour) -> a site with 40 test images and their list."""
     def open_site(absent=(), behaviour=lambda path, number: {}):
-        rows = ['{},test,"https://example.org/, ""x""\n",0.0\r\n'.format(n) for n in IDS[::-1]]
+        rows = [f'{n},test,"https://example.org/, ""x""\n",0.0\r\n' for n in IDS[::-1]]
         text = "ImageID,Subset,OriginalURL,Rotation\r\n" + "".join(rows)
         files = {"/list.csv": text.encode()}
-        files.update({"/test/{}.jpg".format(name): picture(name + ".jpg")
+        files.update({f"/test/{name}.jpg": picture(name + ".jpg")
                       for name in IDS if name not in absent})
         site = serve(files, behaviour)
         monkeypatch.setattr(natural_images, "OPEN_IMAGES_LIST", site.address + "/list.csv")
@@ -523,7 +523,7 @@ def photographs(monkeypatch, serve):
 
 def open_images(run, tmp_path, n, *words):
     output = succeeds(run, "open_images_v5", "--num-images", n, *words)
-    assert "ready: {} images".format(n) in output
+    assert f"ready: {n} images" in output
     names = list_images(str(tmp_path / "data" / datasets.SOURCE_FOLDERS["open_images_v5"]))
     assert contents(tmp_path / "data" / "open_images_v5") == {
         "test/" + name: picture(name) for name in names}
@@ -567,7 +567,7 @@ def test_the_archive_gives_the_sample_that_would_be_downloaded(
     for image in IDS[::-1]:
         (tmp_path / "test" / (image + ".jpg")).write_bytes(picture(image + ".jpg"))
     if mode:
-        names = ["test/{}.jpg".format(image) for image in IDS[::-1]] + ["test/readme.txt"]
+        names = [f"test/{image}.jpg" for image in IDS[::-1]] + ["test/readme.txt"]
         tar_of(tmp_path / name, pictures(names), mode)
     assert open_images(run, tmp_path, 12, "--archive", tmp_path / name) == downloaded
 
@@ -604,18 +604,19 @@ def test_the_readme_has_the_counts_sizes_and_addresses_that_are_checked():
     with open(os.path.join(checkout.ROOT, "data", "README.md"), encoding="utf-8") as file:
         text = " ".join(file.read().split())
     counts = skin_lesions.CLASS_COUNTS
-    assert "counted: {:,} images; {}.".format(sum(counts.values()), ", ".join(
-        "{} {}".format(*item) for item in counts.items())) in text
-    assert "{:.1f} GB".format(skin_lesions.PUBLISHED[skin_lesions.INPUT][0] / 1e9) in text
+    of_classes = ", ".join(f"{name} {count}" for name, count in counts.items())
+    assert f"counted: {sum(counts.values()):,} images; {of_classes}." in text
+    assert f"{skin_lesions.PUBLISHED[skin_lesions.INPUT][0] / 1e9:.1f} GB" in text
     for address in skin_lesions.ADDRESSES:
-        assert "`{}`".format(address) in text
-    assert "the {:,} test images of Open".format(natural_images.OPEN_IMAGES_COUNT) in text
+        assert f"`{address}`" in text
+    assert f"the {natural_images.OPEN_IMAGES_COUNT:,} test images of Open" in text
     assert os.path.basename(natural_images.OPEN_IMAGES_LIST) in text
     (train, (_, classes, number)), (val, (_, _, images)) = natural_images.ILSVRC_ARCHIVES.items()
-    assert "{:,} of the {:,} training images of ILSVRC2012, {} of each of {:,} classes".format(
-        natural_images.NUM_IMAGES, number, natural_images.NUM_IMAGES // classes, classes) in text
-    assert "({:,} bytes)".format(train) in text
-    assert "({:,} bytes, {:,} images".format(val, images) in text
+    drawn = natural_images.NUM_IMAGES
+    assert (f"{drawn:,} of the {number:,} training images of ILSVRC2012, {drawn // classes} of "
+            f"each of {classes:,} classes") in text
+    assert f"({train:,} bytes)" in text
+    assert f"({val:,} bytes, {images:,} images" in text
 
 
 def test_the_three_commands_of_the_readme_lead_from_nothing_to_what_the_scripts_read(

@@ -41,14 +41,14 @@ class Site:
             headers["Location"] = how["location"]
         elif how.get("status") or body is None:
             return handler.send_error(how.get("status", 404))
-        headers["ETag"] = how.get("etag", '"{}-{}"'.format(len(body), hash(body)))
+        headers["ETag"] = how.get("etag", f'"{len(body)}-{hash(body)}"')
         if wanted and how.get("ranges", True) and (
                 handler.headers.get("If-Range") in (None, headers["ETag"])):
             status, start = 206, int(wanted[len("bytes="):-1])
             if start >= len(body):
                 return handler.send_error(416)
-            headers["Content-Range"] = how.get("content_range", "bytes {}-{}/{}".format(
-                start, len(body) - 1, len(body)))
+            headers["Content-Range"] = how.get(
+                "content_range", f"bytes {start}-{len(body) - 1}/{len(body)}")
         rest = body[how.get("start", start):]
         headers["Content-Encoding"] = how.get("encoding")
         headers["Content-Length"] = str(how.get("length", len(rest)) or "")
@@ -93,7 +93,7 @@ def serving(site):
             pass
 
     with _Server(("127.0.0.1", 0), Handler) as server:
-        site.address = "http://127.0.0.1:{}".format(server.server_port)
+        site.address = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:

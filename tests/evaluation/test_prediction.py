@@ -92,7 +92,7 @@ def test_each_perturbation_and_the_clean_images_are_predicted_once(classifier):
     prediction.control_columns(predictor, v, 2, seed=0)
     every = prediction.ATTACK_PASSES + prediction.CONTROL_PASSES
     assert len(batches) == every
-    assert list(predictor.once("v", v).classes) == list(columns["uap"])
+    assert list(predictor.predict_once("v", v).classes) == list(columns["uap"])
     assert len(batches) == every
     prediction.attack_columns(predictor, "other", 2 * v)
     prediction.control_columns(predictor, 2 * v, 2, seed=0)

@@ -48,11 +48,12 @@ def test_the_untargeted_uaps_of_a_run_meet_the_models_of_the_same_size(settings)
         write_model(settings, model, size)
         write_run(settings, model, "ilsvrc2012", size)
         write_run(settings, model, "to-NV", size, target="NV")
-    path = os.path.join(settings.results_dir, "{}", "ilsvrc2012", "uap.npy")
+    paths = {model: os.path.join(settings.results_dir, model, "ilsvrc2012", "uap.npy")
+             for model in ("VGG16", "ResNet50")}
     found = {key: {name: uap.path for name, uap in files["transfer"].perturbations.items()}
              for key, files in planned(settings).items() if "transfer" in files}
-    assert found == {("VGG16", "ilsvrc2012"): {"ResNet50": path.format("ResNet50")},
-                     ("ResNet50", "ilsvrc2012"): {"VGG16": path.format("VGG16")}}
+    assert found == {("VGG16", "ilsvrc2012"): {"ResNet50": paths["ResNet50"]},
+                     ("ResNet50", "ilsvrc2012"): {"VGG16": paths["VGG16"]}}
     write_model(settings, "ResNet50", test=["c.jpg,NV"])  # VGG16's UAP may be from this image
     assert not any("transfer" in files for files in planned(settings).values())
 

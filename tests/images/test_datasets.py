@@ -79,7 +79,7 @@ def labels_of(**counts):
     names = [label for label, count in counts.items() for _ in range(count)]
     np.random.RandomState(0).shuffle(names)
     return collections.OrderedDict(
-        ("ISIC_{:04d}.jpg".format(i), name) for i, name in enumerate(names))
+        (f"ISIC_{i:04d}.jpg", name) for i, name in enumerate(names))
 
 
 def counts_of(rows):
@@ -90,7 +90,7 @@ def lesions_of(labels):
     """Lesions of two images, one image, two images ... of each class."""
     seen, lesions = collections.Counter(), {}
     for file, label in labels.items():
-        lesions[file] = "{}_{}".format(label, 2 * seen[label] // 3)
+        lesions[file] = f"{label}_{2 * seen[label] // 3}"
         seen[label] += 1
     return lesions
 
@@ -143,17 +143,17 @@ def test_a_class_of_one_image_cannot_be_split():
         splits.image_split(labels_of(NV=10, DF=1), 0)
 
 
-def split_folder(folder, train, test, name="{}.csv"):
+def split_folder(folder, train, test, ending=".csv"):
     for side, text in (("train", train), ("test", test)):
         if text is not None:
-            (folder / name.format(side)).write_text(text, encoding="utf-8")
+            (folder / f"{side}{ending}").write_text(text, encoding="utf-8")
     return str(folder)
 
 
-@pytest.mark.parametrize("name", ["{}.csv", "{}_pre.csv"])
-def test_a_split_is_read_from_a_folder_also_the_authors_published_one(tmp_path, name):
+@pytest.mark.parametrize("ending", [".csv", "_pre.csv"])
+def test_a_split_is_read_from_a_folder_also_the_authors_published_one(tmp_path, ending):
     folder = split_folder(tmp_path, "\ufeffISIC_1.jpg,MEL\r\nISIC_2.jpg,NV\r\n\r\n",
-                          "file,label\nISIC_3.jpg,VASC\n", name)
+                          "file,label\nISIC_3.jpg,VASC\n", ending)
     assert splits.folder_split(folder, dict(LABELS)) == (
         [("ISIC_1.jpg", "MEL"), ("ISIC_2.jpg", "NV")], [("ISIC_3.jpg", "VASC")])
 

@@ -115,7 +115,7 @@ def test_the_exif_orientation_is_ignored(tmp_path):
 
 
 def test_reading_keeps_the_order_and_a_broken_image_has_its_place_or_is_an_error(tmp_path):
-    paths = [saved(tmp_path / "{}.png".format(i), pixels(seed=i)) for i in range(70)]
+    paths = [saved(tmp_path / f"{i}.png", pixels(seed=i)) for i in range(70)]
     expected = [pixels(seed=i) for i in range(70)]
     np.testing.assert_array_equal(reading.read_images(paths, SIZE, "bilinear", ""), expected)
     os.truncate(paths[7], 100)
@@ -127,18 +127,18 @@ def test_reading_keeps_the_order_and_a_broken_image_has_its_place_or_is_an_error
     assert list(read_ahead([], SIZE)) == []
 
 
-@pytest.mark.parametrize("ahead", [1, 4])
-def test_no_more_results_than_ahead_wait(ahead):
+@pytest.mark.parametrize("most_pending", [1, 4])
+def test_no_more_results_wait_than_may_be_pending(most_pending):
     taken = []
     items = (taken.append(i) or i for i in range(30))
-    for given, result in enumerate(in_background(str, items, workers=3, ahead=ahead)):
+    for given, result in enumerate(in_background(str, items, workers=3, most_pending=most_pending)):
         assert result == str(given)
-        assert len(taken) - given <= ahead
+        assert len(taken) - given <= most_pending
 
 
 def test_items_are_worked_on_while_the_one_before_is_used():
     done = [threading.Event() for _ in range(4)]
-    stream = in_background(lambda i: done[i].set(), range(4), workers=2, ahead=3)
+    stream = in_background(lambda i: done[i].set(), range(4), workers=2, most_pending=3)
     next(stream)
     assert done[2].wait(timeout=10)
     assert not done[3].is_set()
@@ -152,7 +152,7 @@ def test_closing_the_stream_early_waits_only_for_the_item_in_work_and_leaves_no_
         begun.append(item)
         assert item == 0 or released.wait(timeout=10)
 
-    stream = in_background(slow, range(9), workers=1, ahead=8)
+    stream = in_background(slow, range(9), workers=1, most_pending=8)
     next(stream)
     threading.Timer(0.2, released.set).start()
     stream.close()
@@ -171,7 +171,7 @@ def test_all_images_below_a_folder_are_listed_sorted_and_nothing_else(tmp_path):
     names.append("linked/c.png")
     assert list_images(str(tmp_path)) == sorted(os.path.join(*n.split("/")) for n in names)
     for name, reason in (("none", "no image"), ("missing", "no such folder")):
-        with pytest.raises(UserError, match="{}: {}".format(name, reason)):
+        with pytest.raises(UserError, match=f"{name}: {reason}"):
             list_images(str(tmp_path / name))
 
 

@@ -102,7 +102,7 @@ def undrawn():
     """Within this context, what a picture would be drawn from is kept in a dict by its name."""
     drawn = {}
 
-    def keep(path, *arguments):
+    def keep(path, **arguments):
         drawn[os.path.basename(path)] = arguments
         os.makedirs(os.path.dirname(path), exist_ok=True)
         open(path, "wb").close()  # becomes part of report.html

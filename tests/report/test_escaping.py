@@ -82,7 +82,7 @@ def test_markdown_displays_a_name_as_it_is_on_one_line(name, shown):
     assert markdown.escape(name) == shown
     (table,) = document.table([{name: name}])
     assert markdown.table_lines(table) == [
-        "| {} |".format(shown), "|---|", "| {} |".format(shown)]
+        f"| {shown} |", "|---|", f"| {shown} |"]
 
 
 def report_with(tmp_path, **info):

@@ -30,7 +30,7 @@ def results(tmp_path_factory):
     os.makedirs(os.path.join(folder, "pictures"))
     for i in range(7):
         pixels = np.random.RandomState(i).randint(0, 256, (8, 8, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(os.path.join(folder, "pictures", "{:03d}.png".format(i)))
+        Image.fromarray(pixels).save(os.path.join(folder, "pictures", f"{i:03d}.png"))
     for seed, (model, source, attack) in enumerate((
             ("VGG16", "ilsvrc2012", "deepfool"), ("VGG16", "isic2018", "deepfool"),
             ("VGG16", "ilsvrc2012", "sgd"), ("ResNet50", HOSTILE, "deepfool"))):
@@ -157,16 +157,15 @@ def test_the_viewer_shows_the_chosen_image_clean_the_uap_and_the_attacked_image(
     text, pixels = opened.found["clean"]
     np.testing.assert_array_equal(np.reshape(pixels, (8, 8, 3)), clean)
     assert "true class BCC (002.png)" in text
-    assert "clean: {}, {:.1f} %".format(
-        run.predictions["clean"][2], 100 * float(run.predictions["clean_confidence"][2])) in text
+    third = {name: cells[2] for name, cells in run.predictions.items()}
+    assert f"clean: {third['clean']}, {100 * float(third['clean_confidence']):.1f} %" in text
     text, pixels = opened.found["attacked"]
     np.testing.assert_array_equal(np.reshape(pixels, (8, 8, 3)), attacked)
-    assert text == "attacked: {}, {:.1f} %; as an image file: {}".format(
-        run.predictions["uap"][2], 100 * float(run.predictions["uap_confidence"][2]),
-        run.predictions["uap_8bit"][2])
+    assert text == (f"attacked: {third['uap']}, {100 * float(third['uap_confidence']):.1f} %; as "
+                    f"an image file: {third['uap_8bit']}")
     text, pixels = opened.found["uap"]
     factor = 127.5 / (128 * np.abs(v).max())
-    assert "UAP × {:.1f}: run-2".format(factor) in text
+    assert f"UAP × {factor:.1f}: run-2" in text
     np.testing.assert_allclose(np.reshape(pixels, (8, 8, 3)), 127.5 + factor * 128 * v, atol=6)
 
 

@@ -32,7 +32,7 @@ def curve(source, title=None, published=None):
 
 
 def confusion(path, count, panels):
-    names = (CLASSES + ["a class with a long name {}".format(i) for i in range(count)])[:count]
+    names = (CLASSES + [f"a class with a long name {i}" for i in range(count)])[:count]
     figures.confusion_matrices(
         path, {"UAP from " + source: 1000 * np.eye(count, dtype=int) for source in panels}, names,
         TITLE, "predicted clean", "predicted under the UAP")
@@ -42,7 +42,7 @@ def examples(path, images, rows):
     names = (CLASSES + ["a class with a long name"])[:images]
     pictures.example_grid(
         path, np.full((images, 16, 16, 3), 99, np.uint8),
-        ["true {}\n{} 0.93".format(name, name) for name in names],
+        [f"true {name}\n{name} 0.93" for name in names],
         [pictures.ExampleRow(source, V, [name + " 0.93" for name in names], [True] * images)
          for source in rows], TITLE)
 

@@ -95,7 +95,7 @@ def test_note_and_pictures_are_shown_and_commands_are_printed_as_a_shell_takes_t
 
 
 def test_the_picture_of_rates_holds_the_numbers_of_the_first_page(written):
-    bars, *_ = written.drawn["fooling-rates.png"]
+    bars = written.drawn["fooling-rates.png"]["bars"]
     assert [(bar.title, bar.source, bar.rate.count) for bar in bars] == [
         ("VGG16, FGSM", "ILSVRC2012", 13), ("VGG16, DeepFool", "ISIC2018", 18),
         ("ResNet50, DeepFool", "ILSVRC2012", 14), ("ResNet50, DeepFool", "ISIC2018", 15),
@@ -106,7 +106,7 @@ def test_the_picture_of_rates_holds_the_numbers_of_the_first_page(written):
 
 
 def test_the_curve_is_drawn_through_the_rates_of_the_snapshots(written):
-    panels = written.drawn["curve.png"][0]
+    panels = written.drawn["curve.png"]["panels"]
     assert {model: [line.title for line in lines] for model, lines in panels.items()} == {
         "VGG16": ["Open Images V5", "ILSVRC2012", "ISIC2018", "few"],
         "ResNet50": ["ILSVRC2012", "ISIC2018"], "InceptionV3": ["ILSVRC2012"]}
@@ -120,7 +120,7 @@ def test_the_curve_is_drawn_through_the_rates_of_the_snapshots(written):
 
 
 def test_the_first_page_shows_the_curves_of_its_own_uaps(written):
-    panels = written.drawn["images.png"][0]
+    panels = written.drawn["images.png"]["panels"]
     assert {model: [line.title for line in lines] for model, lines in panels.items()} == {
         "VGG16": ["ILSVRC2012, FGSM", "ISIC2018, DeepFool"],
         "ResNet50": ["ILSVRC2012, DeepFool", "ISIC2018, DeepFool"],
@@ -129,8 +129,9 @@ def test_the_first_page_shows_the_curves_of_its_own_uaps(written):
 
 def test_two_attacks_on_the_same_images_are_drawn_against_the_seconds_they_took(written):
     (name,) = [name for name in written.drawn if name.startswith("time")]
-    panels, _, title, label = written.drawn[name]
-    assert "ILSVRC2012" in title and label == "seconds of computing"
+    picture = written.drawn[name]
+    assert "ILSVRC2012" in picture["title"] and picture["xlabel"] == "seconds of computing"
+    panels = picture["panels"]
     assert {model: [line.title for line in lines] for model, lines in panels.items()} == {
         "VGG16": ["DeepFool", "FGSM"]}
     _, fgsm = panels["VGG16"]
@@ -140,9 +141,10 @@ def test_two_attacks_on_the_same_images_are_drawn_against_the_seconds_they_took(
 
 def test_the_confusion_pictures_count_every_test_image(written):
     """Of 13 images predicted as NV, the UAP from ILSVRC2012 makes 8 MEL; of 4 as MEL, 3 NV."""
-    panels, names, *_ = written.drawn["confusion-VGG16.png"]
+    picture = written.drawn["confusion-VGG16.png"]
+    panels = picture["panels"]
     assert list(panels) == ["UAP from Open Images V5", "UAP from ILSVRC2012", "UAP from ISIC2018"]
-    assert list(names) == CLASSES
+    assert list(picture["class_names"]) == CLASSES
     counts = panels["UAP from ILSVRC2012"]
     assert counts[:3, :3].tolist() == [[1, 3, 0], [8, 5, 0], [1, 0, 2]]
     assert counts.shape == (7, 7) and counts.sum() == 20
@@ -150,10 +152,11 @@ def test_the_confusion_pictures_count_every_test_image(written):
 
 def test_the_examples_are_the_first_test_image_of_each_class(small_results, written):
     """They are the third, first, fourth and tenth; those of AKIEC, BKL and VASC are not there."""
-    images, heads, rows, _ = written.drawn["examples-VGG16.png"]
-    assert heads == ["true MEL\nMEL 0.97", "true NV\nNV 1.00", "true BCC\nNV 0.55",
-                     "true DF\nNV 0.40"]
-    for image, file in zip(images, ("002.png", "000.png", "003.png", "009.png")):
+    picture = written.drawn["examples-VGG16.png"]
+    rows = picture["rows"]
+    assert picture["heads"] == ["true MEL\nMEL 0.97", "true NV\nNV 1.00", "true BCC\nNV 0.55",
+                                "true DF\nNV 0.40"]
+    for image, file in zip(picture["images"], ("002.png", "000.png", "003.png", "009.png")):
         np.testing.assert_array_equal(image, np.asarray(Image.open(
             os.path.join(small_results, "pictures", file))))
     assert [row.title for row in rows] == ["Open Images V5", "ILSVRC2012", "ISIC2018"]
@@ -161,14 +164,14 @@ def test_the_examples_are_the_first_test_image_of_each_class(small_results, writ
     assert [row.changed for row in rows] == [[True, True, True, False], [True] * 4, [True] * 4]
     np.testing.assert_array_equal(rows[1].v, np.load(os.path.join(
         small_results, "results", "VGG16", "ilsvrc2012", "uap.npy")))
-    targeted = written.drawn["examples-VGG16-targeted.png"][2]
+    targeted = written.drawn["examples-VGG16-targeted.png"]["rows"]
     assert [row.title for row in targeted] == ["ilsvrc2012-target-MEL", "ilsvrc2012-target-NV"]
 
 
 def test_the_first_page_shows_images_that_the_classifier_gets_right_each_of_another_class(written):
-    _, heads, (row,), *_ = written.drawn["example.png"]
-    assert heads == ["true NV\nNV 1.00", "true MEL\nMEL 0.97", "true BCC\nBCC 0.70"]
-    assert row.title == "ILSVRC2012"
+    picture = written.drawn["example.png"]
+    assert picture["heads"] == ["true NV\nNV 1.00", "true MEL\nMEL 0.97", "true BCC\nBCC 0.70"]
+    assert [row.title for row in picture["rows"]] == ["ILSVRC2012"]
 
 
 # Other reports
@@ -211,7 +214,8 @@ def test_a_uap_that_was_made_again_since_is_neither_shown_nor_transferred(small_
     assert "examples-ResNet50.png" not in drawn
     assert "the UAPs are not at hand." in pages["examples"]
     assert tables_of(pages["transfer"])[1][0]["on ResNet50"] == "not run"
-    assert [row.title for row in drawn["examples-VGG16.png"][2]] == ["Open Images V5", "ISIC2018"]
+    rows = drawn["examples-VGG16.png"]["rows"]
+    assert [row.title for row in rows] == ["Open Images V5", "ISIC2018"]
     seconds = {row["UAP"]: row["seconds"] for row in tables_of(pages["provenance"])[2]}
     assert (seconds["VGG16/ilsvrc2012"], seconds["VGG16/isic2018"]) == ("?", "12.5")
 
@@ -223,8 +227,8 @@ def test_a_run_on_other_test_images_has_no_part_in_the_examples(small_results):
              for run in evaluated(small_results)]
     with undrawn() as drawn:
         write(small_results, found)
-    assert [row.title for row in drawn["examples-VGG16.png"][2]] == ["Open Images V5",
-                                                                    "ILSVRC2012"]
+    rows = drawn["examples-VGG16.png"]["rows"]
+    assert [row.title for row in rows] == ["Open Images V5", "ILSVRC2012"]
 
 
 def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
@@ -238,7 +242,7 @@ def test_a_single_run_of_a_model_with_other_classes_gives_a_report(tmp_path):
     assert {cell.split(";")[0] for row in others for cell in list(row.values())[1:]} == {"not run"}
     assert [(row["true class"], row["images"]) for row in tables_of(
         pages["sensitivity"])[2]] == [("healthy", str(N // 2)), ("ill", str(N // 2))]
-    assert list(drawn["confusion-VGG16.png"][1]) == ["healthy", "ill"]
+    assert list(drawn["confusion-VGG16.png"]["class_names"]) == ["healthy", "ill"]
     assert pages["provenance"].count("| ? |") > 0
 
 

@@ -59,7 +59,7 @@ def make(settings, work):
         folder = os.path.join(work, "noise", "ab"[number % 2])
         os.makedirs(folder, exist_ok=True)
         pixels = random.randint(0, 128 + 127 * (number % 2), (40, 40, 3)).astype(np.uint8)
-        Image.fromarray(pixels).save(os.path.join(folder, "{}.png".format(number)))
+        Image.fromarray(pixels).save(os.path.join(folder, f"{number}.png"))
     return {"images": 20, "seed": None}
 '''
 

@@ -106,7 +106,7 @@ def on_path(**programs):
 
 
 def of_pyenv(version, text):
-    return {".pyenv/versions/{}/bin/python".format(version): text}
+    return {f".pyenv/versions/{version}/bin/python": text}
 
 
 EVERYTHING = dict(on_path(python3_7=GOOD, uv=UV, python3=PYTHON3, micromamba=CONDA, conda=CONDA),
@@ -258,7 +258,7 @@ def test_a_real_python_makes_a_real_environment(project):
         project, ("python", "-c", "import sys; print(sys.version_info[:2], sys.prefix)"),
         PYTHON=sys.executable)
     assert code == 0, errors
-    assert output == "(3, 7) {}\n".format(project / ".venv")
+    assert output == f"(3, 7) {project / '.venv'}\n"
 
 
 def test_warnings_of_pip_about_the_machine_are_not_passed_on(project):
@@ -269,9 +269,9 @@ def test_warnings_of_pip_about_the_machine_are_not_passed_on(project):
     (project / "requirements.txt").write_text("# nothing\n")
     (project / "tests" / "requirements.txt").write_text("nothing==1\n")
     code, _, errors = run(project, ("python", "--version"), PYTHON=sys.executable, PIP_NO_INDEX="1",
-                          PIP_FIND_LINKS="/no/such/folder {}".format(project))
+                          PIP_FIND_LINKS=f"/no/such/folder {project}")
     assert code == 0, errors
-    assert errors == "making the environment .venv with {} ($PYTHON)\n".format(sys.executable)
+    assert errors == f"making the environment .venv with {sys.executable} ($PYTHON)\n"
 
 
 def test_the_dockerfile_makes_the_environment_that_its_command_needs(project):

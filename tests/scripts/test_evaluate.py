@@ -162,7 +162,7 @@ def test_rates_that_are_not_as_expected_end_the_script_with_exit_code_1(
     except SystemExit as end:
         assert end.code == code
     out, errors = capsys.readouterr()
-    assert "{} of 3 rates are within 5 points".format(3 - len(off)) in out
+    assert f"{3 - len(off)} of 3 rates are within 5 points" in out
     assert errors == "".join(line + "\n" for line in off)
     with pytest.raises(UserError, match="none of its rates"):
         evaluate.require_expected_rates(settings, 0, [])

@@ -17,7 +17,7 @@ def label_images(images, folder):
             target = str(folder / label / os.fsdecode(b"b\xfcro%02d.jpg" % number))
             shutil.copy(os.path.join(images, path), target)
             with open(target, "ab") as file:
-                file.write("{}{}".format(label, number).encode())
+                file.write(f"{label}{number}".encode())
 
 
 def test_images_whose_names_are_not_utf_8_are_trained_on_attacked_with_and_evaluated(

@@ -77,7 +77,7 @@ def finished(tmp_path_factory):
         os.makedirs(where)
         for number in range(16):
             Image.fromarray(radiograph(label, number)).save(
-                os.path.join(where, "{}.jpeg".format(number)))
+                os.path.join(where, f"{number}.jpeg"))
     block, = [block for block in checkout.documented_commands() if "--dataset" in block]
     assert len(block.splitlines()) == 4
     code, output = checkout.shell(folder, "export IMAGE_SIZE=32\n. .venv/bin/activate\n" + block)

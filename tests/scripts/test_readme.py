@@ -176,9 +176,9 @@ def test_step_1_leaves_weights_and_what_the_next_steps_need(study, model):
     for picture in ("learning_curve.png", "confusion_matrix.png"):
         assert Image.open(os.path.join(folder, *details, picture)).size[0] > 400
     assert [row["epoch"] for row in checkout.read_csv(folder, *details, "history.csv")] == ["1"]
-    output = next(text for text in outputs if "wrote models/{}.h5".format(model) in text)
-    assert "accuracy {:.1%} of 14 images".format(
-        description["scores"]["test"]["accuracy"]) in output
+    output = next(text for text in outputs if f"wrote models/{model}.h5" in text)
+    accuracy = description["scores"]["test"]["accuracy"]
+    assert f"accuracy {accuracy:.1%} of 14 images" in output
     assert not os.path.exists(os.path.join(folder, *details, "checkpoint.npz"))
     assert description["versions"]["numpy"] == np.__version__
     assert (description["arguments"]["seed"], description["arguments"]["epochs"]) == (0, 1)
@@ -191,7 +191,8 @@ def test_the_folder_of_a_model_can_be_given_to_split_again(study):
     split = splits.make_split(folder, datasets.labelled_images(data, "isic2018"), data, limit=None,
                               seed=0)
     for side, rows in split._asdict().items():
-        assert "".join("{},{}\n".format(*row) for row in rows) == read_text(folder, side + ".csv")
+        assert "".join(f"{file},{label}\n" for file, label in rows) == read_text(
+            folder, side + ".csv")
 
 
 def test_what_is_written_names_the_commit_of_the_code():

@@ -8,7 +8,7 @@ import pytest
 
 import train_model
 from utils.classifier import architectures
-from utils.classifier.convolution_gradients import quick_gradients
+from utils.classifier.convolution_gradients import flipped_kernel_gradients
 from utils.classifier.frameworks import K, keras, layers
 from utils.classifier.session import start_session
 from utils.common.checkpoint import Checkpoint
@@ -116,7 +116,7 @@ def test_augmentation_turns_by_5_degrees_and_shifts_by_5_percent_at_the_most():
 def compiled_model(seed):
     start_session(seed, inference=False)
     image = keras.Input((SIZE, SIZE, 3))
-    with quick_gradients():
+    with flipped_kernel_gradients():
         x = layers.BatchNormalization()(layers.Conv2D(8, 3)(image))
         x = layers.Conv2D(8, 3, activation="relu")(layers.Activation("relu")(x))
     x = layers.GlobalAveragePooling2D()(x)
@@ -190,7 +190,7 @@ def test_an_interrupted_training_cannot_end_before_where_it_is(epochs, trained_b
     history = [EpochResult(epoch, 0.1, 1.0, 0.5, 1.0, 0.5) for epoch in (1, 2)]
     progress = Progress(history=history, trained_batches=trained_batches)
     step = mock.Mock()  # takes every checkpoint
-    with pytest.raises(UserError, match="--epochs {}: epoch {} has".format(epochs, epochs + 1)):
+    with pytest.raises(UserError, match=f"--epochs {epochs}: epoch {epochs + 1} has"):
         train_model.continue_from(Checkpoint({}, progress.as_json(), []), [],
                                   settings(epochs=epochs), step)
 

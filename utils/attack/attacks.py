@@ -28,7 +28,7 @@ def beginning(settings: AttackSettings, shape: Tuple[int, int, int], number_of_i
     """
     if settings.attack == "gd-uap":
         seed = [settings.seed, 1]  # not the vector that evaluate.py takes for a control
-        return first_climb_state(random_of_norm(shape, settings.norm, xi, seed, grey))
+        return first_climb_state(random_of_norm(shape, settings.norm, xi, seed=seed, grey=grey))
     return first_state(shape, number_of_images)
 
 
@@ -53,24 +53,25 @@ def attack_events(settings: AttackSettings, classifier: Any, state: AttackState,
     units. Yields the events of utils.attack.events.
     """
     if isinstance(state, ClimbState):  # of gd-uap
-        return data_free(state, classifier, settings.norm, xi)
+        return data_free(state, classifier, settings.norm, xi=xi)
 
     def predict(batch: np.ndarray) -> np.ndarray:
         return classifier.logits(batch).argmax(axis=1)
 
     objective = Objective(target)
-    passes = Passes(state, read, predict, objective, seed=settings.seed,
+    passes = Passes(state, read, predict, objective=objective, seed=settings.seed,
                     max_passes=settings.passes,
                     target_fooling_rate=settings.target_fooling_rate)
     if settings.attack == "sgd":
         gradient = (classifier.minibatch_gradient_to_leave if target is None
                     else classifier.minibatch_gradient_to_reach)
-        return stochastic_gradient(state, passes, gradient, objective, p=settings.norm, xi=xi,
-                                   batch_size=settings.batch_size, step_size=settings.step_size)
+        return stochastic_gradient(
+            state, passes, gradient, objective=objective, p=settings.norm, xi=xi,
+            batch_size=settings.batch_size, step_size=settings.step_size)
     gradients, find_step = step_for_one_image(settings, classifier, target)
-    return universal_perturbation(
-        state, passes, LookAhead(state, predict, gradients, objective), find_step, predict,
-        objective, p=settings.norm, xi=xi)
+    look_ahead = LookAhead(state, predict, gradients, objective=objective)
+    return universal_perturbation(state, passes, look_ahead, find_step=find_step, predict=predict,
+                                  objective=objective, p=settings.norm, xi=xi)
 
 
 def step_for_one_image(settings: AttackSettings, classifier: Any,
@@ -83,10 +84,10 @@ def step_for_one_image(settings: AttackSettings, classifier: Any,
         gradients = remember_last_answer(classifier.loss_gradient_to_leave if target is None
                                          else classifier.loss_gradient_to_reach)
         step_size = settings.step_size or STEP_SIZE
-        return gradients, lambda x, label: fgsm(x, gradients, label, step_size)
+        return gradients, lambda x, label: fgsm(x, gradients, label, step_size=step_size)
     if settings.attack == "deepfool":
         gradients = remember_last_answer(classifier.boundary_gradients_to_leave if target is None
                                          else classifier.boundary_gradient_to_reach)
         candidates = None if target is None else [target]
-        return gradients, lambda x, label: deepfool(x, gradients, label, candidates)
+        return gradients, lambda x, label: deepfool(x, gradients, label, candidates=candidates)
     raise ValueError(f"unknown attack {settings.attack}")

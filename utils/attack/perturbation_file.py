@@ -103,12 +103,12 @@ def _check_header(path: str) -> None:
 
 def _how_to_save(v: np.ndarray, shape: Tuple[int, int, int]) -> str:
     """What to do with an array that is not float32 of this shape."""
-    mend, there = "numpy.load(FILE)", v.shape
-    if len(there) == 4 and there[0] == 1:
-        mend, there = mend + "[0]", there[1:]
-    if there == (shape[2],) + shape[:2]:
-        mend, there = mend + ".transpose(1, 2, 0)", shape
-    if there != shape or v.dtype.kind not in "fiu":
+    mend, found = "numpy.load(FILE)", v.shape
+    if len(found) == 4 and found[0] == 1:
+        mend, found = mend + "[0]", found[1:]
+    if found == (shape[2],) + shape[:2]:
+        mend, found = mend + ".transpose(1, 2, 0)", shape
+    if found != shape or v.dtype.kind not in "fiu":
         return MAKE_AGAIN
     if v.dtype != np.float32:
         mend += ".astype('float32')"

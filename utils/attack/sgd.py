@@ -47,7 +47,8 @@ def stochastic_gradient(state: AttackState, passes: Passes, gradient: MinibatchG
             f, g = gradient(batch.x + state.v, labels)
             length = step_size
             if length is None:
-                length = xi * falling_step(state, passes, int(batch.positions[0]), batch_size)
+                length = xi * falling_step(state, passes, int(batch.positions[0]),
+                                           batch_size=batch_size)
             state.v = project(state.v + steepest(g, p, length), p, xi)
             predicted = f.argmax(axis=1)
             is_met = objective.is_met(predicted, labels)

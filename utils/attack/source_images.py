@@ -67,7 +67,7 @@ def draw_images(source: ImageSource, data_dir: str, model: ClassifierDescription
         folder = os.path.join(data_dir, model.image_folder)
         rows = read_split_side(model, "train")
         files = sorted(file for file, _ in rows)
-        check_images_exist(data_dir, model.image_folder, files, "the model's train.csv")
+        check_images_exist(data_dir, model.image_folder, files, listed_in="the model's train.csv")
     elif source.folder is not None:
         folder = source.folder
         files = list_images(folder)

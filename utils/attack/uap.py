@@ -59,7 +59,8 @@ def universal_perturbation(state: AttackState, passes: Passes, look_ahead: LookA
             if not objective.is_met(predicted, label):                                    # line 5
                 step = find_step(image.x + state.v, label)                                # line 6
                 path = step.path
-                kept = meets_objective(step, image.x + state.v, label, predict, objective)
+                kept = meets_objective(step, image.x + state.v, label, predict=predict,
+                                       objective=objective)
                 if kept:
                     state.v = project(state.v + step.dv, p, xi)                           # line 7
             yield note_shown(state, positions=[image.position], indices=[image.image_index],

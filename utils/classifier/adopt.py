@@ -168,7 +168,8 @@ def read_labelled_sides(settings: AdoptionSettings) -> LabelledSides:
 def _split(settings: AdoptionSettings, dataset: LabelledImages) -> Split:
     if settings.split is None and dataset.folder_split is None:
         return Split([], limit_rows(list(dataset.labels.items()), settings.limit, settings.seed))
-    return make_split(settings.split, dataset, settings.data_dir, settings.limit, settings.seed)
+    return make_split(settings.split, dataset, settings.data_dir, limit=settings.limit,
+                      seed=settings.seed)
 
 
 def load_network(settings: AdoptionSettings, classes: int) -> Any:
@@ -189,9 +190,11 @@ def load_network(settings: AdoptionSettings, classes: int) -> Any:
     else:
         size = settings.image_size or DEFAULT_SIZE
         require_buildable(settings.architecture, size, "--image-size")
-        layers, arrays = layers_of_weights(settings.file, settings.architecture, size, classes)
+        layers, arrays = layers_of_weights(settings.file, settings.architecture, size,
+                                           classes=classes)
     size = _image_size(settings, layers.input_shape)
-    layers = with_preprocessing(layers, arrays, parse_preprocessing(settings.preprocessing), size)
+    layers = with_preprocessing(layers, arrays, parse_preprocessing(settings.preprocessing),
+                                image_size=size)
     start_session(settings.seed, inference=True)
     network = build_network(layers, arrays, settings.file)
     try:
@@ -220,7 +223,7 @@ def _image_size(settings: AdoptionSettings, input_shape: Tuple[Any, Any, int]) -
 def predict_test_images(settings: AdoptionSettings, network: Any, labelled: LabelledSides,
                         size: int) -> Tested:
     """Predict the test images. size: their height and width. Raises UserError."""
-    images = _read(settings, labelled, "test", size)
+    images = _read(settings, labelled, "test", size=size)
     labels = np.array([labelled.class_names.index(label) for _, label in labelled.split.test])
     return Tested(images, labels, predict(network, images, settings.batch_size))
 
@@ -229,7 +232,7 @@ def _read(settings: AdoptionSettings, labelled: LabelledSides, side: str, size: 
     folder = os.path.join(settings.data_dir, labelled.folder)
     paths = [os.path.join(folder, file) for file, _ in getattr(labelled.split, side)]
     words = {"train": "reading training images", "test": "reading test images"}
-    return read_images(paths, size, settings.resize, words[side])
+    return read_images(paths, size, settings.resize, description=words[side])
 
 
 def predict(network: Any, images: np.ndarray, batch_size: int) -> np.ndarray:
@@ -264,7 +267,8 @@ def warn_where_suspicious(settings: AdoptionSettings, network: Any, labelled: La
 
     given = settings.preprocessing
     others = [name for name in NAMED if NAMED[name] != parse_preprocessing(given)]
-    fit = what_fits(predict_with, others, given, tested.labels[some], labelled.class_names)
+    fit = what_fits(predict_with, others, given, labels=tested.labels[some],
+                    class_names=labelled.class_names)
     front.set_weights(before)
     tried = ", ".join(f"{name} {accuracy:.1%}" for name, accuracy in fit.others.items())
     print("warning: this is hardly better than guessing; the preprocessing or the order of the "
@@ -294,7 +298,7 @@ def norms_of(settings: AdoptionSettings, labelled: LabelledSides, tested: Option
              size: int) -> MeanNorms:
     """Compute the mean norms of the training images, else of the test, else of natural images."""
     if labelled.split.train:
-        images, source = _read(settings, labelled, "train", size), TRAINING_IMAGES
+        images, source = _read(settings, labelled, "train", size=size), TRAINING_IMAGES
     elif tested is not None:
         images, source = tested.images, "test images"
     else:
@@ -345,14 +349,14 @@ def main() -> None:
     size = int(network.inputs[0].shape[1])
     tested, scores = None, {}
     if labelled.split.test:
-        tested = predict_test_images(settings, network, labelled, size)
+        tested = predict_test_images(settings, network, labelled, size=size)
         scores["test"] = {
             "images": len(tested.labels),
             "accuracy": float(np.mean(tested.labels == tested.predictions)),
             "recall": recalls(tested.labels, tested.predictions, len(labelled.class_names))}
         print_scores(scores["test"], labelled.class_names)
-        warn_where_suspicious(settings, network, labelled, tested)
-    norms = norms_of(settings, labelled, tested, size)
+        warn_where_suspicious(settings, network, labelled, tested=tested)
+    norms = norms_of(settings, labelled, tested, size=size)
     print(f"bounds are shares of the mean norms of the {norms.source}: {norms.values['2']:,.0f} "
           f"(p = 2), {norms.values['inf']:.1f} (p = inf), in grey levels")
 

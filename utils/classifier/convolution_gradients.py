@@ -45,7 +45,7 @@ def convolve_flipped(gradient: tf.Tensor, flipped_kernel: tf.Tensor, vertical: Z
 
 
 @contextlib.contextmanager
-def quick_gradients() -> Iterator[None]:
+def flipped_kernel_gradients() -> Iterator[None]:
     """Let the convolutions of the default graph that are made within have these gradients."""
     with tf.get_default_graph().gradient_override_map({"Conv2D": _registered()}):
         yield
@@ -75,7 +75,7 @@ def _gradients(op: Any, gradient: tf.Tensor) -> Tuple[tf.Tensor, tf.Tensor]:
             vertical=(rows - 1 - vertical[0], rows - 1 - vertical[1]),
             horizontal=(columns - 1 - horizontal[0], columns - 1 - horizontal[1]))
     elif rows == columns == 1 and strides != [1, 1, 1, 1]:  # of the pixels that it looks at
-        with quick_gradients():
+        with flipped_kernel_gradients():
             y = tf.nn.conv2d(x[:, ::strides[1], ::strides[2]], kernel, (1, 1, 1, 1), "VALID")
         return tf.gradients(y, (x, kernel), gradient)
     else:

@@ -116,12 +116,12 @@ def logits_and_gradient(device: Optional[str]) -> List[np.ndarray]:
 
     Weights and image are random but fixed.
     """
-    from utils.classifier.convolution_gradients import quick_gradients
+    from utils.classifier.convolution_gradients import flipped_kernel_gradients
     from utils.classifier.frameworks import K, tf
 
     start_session(0, inference=True)
     random = np.random.RandomState(0)
-    with tf.device(device), quick_gradients():
+    with tf.device(device), flipped_kernel_gradients():
         model = architectures.build_classifier("VGG16", 64, 7)
         shapes = [weights.shape.as_list() for weights in model.weights]
         model.set_weights([random.normal(size=shape, scale=(2 / np.prod(shape[:-1])) ** 0.5)

@@ -61,14 +61,14 @@ def what_fits(predict: Callable[[str], np.ndarray], names: List[str], given: str
     best = max(names, key=lambda name: accuracies[name], default=given)
     if accuracies[best] > accuracies[given] and not is_suspicious(
             labels, predictions[best], classes):
-        return Fit(best, None, accuracies[best], accuracies)
+        return Fit(best, None, accuracies[best], others=accuracies)
     for name in sorted(predictions, key=lambda name: name != given):
         order = _best_order(labels, predictions[name], classes)
         renamed = np.array(order)[predictions[name]]
         if not is_suspicious(labels, renamed, classes):
             return Fit(None if name == given else name, [class_names[k] for k in order],
-                       float(np.mean(renamed == labels)), accuracies)
-    return Fit(None, None, accuracies[given], accuracies)
+                       float(np.mean(renamed == labels)), others=accuracies)
+    return Fit(None, None, accuracies[given], others=accuracies)
 
 
 def _best_order(labels: np.ndarray, predictions: np.ndarray, classes: int) -> List[int]:

@@ -130,11 +130,12 @@ def with_preprocessing(layers: LayerList, arrays: Arrays, preprocessing: Preproc
     name = PREPROCESSING
     while any(layer.name == name for layer in layers.layers):
         name += "_"
-    front = LayerOfFile(name, "Conv2D", {"filters": channels, "kernel_size": (1, 1)}, (INPUT,),
-                        (name,))
-    behind = [layer._replace(sources=tuple(name if source == INPUT else source
-                                           for source in layer.sources))
-              for layer in layers.layers]
+    front = LayerOfFile(name, "Conv2D", {"filters": channels, "kernel_size": (1, 1)},
+                        sources=(INPUT,), path=(name,))
+    behind = []
+    for layer in layers.layers:
+        sources = tuple(name if source == INPUT else source for source in layer.sources)
+        behind.append(layer._replace(sources=sources))
     arrays[name] = list(as_convolution(preprocessing, channels))
     return LayerList((image_size, image_size, 3), [front] + behind)
 

@@ -102,7 +102,8 @@ def load_classifier(description: ClassifierDescription) -> Any:
         return _load_adopted(description)
     model = build_classifier(description.architecture, description.image_size,
                              max(1, len(class_names)))
-    loaded = load_weights(model, description.file, description.architecture, class_names)
+    loaded = load_weights(model, description.file, description.architecture,
+                          class_names=class_names)
     if class_names and loaded.head != HEAD_LOADED:
         raise UserError(f"{description.file}: its last layer is not one of {len(class_names)} "
                         "classes; train the model again")

@@ -99,7 +99,7 @@ def load_weights(model: Any, path: str, architecture: str,
 
     *base, top = [layer for layer in model.layers if layer.weights]
     with stored_layers(path) as stored:
-        _require_same_shapes(base, stored, path, architecture)
+        _require_same_shapes(base, stored, path, architecture=architecture)
         rest = stored[len(base):]
         fits = (len(rest) == 1 and _class_names_beside(path) == list(class_names)
                 and rest[0].shapes == _shapes(top))
@@ -107,7 +107,7 @@ def load_weights(model: Any, path: str, architecture: str,
         values = [value for layer in stored[:len(loaded)] for value in layer.read()]
     K.batch_set_value(list(zip([weight for layer in loaded for weight in layer.weights], values)))
     return LoadedWeights(os.path.basename(path), sha256_of_file(path), len(loaded),
-                         HEAD_LOADED if fits else HEAD_NEW)
+                         head=HEAD_LOADED if fits else HEAD_NEW)
 
 
 def weights_with_top(model: Any, path: str, architecture: str) -> Dict[str, List[np.ndarray]]:
@@ -118,7 +118,7 @@ def weights_with_top(model: Any, path: str, architecture: str) -> Dict[str, List
     """
     expected = [layer for layer in model.layers if layer.weights]
     with stored_layers(path) as stored:
-        _require_same_shapes(expected, stored, path, architecture)
+        _require_same_shapes(expected, stored, path, architecture=architecture)
         if len(stored) > len(expected):
             raise UserError(
                 f"{path}: not the weights of {architecture}, global average pooling and one dense "
@@ -190,7 +190,7 @@ def stored_layers(path: str) -> Iterator[List[StoredLayer]]:
                 group = _member(root, name, path)
                 arrays = {each: _numbers(group, each, path)
                           for each in _names(group, "weight_names")}
-                stored += _split_into_layers(path, name, arrays, orders.get(name))
+                stored += _split_into_layers(path, name, arrays, order=orders.get(name))
             yield stored
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise UserError(f"{path}: not an h5 file with Keras weights ({error}); get it again")

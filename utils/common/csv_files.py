@@ -41,7 +41,7 @@ def read_csv(path: str, header: Optional[Sequence[str]], mend: str) -> Rows:
     # A quotation mark may stand behind blanks.
     cells = _parse(path, text, mend, skipinitialspace=True)
     rows = [[cell.strip() for cell in row] for row in cells]
-    return _with_header(path, [row for row in rows if any(row)], header, mend)
+    return _with_header(path, [row for row in rows if any(row)], header, mend=mend)
 
 
 @overload
@@ -60,7 +60,7 @@ def read_written_csv(path: str, header: Optional[Sequence[str]], mend: str) -> R
     """
     text = _read_bytes(path, mend).decode("utf-8", "surrogateescape")
     rows = _parse(path, text, mend, skipinitialspace=False)
-    return _with_header(path, [row for row in rows if row], header, mend)
+    return _with_header(path, [row for row in rows if row], header, mend=mend)
 
 
 def _read_bytes(path: str, mend: str) -> bytes:

@@ -104,7 +104,12 @@ def confusion_matrices(path: str, panels: Dict[str, np.ndarray], class_names: Se
 
     label, count = Labels(), len(class_names)
     is_numbered = count <= MOST_NUMBERED
-    in_row = min(len(panels), 1 if count > 12 else 2 if count > 8 else MOST_PANELS)
+    most_in_row = MOST_PANELS
+    if count > 12:
+        most_in_row = 1
+    elif count > 8:
+        most_in_row = 2
+    in_row = min(len(panels), most_in_row)
     in_column = -(-len(panels) // in_row)
     width = PANEL_WIDTHS[in_row if count <= 8 else min(in_row + 1, MOST_PANELS)]
     side = (width - 1) / in_row - 0.75  # inches of a matrix, without its labels

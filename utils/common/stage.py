@@ -117,7 +117,7 @@ class ResumableStage(Stage):
         if not (os.path.exists(self.record) and os.path.exists(self.product)):
             return False
         record = read_json(self.record, fields(identity=OBJECT), "--restart makes it anew")
-        _require_same(self.record, record["identity"], self.identity, "a finished run")
+        _require_same(self.record, record["identity"], self.identity, kind_of_run="a finished run")
         return True
 
     def last_checkpoint(self) -> Optional[Checkpoint]:
@@ -129,7 +129,7 @@ class ResumableStage(Stage):
         checkpoint = None if self.restart else load_checkpoint(self.checkpoint)
         if checkpoint is not None:
             _require_same(self.checkpoint, checkpoint.identity, self._identity_of_checkpoint,
-                          "an interrupted run")
+                          kind_of_run="an interrupted run")
         return checkpoint
 
     def require_fit(self, checkpoint: Checkpoint, progress: Schema,
@@ -138,7 +138,7 @@ class ResumableStage(Stage):
 
         progress: the schema of its progress. arrays: what its arrays must be.
         """
-        require_fit(checkpoint, self.checkpoint, progress, arrays)
+        require_fit(checkpoint, self.checkpoint, progress, arrays=arrays)
 
     def remove_checkpoint(self) -> None:
         """Remove the checkpoint of a run whose result is there."""

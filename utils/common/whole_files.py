@@ -47,8 +47,8 @@ def not_following(path: str, flags: int) -> int:
 def partial_path(path: str) -> str:
     """Return where a file is written before it takes its place: what a killed process may leave."""
     folder, name = os.path.split(os.path.abspath(path))
-    stem, extension = os.path.splitext(name)  # by the extension writers choose the format
-    return os.path.join(folder, f".{stem}.partial{extension}")
+    base, extension = os.path.splitext(name)  # by the extension writers choose the format
+    return os.path.join(folder, f".{base}.partial{extension}")
 
 
 @contextlib.contextmanager

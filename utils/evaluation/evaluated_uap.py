@@ -206,9 +206,9 @@ def read_evaluated(folder: str) -> EvaluatedUap:
         return success_rate(predictions["clean"], cells, uap.target)
 
     curve = {int(column.name): rate(column.cells)
-             for column in _columns(folder, "curve", record, count)}
+             for column in _columns(folder, "curve", record, count=count)}
     transfer = {column.sha256: rate(column.cells)
-                for column in _columns(folder, "transfer", record, count)}
+                for column in _columns(folder, "transfer", record, count=count)}
     return EvaluatedUap(
         folder=folder, classifier=classifier_of(record), uap=uap,
         test_sha256=record["test_sha256"], control_seed=record["seed"], predictions=predictions,

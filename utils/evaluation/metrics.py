@@ -28,9 +28,9 @@ def rate(hits: Sequence[bool]) -> Rate:
     """Return the share of True in a bool array with its Wilson 95 % interval (Wilson 1927)."""
     count, total = int(np.sum(hits)), len(hits)
     if total == 0:
-        return Rate(np.nan, np.nan, np.nan, 0, 0)
+        return Rate(np.nan, np.nan, np.nan, count=0, total=0)
     interval = stats.binomtest(count, total).proportion_ci(0.95, method="wilson")
-    return Rate(count / total, interval.low, interval.high, count, total)
+    return Rate(count / total, interval.low, interval.high, count=count, total=total)
 
 
 def fooling_rate(clean: np.ndarray, attacked: np.ndarray) -> Rate:

@@ -92,7 +92,7 @@ def recorded_uap(classifier: PresentClassifier, file: str, record: UapRunRecord,
 
     The arguments are the fields of PlannedUap.
     """
-    v = _load_as_recorded(classifier, file, record, snapshots_in(folder, record))
+    v = _load_as_recorded(classifier, file, record, snapshots=snapshots_in(folder, record))
     return PlannedUap(
         classifier=classifier, file=file, unit="model", record=record, source=record.source,
         made_for=made_for, norm=record.norm, bound=Bound(record.norm_bound, "run.json"),
@@ -114,14 +114,15 @@ def given_uap(classifier: PresentClassifier, given: GivenUap, record: Optional[U
         raise UserError(f"{given.file}: the run.json beside it says that make_uap.py wrote it, in "
                         "model-input units; leave --uap-unit out")
     else:
-        v = _load_as_recorded(classifier, given.file, record, snapshots_in(folder, record))
+        v = _load_as_recorded(classifier, given.file, record,
+                              snapshots=snapshots_in(folder, record))
         p, source = record.norm, record.source
-    bound = _bound(classifier, given, record, p)
-    _require_within(given, v, p, bound)
+    bound = _bound(classifier, given, record, p=p)
+    _require_within(given, v, p, bound=bound)
     print(f"{printable(given.file)}: its largest change is {largest_change(v):.4g} grey levels; "
           f"its {p:g}-norm is {norm(v, p) * PIXEL_SCALE:.4g} grey levels, the bound is "
           f"{bound.norm * PIXEL_SCALE:.4g} (of {bound.said_by})"
-          f"{'' if record else _caution(given, v, p, bound)}")
+          f"{'' if record else _caution(given, v, p, bound=bound)}")
     return PlannedUap(
         classifier=classifier, file=given.file, unit=given.unit, record=record, source=source,
         made_for=made_for, norm=p, bound=bound, largest_change=_rounded_change(v), folder=folder)
@@ -151,9 +152,10 @@ def _load_as_recorded(classifier: PresentClassifier, file: str, record: UapRunRe
     size = classifier.attacked.image_size
     uap = load_perturbation(file, size)
     require_unchanged(file, record.uap_sha256)
-    require_norm_within(file, uap, record.norm, record.norm_bound)
+    require_norm_within(file, uap, record.norm, bound=record.norm_bound)
     for path in snapshots.values():
-        require_norm_within(path, load_perturbation(path, size), record.norm, record.norm_bound)
+        require_norm_within(path, load_perturbation(path, size), record.norm,
+                            bound=record.norm_bound)
     return uap
 
 

@@ -38,7 +38,7 @@ def predict_rows(settings: EvaluationSettings, to_do: List[RowsToDo]) -> None:
     graph = AttackGraph(load_classifier(classifier.description))
     folder = os.path.join(settings.data_dir, attacked.image_folder)
     images = read_images([os.path.join(folder, file) for file, _ in test_images.rows],
-                         attacked.image_size, attacked.resize, "reading test images")
+                         attacked.image_size, attacked.resize, description="reading test images")
     passes = sum(_passes(file, work) for file, work in to_do)
     with tqdm(unit="image", desc="evaluating " + classifier.name,
               total=passes * len(images)) as bar:
@@ -47,8 +47,8 @@ def predict_rows(settings: EvaluationSettings, to_do: List[RowsToDo]) -> None:
             batch_size=settings.batch_size, progress=bar.update)
         for file, work in to_do:
             rows.write(file.folder, file.kind, _columns(predictor, file, work),
-                       dict(file.inputs, **file.control_inputs, **file.description),
-                       dict(environment(VERSIONS), finished=now()))
+                       record=dict(file.inputs, **file.control_inputs, **file.description),
+                       made=dict(environment(VERSIONS), finished=now()))
 
 
 def _passes(file: PlannedRows, work: Work) -> int:
@@ -68,7 +68,7 @@ def _columns(predictor: prediction.Predictor, file: PlannedRows,
     loaded = {name: load_perturbation(uap.path, size, uap.unit)
               for name, uap in file.perturbations.items()}
     if file.kind != "predictions":
-        predicted = {name: predictor.once(file.perturbations[name].sha256, v)[0]
+        predicted = {name: predictor.predict_once(file.perturbations[name].sha256, v).classes
                      for name, v in loaded.items()}
         return {"file": names, **predicted}
     v, uap = loaded["uap"], file.perturbations["uap"]
@@ -78,5 +78,5 @@ def _columns(predictor: prediction.Predictor, file: PlannedRows,
     else:
         columns.update(prediction.attack_columns(predictor, f"{uap.sha256}, {uap.unit}", v))
     columns.update(prediction.control_columns(
-        predictor, v, float(file.control_inputs["norm"]), file.control_inputs["seed"]))
+        predictor, v, float(file.control_inputs["norm"]), seed=file.control_inputs["seed"]))
     return {name: columns[name] for name in rows.COLUMNS["predictions"]}

@@ -49,14 +49,14 @@ class Predictor:
 
         classes: List[np.ndarray] = []
         confidences: List[np.ndarray] = []
-        for x in in_background(inputs, self._slices, workers=2, ahead=3):
+        for x in in_background(inputs, self._slices, workers=2, most_pending=3):
             f = np.asarray(self._logits(x), np.float64)
             confidences.append(1 / np.exp(f - f.max(axis=1, keepdims=True)).sum(axis=1))
             classes.append(self._class_names[f.argmax(axis=1)])
             self._progress(len(f))
         return Predictions(np.concatenate(classes), np.concatenate(confidences))
 
-    def once(self, key: Any, v: np.ndarray = np.float32(0),
+    def predict_once(self, key: Any, v: np.ndarray = np.float32(0),
              save: Optional[Callable[[np.ndarray], np.ndarray]] = None) -> Predictions:
         """Predict what `key` names at the first call alone, and return the same at every other."""
         if key in self._known:
@@ -77,14 +77,14 @@ def attack_columns(predictor: Predictor, key: str, v: np.ndarray) -> Dict[str, S
     The images of the files are x + v clipped to 0..255 and rounded to 8 bits. PNG is lossless: an
     attacked image saved as PNG is predicted as `uap_8bit`.
     """
-    clean, attacked = predictor.once("clean"), predictor.once(key, v)
+    clean, attacked = predictor.predict_once("clean"), predictor.predict_once(key, v)
     return {
         "clean": clean.classes,
         "uap": attacked.classes,
         "uap_8bit": predictor.predict(v, lambda pixels: pixels).classes,
         "jpeg95": predictor.predict(v, _jpeg(95)).classes,
         "jpeg75": predictor.predict(v, _jpeg(75)).classes,
-        "clean_jpeg75": predictor.once("clean, JPEG 75", save=_jpeg(75)).classes,
+        "clean_jpeg75": predictor.predict_once("clean, JPEG 75", save=_jpeg(75)).classes,
         "clean_confidence": [f"{confidence:.4f}" for confidence in clean.confidences],
         "uap_confidence": [f"{confidence:.4f}" for confidence in attacked.confidences]}
 
@@ -95,6 +95,6 @@ def control_columns(predictor: Predictor, v: np.ndarray, p: float,
 
     v: float32, (h, w, 3), model-input units. p: the norm of v that the random vector keeps.
     """
-    random = random_of_norm(v.shape, p, norm(v, p), seed, is_grey(v))
-    return {"random": predictor.once(random.tobytes(), random).classes,
+    random = random_of_norm(v.shape, p, norm(v, p), seed=seed, grey=is_grey(v))
+    return {"random": predictor.predict_once(random.tobytes(), random).classes,
             "permuted": predictor.predict(permuted(v, seed)).classes}

@@ -110,9 +110,12 @@ def read(folder: str, kind: str) -> Dict[str, np.ndarray]:
     rows = read_written_csv(path, COLUMNS[kind], MEND)
     if not rows:
         return {}
-    # NumPy's own kind of text cannot give back the name of a file that is not UTF-8.
-    return {name: np.array([row[name] for row in rows], object if name == "file" else str)
-            for name in rows[0]}
+    columns = {}
+    for name in rows[0]:
+        # NumPy's own kind of text cannot give back the name of a file that is not UTF-8.
+        kind_of_text = object if name == "file" else str
+        columns[name] = np.array([row[name] for row in rows], kind_of_text)
+    return columns
 
 
 def read_record(folder: str, kind: str) -> Optional[Dict[str, Any]]:

@@ -68,11 +68,12 @@ def find_uaps(settings: EvaluationSettings) -> List[PlannedUap]:
                 if os.path.exists(model_file) else None)
         classifier = classifiers[model_file]
         made_for = _network_made_for(record, model_file, classifier)
-        folder = _folder_of_rows(settings, file, record, made_for, model_file)
+        folder = _folder_of_rows(settings, file, record, made_for=made_for, model_file=model_file)
         if classifier is not None and settings.uap:
-            found.append(given_uap(classifier, settings.uap, record, made_for, folder))
+            found.append(given_uap(classifier, settings.uap, record, made_for=made_for,
+                                   folder=folder))
         elif classifier is not None and record is not None:
-            found.append(recorded_uap(classifier, file, record, made_for, folder))
+            found.append(recorded_uap(classifier, file, record, made_for=made_for, folder=folder))
         elif rows.read_record(folder, "predictions") is not None:
             print(f"{printable(model_file)}: not here; the rows in {printable(folder)} are taken "
                   "as they are")

@@ -47,7 +47,7 @@ def read_class_folders(folder: str) -> ClassFolders:
     training, test = (tuple(name for name in top if name.lower() in names)
                       for names in (TRAINING_FOLDERS, TEST_FOLDERS))
     if (training and test) or set(top) == set(training + test):
-        return _read_sides(folder, found, training, test)
+        return _read_sides(folder, found, training, test=test)
     _check_classes(folder, found.files, top)
     return ClassFolders(collections.OrderedDict(
         (file, _top_of(file)) for file in found.files), None)

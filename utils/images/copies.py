@@ -52,4 +52,4 @@ def _digests(folder: str, files_by_size: Dict[int, List[str]],
         except OSError as error:
             raise cannot_be_read(os.path.join(folder, file), error)
 
-    return list(zip(files, in_background(digest, files, workers=2, ahead=256)))
+    return list(zip(files, in_background(digest, files, workers=2, most_pending=256)))

@@ -52,7 +52,7 @@ def labelled_images(data_dir: str, dataset: str) -> LabelledImages:
     if len(class_names) < 2:
         raise UserError(f"{folder}: all images are of one class, {class_names[0]}; expected two or "
                         "more classes, with a folder for each directly in this one")
-    return LabelledImages(dataset, class_names, labels, folder_split)
+    return LabelledImages(dataset, class_names, labels, folder_split=folder_split)
 
 
 def _read_table(data_dir: str, dataset: str) -> "collections.OrderedDict[str, str]":
@@ -60,7 +60,7 @@ def _read_table(data_dir: str, dataset: str) -> "collections.OrderedDict[str, st
     folder = os.path.join(data_dir, dataset)
     table = os.path.join(folder, LABELS_CSV)
     labels = read_labels(table)
-    check_images_exist(data_dir, dataset, list(labels), table)
+    check_images_exist(data_dir, dataset, list(labels), listed_in=table)
     unlisted = set(find_images(folder).files) - {os.path.normpath(file) for file in labels}
     if unlisted:
         print(f"{printable(table)}: {len(labels)} images are listed; left out are {len(unlisted)} "

@@ -35,7 +35,7 @@ def fingerprint_of_images(folder: str, files: Sequence[str]) -> str:
     digest = hashlib.sha256()
     # The bar appears only where many large files on a slow disk take longer than a few seconds.
     with tqdm(desc="comparing images", total=len(files), unit="image", delay=5) as bar:
-        for digests in in_background(read, portions, workers=2, ahead=8):
+        for digests in in_background(read, portions, workers=2, most_pending=8):
             for digest_of_file in digests:
                 digest.update(digest_of_file)
             bar.update(len(digests))

@@ -43,7 +43,7 @@ def isic2018_labels(data_dir: str) -> "collections.OrderedDict[str, str]":
     labels = unique_labels(path, rows, HOW_TO_GET)
     if not os.path.exists(os.path.join(data_dir, ISIC2018_IMAGES, ISIC2018_MISSING)):
         labels.pop(ISIC2018_MISSING, None)
-    check_images_exist(data_dir, ISIC2018_IMAGES, list(labels), path)
+    check_images_exist(data_dir, ISIC2018_IMAGES, list(labels), listed_in=path)
     return labels
 
 

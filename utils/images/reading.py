@@ -30,7 +30,7 @@ def read_ahead(paths: Iterable[str], size: int,
         except BrokenImage as error:
             return error
 
-    return in_background(load, paths, workers=2, ahead=64)
+    return in_background(load, paths, workers=2, most_pending=64)
 
 
 def read_images(paths: Sequence[str], size: int, resize: str, description: str) -> np.ndarray:

@@ -120,7 +120,8 @@ def images_needed(contents: Contents, study_table: StudyTable) -> List[Block]:
     title = f"Fooling rate against images shown; {study_table.title}"
     blocks: List[Block] = [contents.gallery.draw(
         ["curve", *study_table.name_parts], title, pictures.curves,
-        curve_panels(runs, study_table), contents.styles, title, "images shown")]
+        panels=curve_panels(runs, study_table), styles=contents.styles, title=title,
+        xlabel="images shown")]
     levels = numbers.levels_reached(runs)
     factors, rows = [], []
     for run in runs:
@@ -189,7 +190,7 @@ def examples(contents: Contents, study_table: StudyTable) -> List[Block]:
     for model, runs in study_table.by_model().items():
         titled = {title_of(run.uap.source): run for run in runs}
         blocks.append(examples_of(contents, titled, [model, *study_table.name_parts],
-                                  f"{model}, {study_table.title}"))
+                                  what=f"{model}, {study_table.title}"))
     return blocks
 
 
@@ -207,8 +208,9 @@ def examples_of(contents: Contents, titled: Dict[str, EvaluatedUap], name_parts:
     if not rows:
         return paragraph(f"{what}: the UAPs are not at hand.")
     title = f"{what}: the first test image of each class"
-    return contents.gallery.draw(["examples", *name_parts], title, pictures.example_grid,
-                                 images.pixels, images.heads, rows, title)
+    return contents.gallery.draw(
+        ["examples", *name_parts], title, pictures.example_grid,
+        images=images.pixels, heads=images.heads, rows=rows, title=title)
 
 
 # Predicted classes
@@ -229,13 +231,16 @@ def predicted_classes(contents: Contents, study_table: StudyTable) -> List[Block
         title = f"{model}: predictions of the test images, clean and under the UAP"
         blocks.append(contents.gallery.draw(
             ["confusion", model, *study_table.name_parts], f"{title}; {study_table.title}",
-            figures.confusion_matrices, panels, runs[0].classifier.class_names, title,
-            "predicted clean", "predicted under the UAP"))
+            figures.confusion_matrices, panels=panels,
+            class_names=runs[0].classifier.class_names, title=title, ylabel="predicted clean",
+            xlabel="predicted under the UAP"))
     return blocks + table_of(rows, keys=2)
 
 
-def _dominant(there: numbers.ClassShare) -> str:
-    return "-" if there.name is None else f"{there.name} {percent(there.share)}"
+def _dominant(most_frequent: numbers.ClassShare) -> str:
+    if most_frequent.name is None:
+        return "-"
+    return f"{most_frequent.name} {percent(most_frequent.share)}"
 
 
 # Image files
@@ -373,7 +378,8 @@ def _times(contents: Contents) -> List[Block]:
                          f"{_bound_text(bound)}")
                 blocks.append(contents.gallery.draw(
                     ["time", source.rstrip("/"), "l" + bound.norm, str(bound.ratio)], title,
-                    pictures.curves, panels, contents.styles, title, "seconds of computing"))
+                    pictures.curves, panels=panels, styles=contents.styles, title=title,
+                    xlabel="seconds of computing"))
     return blocks
 
 
@@ -405,7 +411,7 @@ def targeted(contents: Contents) -> List[Block]:
     for model in in_study_order(run.classifier.name for run in runs):
         titled = {run.uap.name: run for run in runs if run.classifier.name == model}
         blocks.append(examples_of(contents, titled, [model, "targeted"],
-                                  f"{model}, targeted UAPs"))
+                                  what=f"{model}, targeted UAPs"))
     return blocks
 
 
@@ -417,13 +423,13 @@ def other_uaps(contents: Contents) -> List[Block]:
 
 
 TOPICS = (
-    Topic("rates", "The table", FOOLING, rates),
+    Topic("rates", "The table", FOOLING, blocks=rates),
     Topic("significance", "Significance",
           FOOLING + "McNemar's exact test, two-sided, paired by test image: only the images on "
           "which one fools the model and the other does not count. Each control is one draw: the "
           "UAP's own values at random places (permuted), or a random vector of the same norm "
           "(random). p (Holm) is corrected for the number of tests in its table.",
-          for_each_table(significance)),
+          blocks=for_each_table(significance)),
     Topic("images-needed", "Images needed",
           FOOLING + "Images shown count every pass: an image shown in two passes counts twice. "
           "The control is that of the finished UAPs. The tables hold the images shown when a curve "
@@ -432,32 +438,32 @@ TOPICS = (
           "(> : not within the images shown); x: how many times the images that ISIC2018 takes. "
           "The study's statement is 10 or more. Steps kept: the share of the steps that changed "
           "the label; the others are dropped, so a source whose steps are seldom kept takes more "
-          "images.", for_each_table(images_needed)),
+          "images.", blocks=for_each_table(images_needed)),
     Topic("examples", "Examples",
           "The first test image of each class, clean and under each UAP: the predicted class, and "
           "its softmax probability; bold where the class changed. The UAP is shown about mid-grey, "
           "magnified by the factor beside it; the attacked images are at true scale, clipped to "
-          "0..255 and rounded.", for_each_table(examples)),
+          "0..255 and rounded.", blocks=for_each_table(examples)),
     Topic("predicted-classes", "Predicted classes",
           "The dominant label is the class that is predicted most often, with its share.",
-          for_each_table(predicted_classes)),
+          blocks=for_each_table(predicted_classes)),
     Topic("image-files", "Image files",
           FOOLING + "x + v as published, unclipped; clipped to 0..255 and rounded to 8 bits, as an "
           "image file holds it (PNG is lossless: the same pixels); and saved as JPEG of quality 95 "
           "and 75 (Pillow). Last: what JPEG 75 alone does to the clean image.",
-          for_each_table(image_files)),
+          blocks=for_each_table(image_files)),
     Topic("transfer", "Transfer",
           FOOLING + "The UAP made for one model, on another; same source, same test images. Bold: "
           "on its own model. Last line: the UAP that was made for the model itself, permuted.",
-          for_each_table(transfer)),
-    Topic("sensitivity", "Sensitivity", FOOLING, for_each_table(sensitivity)),
+          blocks=for_each_table(transfer)),
+    Topic("sensitivity", "Sensitivity", FOOLING, blocks=for_each_table(sensitivity)),
     Topic("attacker", "What the attacker needs",
           FOOLING + "Of the attacks on what the attacker has, the one that fools most of these "
           "test images: the attack, the images, its rate; in parentheses its controls, a random "
-          "vector of the same norm, and the UAP's own values at random places.", attacker),
-    Topic("targeted", "Targeted UAPs", "", targeted),
+          "vector of the same norm, and the UAP's own values at random places.", blocks=attacker),
+    Topic("targeted", "Targeted UAPs", "", blocks=targeted),
     Topic("other-uaps", "Other UAPs",
           FOOLING + "These UAPs stand for no cell of the table: further ones of the same cells, "
-          "and those that were made for another model.", other_uaps),
+          "and those that were made for another model.", blocks=other_uaps),
     Topic("provenance", "Provenance", "",
-          lambda contents: provenance(contents.runs, contents.models_dir)))
+          blocks=lambda contents: provenance(contents.runs, contents.models_dir)))

@@ -90,8 +90,8 @@ def _verdict_line(verdict: ClassifierVerdict) -> Line:
     rates = []
     for kind, against in verdict.uaps.items():
         images = "no image" if kind == NO_IMAGE else _images_of(against.run)
-        own = ", its own domain," if kind == OWN_DOMAIN else ""
-        rates.append(f"from {images}{own} changes {percent_alone(against.run.rate())} %")
+        domain = ", its own domain," if kind == OWN_DOMAIN else ""
+        rates.append(f"from {images}{domain} changes {percent_alone(against.run.rate())} %")
         if kind != NATURAL and not against.beats_both:
             rates[-1] += " (no more often than random patterns do)"
     controls = [test.other for against in verdict.uaps.values()
@@ -185,7 +185,7 @@ def _rates_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> L
         return []
     return [contents.gallery.draw(
         ["fooling-rates"], "Fooling rate of each UAP with its 95 % interval, and of its controls",
-        pictures.rates, bars, contents.styles)]
+        pictures.rates, bars=bars, styles=contents.styles)]
 
 
 def _curves_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> Optional[Block]:
@@ -200,7 +200,8 @@ def _curves_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> 
         return None
     return contents.gallery.draw(
         ["images"], "Fooling rate against the number of images that the UAP is made from",
-        pictures.curves, panels, contents.styles, None, "images shown", pictures.PART_OF_A_PAGE)
+        pictures.curves, panels=panels, styles=contents.styles, title=None, xlabel="images shown",
+        size=pictures.PART_OF_A_PAGE)
 
 
 def _example_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) -> List[Block]:
@@ -215,8 +216,9 @@ def _example_picture(contents: Contents, judged: Sequence[ClassifierVerdict]) ->
                 title = (f"{verdict.name}: images that it gets right, and the same images under a "
                          f"UAP from {_uap_title(run)}")
                 return [contents.gallery.draw(
-                    ["example"], title, pictures.example_grid, images.pixels, images.heads, [row],
-                    None, LESION_INCHES), note(title + ".")]
+                    ["example"], title, pictures.example_grid, images=images.pixels,
+                    heads=images.heads, rows=[row], title=None, most_inches=LESION_INCHES),
+                        note(title + ".")]
     return []
 
 

@@ -29,14 +29,14 @@ class Gallery:
         self._drawn: Set[str] = set()
 
     def draw(self, parts: List[str], alternative: str, function: Callable[..., Optional[str]],
-             *arguments: Any) -> Picture:
+             **arguments: Any) -> Picture:
         """Draw a picture and return it as a block.
 
         parts: of its name. function: of utils.report.pictures, called with the path and the
         arguments.
         """
         name = picture_name(*parts)
-        note = function(os.path.join(self.folder, name), *arguments)
+        note = function(os.path.join(self.folder, name), **arguments)
         self._drawn.add(name)
         return Picture(name, alternative, note)
 

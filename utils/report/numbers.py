@@ -195,8 +195,8 @@ def against_controls(runs: Sequence[EvaluatedUap]) -> List[AgainstControls]:
                           for run in runs for control in CONTROLS])
     comparisons = []
     for i, run in enumerate(runs):
-        mine = tests[i * len(CONTROLS):(i + 1) * len(CONTROLS)]
-        comparisons.append(AgainstControls(run, dict(zip(CONTROLS, mine))))
+        of_run = tests[i * len(CONTROLS):(i + 1) * len(CONTROLS)]
+        comparisons.append(AgainstControls(run, dict(zip(CONTROLS, of_run))))
     return comparisons
 
 
@@ -281,7 +281,11 @@ def needed_for(run: EvaluatedUap, domain: Optional[EvaluatedUap], level: float) 
     both_are_bounds = at_rate.is_upper_bound and of_domain.is_upper_bound
     if at_rate.images is not None and of_domain.images is not None and not both_are_bounds:
         factor = at_rate.images / of_domain.images
-    sign = "≤ " if at_rate.is_upper_bound else "≥ " if of_domain.is_upper_bound else ""
+    sign = ""
+    if at_rate.is_upper_bound:
+        sign = "≤ "
+    elif of_domain.is_upper_bound:
+        sign = "≥ "
     return ImagesNeeded(
         at_rate=at_rate, at_high=_crossing(run, level, lambda rate: rate.high),
         at_low=_crossing(run, level, lambda rate: rate.low), shown=max(run.curve),

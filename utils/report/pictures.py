@@ -97,7 +97,7 @@ def rates(path: str, bars: Sequence[RateBar], styles: Dict[str, Style]) -> Optio
     handles += [Line2D([], [], color=GREY, marker=marker, linestyle="none", label=text)
                 for marker, text in (("|", "control: a random vector of the same size"),
                                      ("x", "control: the UAP's own values at random places"))]
-    _finish(figure, handles, None, path)
+    _finish(figure, handles, None, path=path)
     return label.note()
 
 
@@ -166,7 +166,7 @@ def curves(path: str, panels: Dict[str, List[CurveLine]], styles: Dict[str, Styl
         handles.append(Line2D([], [], color=GREY, linestyle=PUBLISHED_DASHES,
                               label="published rate"))
     handles.append(Patch(label="control: the UAPs' own values at random places", **CONTROL))
-    _finish(figure, handles, None if title is None else label(title), path)
+    _finish(figure, handles, None if title is None else label(title), path=path)
     return label.note()
 
 
@@ -256,7 +256,7 @@ def example_grid(path: str, images: np.ndarray, heads: Sequence[str], rows: Sequ
         show(axes_of_row[0], shown.picture, f"{row.title}\nUAP × {shown.factor:.1f}")
         for axis, image, caption, changed in zip(axes_of_row[1:], images, row.captions,
                                                  row.changed):
-            show(axis, to_pixels(to_model_input(image) + row.v), caption, changed)
+            show(axis, to_pixels(to_model_input(image) + row.v), caption, is_strong=changed)
     if title is not None:
         figure.suptitle(wrapped(label(title), side * columns))
     save(figure, path)

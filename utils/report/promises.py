@@ -76,12 +76,12 @@ def check(runs: Sequence[EvaluatedUap], promises: Dict[Cell, Range]) -> Verdict:
     both controls when p is at most 0.05 for each (McNemar's exact test, paired by image),
     corrected by Holm's method for all tests of the check.
     """
-    there = {Cell(key.model, key.source, study_table.attack): run
-             for study_table in study_tables([run for run in runs if run.uap.norm == "inf"])
-             for key, run in study_table.runs.items()}
-    found = {cell: there[cell] for cell in promises if cell in there}
+    evaluated = {Cell(key.model, key.source, study_table.attack): run
+                 for study_table in study_tables([run for run in runs if run.uap.norm == "inf"])
+                 for key, run in study_table.runs.items()}
+    found = {cell: evaluated[cell] for cell in promises if cell in evaluated}
     broken = [f"{'/'.join(cell)}: no such UAP was evaluated" for cell in promises
-              if cell not in there]
+              if cell not in evaluated]
 
     accuracies = _accuracies(found)
     broken += [f"{model}: test accuracy {100 * accuracy:.1f} %, promised: at least "

@@ -24,7 +24,7 @@ def write_report(results_dir: str, models_dir: str, runs: Sequence[EvaluatedUap]
     """
     folder = os.path.join(results_dir, markdown.FOLDER)
     gallery = Gallery(folder)
-    contents = make_contents(runs, gallery, read_images, models_dir, note)
+    contents = make_contents(runs, gallery, read_images, models_dir=models_dir, note=note)
     topics = appendices(contents)
     first = first_page(contents, topics)
     gallery.remove_others()
@@ -35,7 +35,8 @@ def write_report(results_dir: str, models_dir: str, runs: Sequence[EvaluatedUap]
     path = os.path.join(results_dir, "report.md")
     write_text(path, markdown.write_page(first, is_first=True))
     write_text(os.path.join(results_dir, "report.html"),
-               html.write_report(first, topics, viewer(contents), gallery.folder))
+               html.write_report(first, topics, viewer(contents),
+                                 picture_folder=gallery.folder))
     return path
 
 

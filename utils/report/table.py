@@ -140,22 +140,22 @@ def entries(study_table: StudyTable) -> Dict[CellKey, List[Entry]]:
         if run in study_table.others:
             texts.append(run.uap.name)
         cells[CellKey(run.classifier.name, run.uap.source)].append(Entry(run, tuple(texts)))
-    for key, there in cells.items():
-        if not there:
+    for key, entries_there in cells.items():
+        if not entries_there:
             rate = published().get(key) if study_table.is_published else None
             text = "not run" if rate is None else f"not run; published {rate}"
-            there.append(Entry(None, (text,)))
+            entries_there.append(Entry(None, (text,)))
     return cells
 
 
 def grid(study_table: StudyTable) -> List[Block]:
     """Return the study's table for one attack and norm."""
-    there = entries(study_table)
+    cells = entries(study_table)
     rows: List[Dict[str, Cell]] = []
     for source in study_table.sources:
         row: Dict[str, Cell] = {"images the UAP is made from": title_of(source)}
         for model in study_table.models:
-            row[model] = _entries_cell(there[CellKey(model, source)])
+            row[model] = _entries_cell(cells[CellKey(model, source)])
         rows.append(row)
     sentence = (f"{study_table.title}. Each cell: our rate in % [Wilson 95 % interval]; then the "
                 f"published rate, or in what the UAP differs from the published ones. "
@@ -163,9 +163,9 @@ def grid(study_table: StudyTable) -> List[Block]:
     return [paragraph(sentence.strip()), *table(rows)]
 
 
-def _entries_cell(there: Sequence[Entry]) -> Line:
+def _entries_cell(entries_there: Sequence[Entry]) -> Line:
     spans: List[Span] = []
-    for entry in there:
+    for entry in entries_there:
         if spans:
             spans.append(Break())
         texts = "; ".join(entry.texts)
@@ -232,9 +232,11 @@ def _making_columns(summary: UapSummary) -> Dict[str, Cell]:
             "bound": bound, "largest change": change, "differs": "; ".join(summary.differs) or "-"}
 
 
-def class_share(there: numbers.ClassShare) -> str:
+def class_share(most_frequent: numbers.ClassShare) -> str:
     """Return a class with its share in percent, as text."""
-    return "-" if there.name is None else f"{there.name} {100 * there.share.value:.1f}"
+    if most_frequent.name is None:
+        return "-"
+    return f"{most_frequent.name} {100 * most_frequent.share.value:.1f}"
 
 
 def steps_kept(summary: UapSummary) -> str:

@@ -35,9 +35,10 @@ def kind_of(run: EvaluatedUap) -> str:
     source = run.uap.source
     if source == NO_SOURCE:
         return NO_IMAGE
-    is_skin_lesions = run.classifier.class_names == ISIC2018_CLASSES
-    domain = run.classifier.image_folder.replace("\\", "/").split("/")[0]
-    return OWN_DOMAIN if source in (DOMAIN if is_skin_lesions else domain, domain) else NATURAL
+    domains = {run.classifier.image_folder.replace("\\", "/").split("/")[0]}
+    if run.classifier.class_names == ISIC2018_CLASSES:
+        domains.add(DOMAIN)
+    return OWN_DOMAIN if source in domains else NATURAL
 
 
 def verdicts(runs: Sequence[EvaluatedUap]) -> List[ClassifierVerdict]:
@@ -49,11 +50,12 @@ def verdicts(runs: Sequence[EvaluatedUap]) -> List[ClassifierVerdict]:
     """
     chosen: List[EvaluatedUap] = []
     for model in in_study_order(run.classifier.name for run in of_the_table(runs)):
-        mine = [run for run in of_the_table(runs) if run.classifier.name == model]
-        nearest = min(mine, key=nearest_to_published)
-        mine = [run for run in mine if run.uap.norm == nearest.uap.norm
-                and run.uap.norm_ratio == nearest.uap.norm_ratio]
-        by_kind = [strongest([run for run in mine if kind_of(run) == kind]) for kind in KINDS]
+        of_model = [run for run in of_the_table(runs) if run.classifier.name == model]
+        nearest = min(of_model, key=nearest_to_published)
+        comparable = [run for run in of_model if run.uap.norm == nearest.uap.norm
+                      and run.uap.norm_ratio == nearest.uap.norm_ratio]
+        by_kind = [strongest([run for run in comparable if kind_of(run) == kind])
+                   for kind in KINDS]
         from_images = [run for run in by_kind[:-1] if run is not None]
         chosen += from_images or [run for run in by_kind if run is not None]
     by_classifier: Dict[str, Dict[str, AgainstControls]] = {}

@@ -80,4 +80,4 @@ def batches(side: LabelledPixels, num_classes: int, batch_size: int = 32,
             x = np.stack([augmented(image, seed + start + i) for i, image in enumerate(x)])
         return x, np.eye(num_classes, dtype=np.float32)[side.labels[chosen]]
 
-    return in_background(batch, range(0, len(order), batch_size), workers=1, ahead=3)
+    return in_background(batch, range(0, len(order), batch_size), workers=1, most_pending=3)

@@ -136,9 +136,9 @@ def fit(model: Any, images: TrainingImages, settings: TrainingSettings,
     for epoch in range(len(progress.history), settings.epochs):
         rate = learning_rate(recipe, settings.learning_rate, epoch)
         K.set_value(model.optimizer.lr, rate)
-        order = epoch_order(images.train.labels, recipe.oversample, seed, epoch)
+        order = epoch_order(images.train.labels, recipe.oversample, seed, epoch=epoch)
         shown = progress.trained_batches * batch_size
-        for x, y in batches(images.train, images.num_classes, batch_size, order[shown:],
+        for x, y in batches(images.train, images.num_classes, batch_size, order=order[shown:],
                             augment=recipe.augment, seed=seed + epoch * len(order) + shown):
             loss, accuracy = map(float, model.train_on_batch(x, y))
             if not np.isfinite(loss):
@@ -149,7 +149,7 @@ def fit(model: Any, images: TrainingImages, settings: TrainingSettings,
             progress.trained_batches += 1
             yield
         tested = np.arange(len(progress.tested_batches) * batch_size, len(images.test.labels))
-        for x, y in batches(images.test, images.num_classes, batch_size, tested):
+        for x, y in batches(images.test, images.num_classes, batch_size, order=tested):
             loss, accuracy = map(float, model.test_on_batch(x, y))
             progress.tested_batches.append(BatchResult(len(x), loss, accuracy))
             yield

@@ -53,5 +53,5 @@ def confusion_matrix(path: str, counts: np.ndarray, class_names: Sequence[str],
     counts: int (K, K), rows the true class. Names that the font cannot draw stand in a text file
     beside the picture.
     """
-    write_note(path, confusion_matrices(path, {title: counts}, class_names, None, "true class",
-                                        "predicted class"))
+    write_note(path, confusion_matrices(path, {title: counts}, class_names, title=None,
+                                        ylabel="true class", xlabel="predicted class"))

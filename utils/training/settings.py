@@ -52,7 +52,7 @@ class TrainingSettings:
 
     def identity(self) -> Dict[str, Any]:
         """Return the choices that make this training another one than others, for its JSON file."""
-        choices = {name: value for name, value in asdict(self).items() if name in CHOICES}
+        identity = {name: value for name, value in asdict(self).items() if name in CHOICES}
         if self.weights_file is not None:
-            choices["weights"] = sha256_of_file(self.weights_file)
-        return choices
+            identity["weights"] = sha256_of_file(self.weights_file)
+        return identity

@@ -21,7 +21,7 @@ import numpy as np
 
 from utils.attack.gradients.layer_passes import LayerPass, ThroughTensorFlow
 from utils.attack.gradients.network_rewriting import passes_of
-from utils.classifier.convolution_gradients import quick_gradients
+from utils.classifier.convolution_gradients import flipped_kernel_gradients
 from utils.classifier.frameworks import K, activations, layers, tf
 from utils.common.errors import UserError
 
@@ -57,7 +57,7 @@ class AttackGraph:
 
         self.passes: List[LayerPass] = passes_of(model, self._session)
         self.outputs: Dict[LayerPass, tf.Tensor] = {self.passes[0]: self._x}
-        with quick_gradients():  # of minibatches
+        with flipped_kernel_gradients():  # of minibatches
             for layer in self.passes[1:]:
                 layer.prepare(constant)
                 self.outputs[layer] = layer.forward(*self._inputs(layer))
@@ -120,7 +120,7 @@ class AttackGraph:
 
         That of `label` is 0. None instead of them when argmax f is not `label`.
         """
-        f, w = self._run(tf.equal, self._others_minus_label, x, label)
+        f, w = self._run(tf.equal, self._others_minus_label, x, label=label)
         return f, None if w is None else np.insert(w, label, 0, axis=0)
 
     def boundary_gradient_to_reach(
@@ -129,7 +129,7 @@ class AttackGraph:
 
         None instead of the gradient when top is `target`.
         """
-        return self._run_one(tf.not_equal, self._label_minus_top, x, target)
+        return self._run_one(tf.not_equal, self._label_minus_top, x, label=target)
 
     def loss_gradient_to_leave(
             self, x: np.ndarray, label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
@@ -139,7 +139,7 @@ class AttackGraph:
         gradient of the cross-entropy does, which is 1 - p_label times as long and vanishes in
         float32 on a confident classifier.
         """
-        return self._run_one(tf.equal, self._rest_minus_label, x, label)
+        return self._run_one(tf.equal, self._rest_minus_label, x, label=label)
 
     def loss_gradient_to_reach(
             self, x: np.ndarray, target: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
@@ -147,7 +147,7 @@ class AttackGraph:
 
         It points against that of the cross-entropy. None instead of it when argmax f is `target`.
         """
-        return self._run_one(tf.not_equal, self._label_minus_rest, x, target)
+        return self._run_one(tf.not_equal, self._label_minus_rest, x, label=target)
 
     def minibatch_gradient_to_leave(
             self, x: np.ndarray, labels: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
@@ -194,7 +194,7 @@ class AttackGraph:
 
     def _run_one(self, condition: Callable, cotangents: Callable[[], tf.Tensor], x: np.ndarray,
                  label: int) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-        f, gradients = self._run(condition, cotangents, x, label)
+        f, gradients = self._run(condition, cotangents, x, label=label)
         return f, None if gradients is None else gradients[0]
 
     def _grey_part(self, g: tf.Tensor) -> tf.Tensor:

@@ -16,7 +16,7 @@ from utils.classifier.convolution_gradients import (
     as_padding,
     convolve_flipped,
     flipped,
-    quick_gradients,
+    flipped_kernel_gradients,
 )
 from utils.classifier.frameworks import tf
 
@@ -53,7 +53,7 @@ class LayerPass:
         """
         m = int(gradient.shape[0])
         copies = [tf.tile(x, [m] + [1] * (len(x.shape) - 1)) for x in inputs]
-        with quick_gradients():
+        with flipped_kernel_gradients():
             outputs = self.forward(*copies)
         gradients = tf.gradients(outputs, copies, gradient)
         return [tf.zeros_like(copy) if each is None else each
@@ -113,7 +113,7 @@ class Convolution(LayerPass):
             vertical, horizontal = [
                 (int(size) - 1 - zeros // d, more)
                 for size, zeros, more in zip(kernel.shape[:2], before, after)]
-            parts.append(convolve_flipped(gradient, kernel, vertical, horizontal))
+            parts.append(convolve_flipped(gradient, kernel, vertical, horizontal=horizontal))
         whole = parts[0] if d == 1 else tf.depth_to_space(tf.concat(parts, -1), d)
         if whole.shape.as_list() == shape:  # a slice is four operations, in each layer
             return [whole]

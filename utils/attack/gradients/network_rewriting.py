@@ -70,7 +70,7 @@ def passes_of(model: Any, session: tf.Session) -> List[LayerPass]:
         if isinstance(layer, layers.InputLayer):
             continue
         sources = [last_pass[parent.name] for parent in _parents(layer)]
-        added = _passes_of_layer(layer, sources, weights, head)
+        added = _passes_of_layer(layer, sources, weights, head=head)
         passes += added
         last_pass[layer.name] = added[-1] if added else sources[0]
     if head.is_sigmoid:
@@ -192,14 +192,14 @@ def _call_of(layer: Any, activation: Callable) -> Callable[..., tf.Tensor]:
     arguments = {"training": False} if isinstance(layer, layers.BatchNormalization) else {}
 
     def call(*inputs: tf.Tensor) -> tf.Tensor:
-        own = getattr(layer, "activation", None)
-        if own is not None:
+        usual_activation = getattr(layer, "activation", None)
+        if usual_activation is not None:
             layer.activation = activation
         try:
             output = layer.call(inputs[0] if len(inputs) == 1 else list(inputs), **arguments)
         finally:
-            if own is not None:
-                layer.activation = own
+            if usual_activation is not None:
+                layer.activation = usual_activation
         output.set_shape((None,) + tuple(layer.output_shape[1:]))
         return output
     return call
@@ -209,7 +209,7 @@ def _convolution(layer: Any, source: LayerPass, weights: Weights) -> List[LayerP
     kernel, bias = _kernel_and_bias(layer, weights)
     normalisation = _normalisation_after(layer)
     if normalisation is not None:
-        kernel, bias = _folded(kernel, bias, normalisation, weights)
+        kernel, bias = _folded(kernel, bias, normalisation, weights=weights)
     passes: List[LayerPass] = []
     strides = layer.strides
     if layer.kernel_size == (1, 1) != strides:
@@ -220,7 +220,7 @@ def _convolution(layer: Any, source: LayerPass, weights: Weights) -> List[LayerP
         (_, height, width, _), (rows, columns) = layer.input_shape, layer.kernel_size
         padding = (_zeros_around(height, rows, strides[0]),
                    _zeros_around(width, columns, strides[1]))
-    passes.append(Convolution(source, kernel, bias, strides, padding))
+    passes.append(Convolution(source, kernel, bias, strides=strides, padding=padding))
     return passes
 
 

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from utils.classifier.convolution_gradients import quick_gradients
+from utils.classifier.convolution_gradients import flipped_kernel_gradients
 from utils.classifier.frameworks import K, tf
 from utils.classifier.session import start_session
 
@@ -16,10 +16,10 @@ EXPLICIT = [[0, 0], [1, 0], [0, 1], [0, 0]]
 @pytest.mark.parametrize("size, padding", [
     (size, padding) for size in ((1, 1), (2, 2), (3, 3), (1, 7)) for padding in ("SAME", "VALID")
 ] + [((2, 2), EXPLICIT), ((5, 3), EXPLICIT)])
-def test_the_quick_gradients_of_a_convolution_are_tensorflows(size, padding, strides):
+def test_the_flipped_kernel_gradients_of_a_convolution_are_tensorflows(size, padding, strides):
     random, found = np.random.RandomState(0), []
     image, kernel = random.normal(size=(2, 9, 10, 4)), random.normal(size=size + (4, 5))
-    for context in (contextlib.suppress, quick_gradients):
+    for context in (contextlib.suppress, flipped_kernel_gradients):
         start_session(0, inference=False)
         values = [K.variable(image), K.variable(kernel)]
         with context():
@@ -36,7 +36,7 @@ def with_and_without(image_channels, kernel_size, **options):
     random, found = np.random.RandomState(0), []
     image = random.normal(size=(2, 9, 10, image_channels))
     kernel = random.normal(size=kernel_size + (image_channels, 5))
-    for context in (contextlib.suppress, quick_gradients):
+    for context in (contextlib.suppress, flipped_kernel_gradients):
         start_session(0, inference=False)
         values = [K.variable(image), K.variable(kernel)]
         with context():
