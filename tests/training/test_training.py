@@ -196,7 +196,7 @@ def test_an_interrupted_training_cannot_end_before_where_it_is(epochs, trained_b
 
 
 def test_the_history_is_the_mean_over_images_not_over_batches():
-    progress = Progress(totals=[10, 5.0, 8.0], trained_batches=3, tested_batches=[
+    progress = Progress(totals=fine_tuning.Totals(10, 5.0, 8.0), trained_batches=3, tested_batches=[
         fine_tuning.BatchResult(4, 1.0, 0.5), fine_tuning.BatchResult(1, 6.0, 0.0)])
     progress.end_epoch(0.01)
     assert progress == Progress(history=[EpochResult(1, 0.01, 0.5, 0.8, 2.0, 0.4)])

@@ -31,11 +31,11 @@ def uap_picture(path: str, v: np.ndarray, title: str) -> None:
     file beside the picture.
     """
     label, width = Labels(), PANEL_WIDTHS[3]
-    picture, factor = magnified(v)
+    shown = magnified(v)
     figure, axis = plt.subplots(figsize=(width, width + 0.8), constrained_layout=True)
-    axis.imshow(picture)
+    axis.imshow(shown.picture)
     axis.set_axis_off()
-    axis.set_title(f"{wrapped(label(title), width)}\nlargest change {127.5 / factor:.1f} of 255 "
-                   f"grey levels, shown x {factor:.1f}")
+    axis.set_title(f"{wrapped(label(title), width)}\nlargest change {127.5 / shown.factor:.1f} of "
+                   f"255 grey levels, shown x {shown.factor:.1f}")
     save(figure, path)
     write_note(path, label.note())

@@ -87,7 +87,8 @@ def _top_of(file: str) -> str:
 
 def _require_same_classes(folder: str, split: Split) -> None:
     """Raise UserError when a class has images on one side of the split alone."""
-    train, test = ({label for _, label in rows} for rows in split)
+    train = {label for _, label in split.train}
+    test = {label for _, label in split.test}
     for label in sorted(train ^ test):
         side = "train" if label in test else "test"
         raise UserError(f"{folder}: the class {label} has no folder in {side}; expected the same "

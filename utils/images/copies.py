@@ -23,7 +23,7 @@ def copies_across_split(folder: str, split: Split) -> List[CopyAcrossSplit]:
     folder: where the images lie. Files are read only where one of the other side has as many bytes:
     of photographs few. Raises UserError when one cannot be read.
     """
-    train, test = (_by_size(folder, rows) for rows in split)
+    train, test = _by_size(folder, split.train), _by_size(folder, split.test)
     both = set(train) & set(test)
     first: Dict[str, str] = {}
     for file, digest in _digests(folder, train, both):

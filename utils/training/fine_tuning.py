@@ -40,6 +40,19 @@ class BatchResult(NamedTuple):
     accuracy: float
 
 
+class Totals(NamedTuple):
+    """Of the batches of an epoch: the images, the sum of their losses, and how many were right."""
+
+    images: int = 0
+    loss: float = 0.0
+    right: float = 0.0
+
+    def plus(self, images: int, loss: float, accuracy: float) -> "Totals":
+        """Return the totals with one batch more. loss, accuracy: means over its images."""
+        return Totals(self.images + images, self.loss + images * loss,
+                      self.right + images * accuracy)
+
+
 # What a checkpoint says of a training: Progress.as_json().
 _BATCH_RESULT = {"type": "array", "items": NUMBER, "minItems": 3, "maxItems": 3}
 PROGRESS_SCHEMA = fields(
@@ -53,40 +66,40 @@ class Progress:
     """What a training remembers, beside the values of its variables, to be continued.
 
     history: of the finished epochs. trained_batches: how many of the current epoch were shown.
-    totals: of these the number of images, the sum of their losses, and how many were right.
+    totals: of these.
     tested_batches: of the current epoch, once all its training images were shown.
     """
 
     history: List[EpochResult] = field(default_factory=list)
     trained_batches: int = 0
-    totals: List[float] = field(default_factory=lambda: [0, 0.0, 0.0])
+    totals: Totals = Totals()
     tested_batches: List[BatchResult] = field(default_factory=list)
 
     def as_json(self) -> Dict[str, Any]:
         """Return this as values of a JSON file."""
         return {"history": [result._asdict() for result in self.history],
-                "trained_batches": self.trained_batches, "totals": self.totals,
+                "trained_batches": self.trained_batches, "totals": list(self.totals),
                 "tested_batches": [list(result) for result in self.tested_batches]}
 
     @classmethod
     def from_json(cls, values: Dict[str, Any]) -> "Progress":
         """Return what as_json() was called for. values: of PROGRESS_SCHEMA."""
         return cls(history=[EpochResult(**result) for result in values["history"]],
-                   trained_batches=values["trained_batches"], totals=values["totals"],
+                   trained_batches=values["trained_batches"], totals=Totals(*values["totals"]),
                    tested_batches=[BatchResult(*result) for result in values["tested_batches"]])
 
     def end_epoch(self, rate: float) -> None:
         """Add the result of the current epoch to the history, and begin the next one."""
-        images, loss, right = self.totals
+        totals = self.totals
         sizes = [result.images for result in self.tested_batches]
         self.history.append(EpochResult(
-            epoch=len(self.history) + 1, learning_rate=rate, loss=loss / images,
-            accuracy=right / images,
+            epoch=len(self.history) + 1, learning_rate=rate, loss=totals.loss / totals.images,
+            accuracy=totals.right / totals.images,
             test_loss=float(np.average([result.loss for result in self.tested_batches],
                                        weights=sizes)),
             test_accuracy=float(np.average([result.accuracy for result in self.tested_batches],
                                            weights=sizes))))
-        self.trained_batches, self.totals, self.tested_batches = 0, [0, 0.0, 0.0], []
+        self.trained_batches, self.totals, self.tested_batches = 0, Totals(), []
 
 
 def compile_for_training(model: Any, rate: float) -> List[Any]:
@@ -144,8 +157,7 @@ def fit(model: Any, images: TrainingImages, settings: TrainingSettings,
             if not np.isfinite(loss):
                 raise UserError(f"the loss of epoch {epoch + 1} is {loss}; --restart with a "
                                 "smaller --learning-rate")
-            for i, value in enumerate(BatchResult(1, loss, accuracy)):
-                progress.totals[i] += len(x) * value
+            progress.totals = progress.totals.plus(len(x), loss, accuracy)
             progress.trained_batches += 1
             yield
         tested = np.arange(len(progress.tested_batches) * batch_size, len(images.test.labels))
