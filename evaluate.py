@@ -186,7 +186,7 @@ def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[Evaluat
 
     folder = settings.results_dir
     markdown = table.to_markdown(uaps, settings.note)
-    write_csv(os.path.join(folder, "table.csv"), table.COLUMNS, table.csv_rows(uaps))
+    write_csv(os.path.join(folder, "table.csv"), table.TABLE_COLUMNS, table.csv_rows(uaps))
     write_text(os.path.join(folder, "table.md"), markdown)
     path = report.write_report(folder, settings.models_dir, uaps, note=settings.note,
                                read_images=read)

@@ -12,7 +12,7 @@ from utils.common.errors import UserError
 from utils.common.whole_files import replacing
 from utils.images.folders import list_images
 
-BLOCK = 1 << 20  # bytes at a time
+BYTES_AT_A_TIME = 1 << 20
 
 
 class Member(NamedTuple):
@@ -62,7 +62,7 @@ def _walk(archive: tarfile.TarFile, begin: int = 0) -> Iterator[Member]:
     file = archive.fileobj
     file.seek(archive.offset)
     if file.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE) or any(
-            block.strip(b"\0") for block in iter(lambda: file.read(BLOCK), b"")):
+            block.strip(b"\0") for block in iter(lambda: file.read(BYTES_AT_A_TIME), b"")):
         raise tarfile.ReadError(f"byte {archive.offset:,}: neither a file nor the end")
 
 
@@ -95,8 +95,8 @@ def extract(path: str, targets: Iterable[Target]) -> None:
             if not os.path.exists(target.path):
                 archive.fileobj.seek(target.member.offset)
                 with replacing(target.path) as temporary, open(temporary, "wb") as copy:
-                    for left in range(target.member.size, 0, -BLOCK):
-                        copy.write(archive.fileobj.read(min(left, BLOCK)))
+                    for left in range(target.member.size, 0, -BYTES_AT_A_TIME):
+                        copy.write(archive.fileobj.read(min(left, BYTES_AT_A_TIME)))
 
 
 def link(source: str, target: str) -> None:

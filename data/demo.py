@@ -31,12 +31,13 @@ from utils.common import arguments
 from utils.common.errors import UserError, run_script
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-SETTINGS = os.path.join(ROOT, "data", "demo.yaml")
+SETTINGS_FILE = os.path.join(ROOT, "data", "demo.yaml")
 PROMISES = os.path.join(ROOT, "results", "demo-check.csv")
 # A run of --smoke: so many generated lesions, natural images of each set, and images of a UAP.
 SMOKE_LESIONS, SMOKE_NATURAL_IMAGES, SMOKE_UAP_IMAGES = 28, 48, 4
 SMOKE_TRAINING = ("--epochs", "1", "--limit", "14")
-RESULTS = {"train_model.py": r"test  accuracy [\d.]+ ?%", "make_uap.py": r"\d+ of \d+ steps kept"}
+TELLING_OUTPUT = {"train_model.py": r"test  accuracy [\d.]+ ?%",
+                  "make_uap.py": r"\d+ of \d+ steps kept"}
 REST_OF_THE_TABLE = "## Every run"  # the wide tables, for which there is the report
 
 
@@ -118,7 +119,7 @@ def run(command: Sequence[str], log: str) -> Ended:
 
 def quoted_result(script: str, output: str) -> str:
     """Return how a command went, in the words of its output that tell, or nothing."""
-    return "".join(f", {words}" for words in re.findall(RESULTS[script], output)[-1:])
+    return "".join(f", {words}" for words in re.findall(TELLING_OUTPUT[script], output)[-1:])
 
 
 def run_commands(commands: Sequence[TitledCommand], log: str, clock: Clock, last: str) -> None:
@@ -216,7 +217,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true",
                         help="one classifier and a handful of images, in less than a minute")
     args = parser.parse_args()
-    with open(SETTINGS, encoding="utf-8") as file:
+    with open(SETTINGS_FILE, encoding="utf-8") as file:
         settings = yaml.safe_load(file)
     clock, folders = Clock(), folders_of(args)
     os.makedirs(args.folder, exist_ok=True)

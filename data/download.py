@@ -22,10 +22,10 @@ from utils.common.whole_files import (
 )
 
 TIMEOUT = 30  # seconds without a byte
-BLOCK = 1 << 16  # bytes
+BLOCK_BYTES = 1 << 16
 CONNECTIONS = 16  # at a time
 WORTH_RESUMING = 1 << 20  # bytes; a shorter file is begun again
-VERSION = ".version"  # ends the name of the file that holds the version of an unfinished one
+VERSION_SUFFIX = ".version"  # ends the name of the file that holds the version of an unfinished one
 TRIES = 6  # connections in a row that bring nothing new
 ABSENT = (403, 404, 410)  # 403: what S3 answers for a missing file where listing is not allowed
 
@@ -78,7 +78,7 @@ def download(url: str, path: str, size: Optional[int] = None, md5: Optional[str]
 
 def _remove_parts(part: str) -> None:
     """Remove an unfinished file and the version of it."""
-    for path in (part, part + VERSION):
+    for path in (part, part + VERSION_SUFFIX):
         with contextlib.suppress(FileNotFoundError):
             os.remove(path)
 
@@ -90,7 +90,7 @@ def _receive(url: str, file: BinaryIO, size: Optional[int]) -> bool:
     written beyond the size that was published or that the server gave.
     Raises Absent, UserError.
     """
-    version_path, version, start = file.name + VERSION, None, file.tell()
+    version_path, version, start = file.name + VERSION_SUFFIX, None, file.tell()
     with contextlib.suppress(FileNotFoundError), open(version_path) as version_file:
         version = version_file.read()
     asked = {"Range": f"bytes={start}-", "If-Range": version} if start and version else {}
@@ -151,7 +151,7 @@ def _write_body(url: str, answer: requests.Response, file: BinaryIO, total: int,
     with tqdm(desc=os.path.basename(url), initial=file.tell(), total=total, unit="B",
               unit_scale=True, disable=not is_counted) as progress:
         try:
-            for block in answer.iter_content(BLOCK):
+            for block in answer.iter_content(BLOCK_BYTES):
                 if file.tell() + len(block) > total:
                     file.seek(0)
                     file.truncate()

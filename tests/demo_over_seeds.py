@@ -24,7 +24,7 @@ from utils.common.errors import UserError, run_script  # noqa: E402
 from utils.evaluation import evaluated_uap, metrics  # noqa: E402
 from utils.evaluation.rows import CONTROLS  # noqa: E402
 from utils.report.numbers import against_controls  # noqa: E402
-from utils.report.promises import COLUMNS, LEAST_ACCURACY, Cell, Range  # noqa: E402
+from utils.report.promises import LEAST_ACCURACY, PROMISE_COLUMNS, PromisedCell, Range  # noqa: E402
 
 # Points by which other machines, which round differently, were seen to leave the range of seeds.
 MARGIN = 10
@@ -55,19 +55,19 @@ def accuracies(runs: Iterable[evaluated_uap.EvaluatedUap]) -> Dict[str, float]:
         run.predictions["label"], run.predictions["clean"]).value for run in runs}
 
 
-def kind_of(cell: Cell) -> Cell:
+def kind_of(cell: PromisedCell) -> PromisedCell:
     """Cells whose rates are of one range: DeepFool's two natural sources are."""
     return cell._replace(source="isic2018" if cell.source == "isic2018" else "natural")
 
 
-def ranges(runs: List[evaluated_uap.EvaluatedUap]) -> Dict[Cell, Range]:
+def ranges(runs: List[evaluated_uap.EvaluatedUap]) -> Dict[PromisedCell, Range]:
     """The range of each cell over the seeds: MARGIN points wider, but above every control.
 
     runs: of all seeds.
     """
-    rates: Dict[Cell, List[float]] = {}
-    controls: Dict[Cell, List[float]] = {}
-    cells = [Cell(run.classifier.name, run.uap.source, run.uap.attack) for run in runs]
+    rates: Dict[PromisedCell, List[float]] = {}
+    controls: Dict[PromisedCell, List[float]] = {}
+    cells = [PromisedCell(run.classifier.name, run.uap.source, run.uap.attack) for run in runs]
     for cell, run in zip(cells, runs):
         kind = kind_of(cell)
         rates.setdefault(kind, []).append(100 * run.rate().value)
@@ -100,7 +100,7 @@ def main() -> None:
               f"{', '.join(f'{name} {share:.1%}' for name, share in scores.items())}; "
               f"{sum(are_better)} of {len(are_better)} UAPs fool more images than both controls; "
               f"{processor_seconds(folder):.0f} processor seconds", flush=True)
-    write_csv(os.path.join(args.folder, "demo-check.csv"), COLUMNS,
+    write_csv(os.path.join(args.folder, "demo-check.csv"), PROMISE_COLUMNS,
               [cell + promised for cell, promised in ranges(of_all_seeds).items()])
     print(f"70 % or more everywhere: {good_accuracy} of {args.seeds} seeds; all UAPs fool more "
           f"images than both controls: {good_cells} of {args.seeds}")

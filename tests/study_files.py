@@ -100,7 +100,7 @@ def planned(settings):
 def write_rows(files):
     """Rows as evaluate.py would write them, every class the first, every confidence 1."""
     for kind, file in files.items():
-        names = rows.COLUMNS[kind] if kind == "predictions" else ("file",) + tuple(
+        names = rows.REQUIRED_COLUMNS[kind] if kind == "predictions" else ("file",) + tuple(
             file.perturbations)
         columns = {name: ["NV"] * len(file.test_images.rows) for name in names}
         columns["file"] = [name for name, _ in file.test_images.rows]

@@ -67,7 +67,7 @@ def test_a_cut_connection_is_resumed_where_it_was_cut(tmp_path, cut):
     site = fetch(tmp_path, *[{"cut": cut}] * 4 + [{}], md5=MD5)
     assert_whole(tmp_path)
     offsets = [int(wanted[6:-1]) if wanted else 0 for _, wanted in site.asked]
-    step = cut // module.BLOCK * module.BLOCK
+    step = cut // module.BLOCK_BYTES * module.BLOCK_BYTES
     assert offsets == list(range(0, min(5 * step, len(FILE)), step))[:5]
 
 

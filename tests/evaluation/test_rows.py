@@ -19,7 +19,7 @@ INPUTS = {
     "images": 20, "passes": 1, "steps": {"made": 4, "kept": 1}, "snapshots": {"10": 1.5},
     "identity": {}, "seed": 0}
 COLUMNS = {name: ["0.5", "1.0000", "0.25"] if name.endswith("_confidence") else [
-    "NV", "NV", "MEL"] for name in rows.COLUMNS["predictions"]}
+    "NV", "NV", "MEL"] for name in rows.REQUIRED_COLUMNS["predictions"]}
 COLUMNS["file"] = [
     os.fsdecode(b"not UTF-8 \xfc.jpg"), "with space.jpg", "comma, \"quotes\" and ü.jpg"]
 SAME = {"model_sha256": A, "test_sha256": B}

@@ -9,11 +9,11 @@ import checkout
 from utils.common.errors import UserError
 from utils.evaluation.evaluated_uap import EvaluatedUap, classifier_of, uap_of
 from utils.report import promises
-from utils.report.promises import Cell, Range
+from utils.report.promises import PromisedCell, Range
 
 DEMO = os.path.join(checkout.ROOT, "results", "demo-check.csv")
 CLASSES = ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"]
-CELL = Cell("VGG16", "ilsvrc2012", "deepfool")
+CELL = PromisedCell("VGG16", "ilsvrc2012", "deepfool")
 PROMISED = {CELL: Range(20, 60)}
 
 
@@ -96,7 +96,7 @@ def test_p_values_are_corrected_for_all_the_tests_of_a_check():
     """8 images that the UAP alone fools, p 0.008: enough for 2 tests, too little for 18."""
     weak, promised = predictions_of(uap=30, permuted=22, random=22), Range(25, 60)
     assert promises.check([evaluated(weak)], {CELL: promised}).broken == []
-    cells = [Cell(f"model {k}", "ilsvrc2012", "deepfool") for k in range(9)]
+    cells = [PromisedCell(f"model {k}", "ilsvrc2012", "deepfool") for k in range(9)]
     together = promises.check([evaluated(weak, cell) for cell in cells],
                               dict.fromkeys(cells, promised))
     assert len(together.broken) == 9
@@ -115,7 +115,7 @@ def test_a_promised_uap_that_is_not_there_fails():
     ("", "no rows")])
 def test_a_file_that_promises_nothing_is_refused(tmp_path, rows, message):
     path = tmp_path / "promises.csv"
-    path.write_text(",".join(promises.COLUMNS) + "\n" + rows)
+    path.write_text(",".join(promises.PROMISE_COLUMNS) + "\n" + rows)
     with pytest.raises(UserError, match=message):
         promises.read_promises(str(path))
 
@@ -123,7 +123,7 @@ def test_a_file_that_promises_nothing_is_refused(tmp_path, rows, message):
 def test_the_demo_promises_every_cell_of_the_table_and_one_of_sgd_for_each_classifier():
     cells = promises.read_promises(DEMO)
     assert set(cells) == {
-        Cell(model, source, attack) for model in ("VGG16", "ResNet50", "InceptionV3")
+        PromisedCell(model, source, attack) for model in ("VGG16", "ResNet50", "InceptionV3")
         for source, attack in (("open_images_v5", "deepfool"), ("ilsvrc2012", "deepfool"),
                                ("isic2018", "deepfool"), ("ilsvrc2012", "sgd"))}
 

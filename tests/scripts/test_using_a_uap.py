@@ -31,9 +31,10 @@ def blocks_of(name):
 def published_in(folder):
     """Copy two UAPs of this repository into a copy of the project."""
     for name in (NAME, "VGG16/isic2018-sgd"):
-        target = os.path.join(folder, published_uaps.FOLDER, name)
+        target = os.path.join(folder, published_uaps.PUBLISHED_FOLDER, name)
         if not os.path.exists(target):
-            shutil.copytree(os.path.join(checkout.ROOT, published_uaps.FOLDER, name), target)
+            shutil.copytree(
+                os.path.join(checkout.ROOT, published_uaps.PUBLISHED_FOLDER, name), target)
 
 
 def test_a_uap_of_this_repository_is_added_to_a_picture_without_a_classifier(smoke):
@@ -105,7 +106,7 @@ def test_evaluate_takes_a_name_where_it_takes_a_file(tmp_path):
     np.save(path, np.zeros(1))
     assert published_uaps.file_or_name(path) == path
     assert os.path.samefile(published_uaps.file_or_name(NAME), os.path.join(
-        checkout.ROOT, published_uaps.FOLDER, NAME, "uap.npy"))
+        checkout.ROOT, published_uaps.PUBLISHED_FOLDER, NAME, "uap.npy"))
     assert published_uaps.file_or_name("VGG16/none") == "VGG16/none"
 
 
@@ -115,5 +116,6 @@ def test_a_published_uap_is_evaluated_by_its_name(trained):
         trained, "evaluate.py", "--uap", NAME, "--model-file", "models/VGG16.h5",
         "--allow-mismatch")
     assert code == 2
-    assert os.path.join(published_uaps.FOLDER, NAME, "uap.npy") in errors  # of another size
+    of_another_size = os.path.join(published_uaps.PUBLISHED_FOLDER, NAME, "uap.npy")
+    assert of_another_size in errors
     assert "(32, 32, 3)" in errors

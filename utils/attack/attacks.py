@@ -10,7 +10,7 @@ from utils.attack.fgsm import STEP_SIZE, fgsm
 from utils.attack.gd_uap import ClimbState, data_free, first_climb_state
 from utils.attack.look_ahead import LookAhead, remember_last_answer
 from utils.attack.objective import Objective
-from utils.attack.passes import Passes, ReadImages
+from utils.attack.passes import Passes, ReadSourceImages
 from utils.attack.settings import AttackSettings
 from utils.attack.sgd import stochastic_gradient
 from utils.attack.state import AttackState, first_state
@@ -44,8 +44,8 @@ def attacked_functions(settings: AttackSettings, model: Any, grey: bool) -> Any:
     return AttackGraph(model, grey)
 
 
-def attack_events(settings: AttackSettings, classifier: Any, state: AttackState, read: ReadImages,
-                  target: Optional[int], xi: float) -> Iterator[Event]:
+def attack_events(settings: AttackSettings, classifier: Any, state: AttackState,
+                  read: ReadSourceImages, target: Optional[int], xi: float) -> Iterator[Event]:
     """Run the attack on from a state; the result is state.v.
 
     classifier: of attacked_functions, or what answers like it. read: of the images. target: the

@@ -22,7 +22,7 @@ IMAGES_HELD = 32  # in memory at a time, where the attack does not ask for minib
 
 # Indices of images -> the images, float32 (h, w, c), model-input units, in this order; None for one
 # that cannot be read.
-ReadImages = Callable[[np.ndarray], Iterable[Optional[np.ndarray]]]
+ReadSourceImages = Callable[[np.ndarray], Iterable[Optional[np.ndarray]]]
 
 
 class Images(NamedTuple):
@@ -61,14 +61,14 @@ class Image(NamedTuple):
 class Passes:
     """The passes over the images, which come in another order in each.
 
-    state: of the attack. read: see ReadImages. predict: of the classifier, see step.Predict.
+    state: of the attack. read: see ReadSourceImages. predict: of the classifier, see step.Predict.
     objective: of the attack. seed: of the order of each pass. max_passes: the largest number of
     passes. target_fooling_rate: the share of the images, 1 - delta in the UAP paper, from which on
     no further pass begins; None if the rate is never to be looked at, which saves predicting all
     images once more after each pass.
     """
 
-    def __init__(self, state: AttackState, read: ReadImages, predict: Predict,
+    def __init__(self, state: AttackState, read: ReadSourceImages, predict: Predict,
                  objective: Objective, seed: int, max_passes: int,
                  target_fooling_rate: Optional[float] = None) -> None:
         self.max_passes = max_passes

@@ -12,7 +12,7 @@ from utils.common.whole_files import replacing
 from utils.images.norms import norm
 from utils.images.pixels import PIXEL_SCALE
 
-TOLERANCE = 1e-5  # relative; float32 rounding of a projection
+ROUNDING = 1e-5  # relative; float32 rounding of a projection
 # What a file of --uap may be in: so many model-input units (of 128 grey levels) is one of its own.
 UNITS = {"model": 1.0, "255": 1 / PIXEL_SCALE, "1": 255 / PIXEL_SCALE}
 LONGEST_HEADER = 10000  # bytes; that of three dimensions takes 128
@@ -59,7 +59,7 @@ def require_norm_within(path: str, v: np.ndarray, p: float, bound: float) -> Non
 
 def exceeds(size: float, bound: float) -> bool:
     """Return whether a norm is over its bound by more than rounding."""
-    return size > bound * (1 + TOLERANCE)
+    return size > bound * (1 + ROUNDING)
 
 
 def largest_change(v: np.ndarray) -> float:

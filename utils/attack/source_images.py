@@ -5,7 +5,7 @@ from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
-from utils.attack.passes import ReadImages
+from utils.attack.passes import ReadSourceImages
 from utils.classifier.description import ClassifierDescription
 from utils.classifier.saved_classifier import read_split_side
 from utils.common.errors import UserError
@@ -87,7 +87,7 @@ def draw_images(source: ImageSource, data_dir: str, model: ClassifierDescription
 
 
 def image_reader(images: DrawnImages, image_size: int, resize: str, max_broken_share: float,
-                 broken: Dict[str, str]) -> ReadImages:
+                 broken: Dict[str, str]) -> ReadSourceImages:
     """Return the function that reads images for an attack, resized and scaled for the classifier.
 
     broken: receives the name of each file that cannot be read, and the reason. The function raises

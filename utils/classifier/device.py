@@ -20,7 +20,7 @@ from utils.common.errors import UserError, run_script
 # newer cards it gave wrong numbers without an error (saliency#25, tfoptflow#11) or hung.
 FIRST_UNKNOWN_TO_CUDA_10 = (8, 0)
 # Of logits and gradient, as ||GPU - CPU|| / ||CPU||. Rounding of float32 makes about 1e-6.
-TOLERANCE = 0.01
+LARGEST_DIFFERENCE = 0.01
 MEND = ("; use today's TensorFlow (ENVIRONMENT=tf2-gpu before sh utils/environment.sh or make), or "
         "NVIDIA's (Dockerfile.gpu), or go on without the card: --device cpu")
 
@@ -93,7 +93,8 @@ def loaded_cuda() -> int:
 def check(card: str, compute: Compute) -> float:
     """Return the larger of the relative differences between GPU and CPU, of logits and gradient.
 
-    Raises UserError beyond TOLERANCE, or when the GPU, named `card`, cannot compute at all.
+    Raises UserError beyond LARGEST_DIFFERENCE, or when the GPU, named `card`, cannot compute at
+    all.
     """
     from utils.classifier.frameworks import tf
 
@@ -105,9 +106,9 @@ def check(card: str, compute: Compute) -> float:
                         f"({error.message.splitlines()[0]}){MEND}")
     difference = np.max([np.linalg.norm(other - right) / np.linalg.norm(right)
                          for other, right in zip(on_card, expected)])
-    if not difference <= TOLERANCE:  # NaN, too
+    if not difference <= LARGEST_DIFFERENCE:  # NaN, too
         raise UserError(f"{card}: computes other numbers than the CPU (they differ by "
-                        f"{difference:.1e}, rounding by less than {TOLERANCE}){MEND}")
+                        f"{difference:.1e}, rounding by less than {LARGEST_DIFFERENCE}){MEND}")
     return difference
 
 

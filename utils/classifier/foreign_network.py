@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 
 from utils.classifier.architectures import build_classifier
-from utils.classifier.layer_list import INPUT, LayerList, LayerOfFile, layers_of_config
+from utils.classifier.layer_list import NETWORK_INPUT, LayerList, LayerOfFile, layers_of_config
 from utils.classifier.preprocessing import Preprocessing, as_convolution
 from utils.classifier.session import set_first_values, start_session
 from utils.classifier.weights import AS_H5, stored_layers, weights_with_top
@@ -131,10 +131,10 @@ def with_preprocessing(layers: LayerList, arrays: Arrays, preprocessing: Preproc
     while any(layer.name == name for layer in layers.layers):
         name += "_"
     front = LayerOfFile(name, "Conv2D", {"filters": channels, "kernel_size": (1, 1)},
-                        sources=(INPUT,), path=(name,))
+                        sources=(NETWORK_INPUT,), path=(name,))
     behind = []
     for layer in layers.layers:
-        sources = tuple(name if source == INPUT else source for source in layer.sources)
+        sources = tuple(name if source == NETWORK_INPUT else source for source in layer.sources)
         behind.append(layer._replace(sources=sources))
     arrays[name] = list(as_convolution(preprocessing, channels))
     return LayerList((image_size, image_size, 3), [front] + behind)
@@ -148,7 +148,7 @@ def build_network(layers: LayerList, arrays: Arrays, where: str) -> Any:
     from utils.classifier.frameworks import keras
 
     image = keras.Input(layers.input_shape)
-    outputs = {INPUT: image}
+    outputs = {NETWORK_INPUT: image}
     values: List[Any] = []
     for layer in layers.layers:
         try:

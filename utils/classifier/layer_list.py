@@ -14,7 +14,7 @@ _CONVOLUTION = ("filters", "kernel_size", "strides", "padding", "dilation_rate",
                 "use_bias")
 _POOLING = ("pool_size", "strides", "padding")
 # The layers that can be built, and their settings.
-SETTINGS: Dict[str, Sequence[str]] = {
+LAYER_SETTINGS: Dict[str, Sequence[str]] = {
     "Conv2D": _CONVOLUTION,
     "SeparableConv2D": _CONVOLUTION + ("depth_multiplier",),
     "Conv2DTranspose": _CONVOLUTION + ("output_padding",),
@@ -56,9 +56,9 @@ _NEUTRAL = {"groups": 1, "keepdims": False, "renorm": False, "virtual_batch_size
 class LayerOfFile(NamedTuple):
     """One layer.
 
-    class_name: a key of SETTINGS. settings: of its constructor. sources: the names of the layers
-    whose outputs it takes, or INPUT. path: where its weights are: its name in the file, after the
-    names of the models that it is in.
+    class_name: a key of LAYER_SETTINGS. settings: of its constructor. sources: the names of the
+    layers whose outputs it takes, or NETWORK_INPUT. path: where its weights are: its name in the
+    file, after the names of the models that it is in.
     """
 
     name: str
@@ -68,7 +68,7 @@ class LayerOfFile(NamedTuple):
     path: Tuple[str, ...]
 
 
-INPUT = "image"  # in the place of a layer's name: the network's input
+NETWORK_INPUT = "image"  # in the place of a layer's name: the network's input
 
 
 class LayerList(NamedTuple):
@@ -93,7 +93,7 @@ def layers_of_config(config: Any, where: str) -> LayerList:
         _refuse_several_inputs_or_outputs(config, where)
         shape = _input_shape(config, where)
         reader = _Reader(where)
-        reader.read_model(config, [INPUT], ())
+        reader.read_model(config, [NETWORK_INPUT], ())
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RecursionError) as error:
         raise UserError(f"{where}: its model_config is not one of Keras ({error!r:.200}); save the "
                         "model again")
@@ -124,7 +124,7 @@ def _refuse_unknown_layers(config: Any, where: str) -> None:
     unknown = []
     for layer in _all_layers(config):
         name = layer["class_name"]
-        if (_OTHER_NAMES.get(name, name) not in SETTINGS and name != "InputLayer"
+        if (_OTHER_NAMES.get(name, name) not in LAYER_SETTINGS and name != "InputLayer"
                 and name not in _FOR_TRAINING):
             unknown.append((layer["config"]["name"], name))
     if unknown:
@@ -196,7 +196,7 @@ class _Reader:
     def __init__(self, where: str) -> None:
         self.where = where
         self.layers: List[LayerOfFile] = []
-        self._names = {INPUT}
+        self._names = {NETWORK_INPUT}
 
     def read_model(self, config: Any, inputs: List[str], path: Tuple[str, ...]) -> str:
         """Add the layers of a model.
@@ -273,7 +273,7 @@ class _Reader:
 
     def _settings(self, class_name: str, config: Dict[str, Any]) -> Dict[str, Any]:
         """The settings that are wanted of a layer; UserError for one that cannot be ignored."""
-        settings = {key: config[key] for key in SETTINGS[class_name] if key in config}
+        settings = {key: config[key] for key in LAYER_SETTINGS[class_name] if key in config}
         for key, value in config.items():
             if key in settings or key in _UNIMPORTANT or key.endswith(_UNIMPORTANT_ENDS):
                 continue

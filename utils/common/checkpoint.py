@@ -34,7 +34,7 @@ HEADER = fields(identity=OBJECT, progress=OBJECT)
 STDERR = 2  # its file descriptor
 MEND = "give --restart to begin anew"
 
-Event = TypeVar("Event")
+Item = TypeVar("Item")
 
 
 class Checkpoint(NamedTuple):
@@ -139,8 +139,8 @@ def _fault_of_array(array: np.ndarray, kind: ArrayKind) -> Optional[str]:
     return None
 
 
-def with_checkpoints(events: Iterable[Event], save: Callable[[], None],
-                     seconds: float) -> Iterator[Event]:
+def with_checkpoints(events: Iterable[Item], save: Callable[[], None],
+                     seconds: float) -> Iterator[Item]:
     """Yield the events; call save() whenever so many seconds have passed, and after the last.
 
     At the first SIGINT or SIGTERM it says on stderr that it stops. It then saves after the event in

@@ -9,7 +9,7 @@ from utils.common.errors import UserError
 from utils.common.terminal import printable
 from utils.common.whole_files import replacing
 
-Rows = Union[List[Dict[str, str]], List[List[str]]]
+CsvRows = Union[List[Dict[str, str]], List[List[str]]]
 
 
 @overload
@@ -20,7 +20,7 @@ def read_csv(path: str, header: None, mend: str) -> List[List[str]]: ...
 def read_csv(path: str, header: Sequence[str], mend: str) -> List[Dict[str, str]]: ...
 
 
-def read_csv(path: str, header: Optional[Sequence[str]], mend: str) -> Rows:
+def read_csv(path: str, header: Optional[Sequence[str]], mend: str) -> CsvRows:
     """Read a csv file that somebody made: UTF-8, with or without a byte-order mark.
 
     Blanks around cells are no part of them; rows without any text are left out.
@@ -52,7 +52,7 @@ def read_written_csv(path: str, header: None, mend: str) -> List[List[str]]: ...
 def read_written_csv(path: str, header: Sequence[str], mend: str) -> List[Dict[str, str]]: ...
 
 
-def read_written_csv(path: str, header: Optional[Sequence[str]], mend: str) -> Rows:
+def read_written_csv(path: str, header: Optional[Sequence[str]], mend: str) -> CsvRows:
     """Read a csv file that write_csv() wrote: every cell is as it was written.
 
     Arguments, value and errors are those of read_csv(). Names of files that are not UTF-8 come back
@@ -81,7 +81,7 @@ def _parse(path: str, text: str, mend: str, skipinitialspace: bool) -> List[List
 
 
 def _with_header(path: str, rows: List[List[str]], header: Optional[Sequence[str]],
-                 mend: str) -> Rows:
+                 mend: str) -> CsvRows:
     """Turn rows into dicts where their first one is a header."""
     if header is None:
         return rows

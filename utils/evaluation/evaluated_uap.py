@@ -224,7 +224,7 @@ def _read_predictions(folder: str, class_names: Sequence[str]) -> Dict[str, np.n
     path = os.path.join(folder, "predictions.csv")
     if not columns:
         raise UserError(f"{path}: no rows; {rows.MEND}")
-    for name in rows.COLUMNS["predictions"]:
+    for name in rows.REQUIRED_COLUMNS["predictions"]:
         if name.endswith("_confidence"):
             wrong = [cell for cell in columns[name] if not _is_share(cell)]
             expected = "a probability"

@@ -39,7 +39,7 @@ TELL_THE_UNIT = ("say with --uap-unit what the file is in (model, 255 or 1); of 
                  "x + v, save v alone")
 
 
-class Bound(NamedTuple):
+class StatedBound(NamedTuple):
     """The p-norm that a UAP is compared with, in model-input units, and who says so."""
 
     norm: float
@@ -62,7 +62,7 @@ class PlannedUap:
     source: str
     made_for: Optional[str]
     norm: float
-    bound: Bound
+    bound: StatedBound
     largest_change: float
     folder: str
 
@@ -95,7 +95,7 @@ def recorded_uap(classifier: PresentClassifier, file: str, record: UapRunRecord,
     v = _load_as_recorded(classifier, file, record, snapshots=snapshots_in(folder, record))
     return PlannedUap(
         classifier=classifier, file=file, unit="model", record=record, source=record.source,
-        made_for=made_for, norm=record.norm, bound=Bound(record.norm_bound, "run.json"),
+        made_for=made_for, norm=record.norm, bound=StatedBound(record.norm_bound, "run.json"),
         largest_change=_rounded_change(v), folder=folder)
 
 
@@ -128,7 +128,7 @@ def given_uap(classifier: PresentClassifier, given: GivenUap, record: Optional[U
         made_for=made_for, norm=p, bound=bound, largest_change=_rounded_change(v), folder=folder)
 
 
-def _caution(given: GivenUap, v: np.ndarray, p: float, bound: Bound) -> str:
+def _caution(given: GivenUap, v: np.ndarray, p: float, bound: StatedBound) -> str:
     """What else to print of a UAP that no run.json describes, since its file says no unit."""
     text = f"; read in {UNITS_IN_WORDS[given.unit]}"
     if exceeds(norm(v, p), bound.norm):
@@ -160,14 +160,14 @@ def _load_as_recorded(classifier: PresentClassifier, file: str, record: UapRunRe
 
 
 def _bound(classifier: PresentClassifier, given: GivenUap, record: Optional[UapRunRecord],
-           p: float) -> Bound:
+           p: float) -> StatedBound:
     """What the norm of a UAP is compared with: the bound given, else recorded, else the study's."""
     if given.norm_bound is not None:
-        return Bound(given.norm_bound / PIXEL_SCALE, "--norm-bound")
+        return StatedBound(given.norm_bound / PIXEL_SCALE, "--norm-bound")
     if record is not None:
-        return Bound(record.norm_bound, "run.json")
+        return StatedBound(record.norm_bound, "run.json")
     mean_norm = classifier.description.mean_norm(p)
-    return Bound(STUDY_NORM_RATIO * mean_norm / PIXEL_SCALE, "the study's ratio")
+    return StatedBound(STUDY_NORM_RATIO * mean_norm / PIXEL_SCALE, "the study's ratio")
 
 
 def _require_possible(given: GivenUap, v: np.ndarray) -> None:
@@ -178,7 +178,7 @@ def _require_possible(given: GivenUap, v: np.ndarray) -> None:
                         f"{GREY_LEVELS}; {TELL_THE_UNIT}")
 
 
-def _require_within(given: GivenUap, v: np.ndarray, p: float, bound: Bound) -> None:
+def _require_within(given: GivenUap, v: np.ndarray, p: float, bound: StatedBound) -> None:
     """Raise UserError where v, model-input units, is too large.
 
     That is beyond the bound that the command line gives, or far beyond the study's where nobody

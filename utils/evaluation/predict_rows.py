@@ -79,4 +79,4 @@ def _columns(predictor: prediction.Predictor, file: PlannedRows,
         columns.update(prediction.attack_columns(predictor, f"{uap.sha256}, {uap.unit}", v))
     columns.update(prediction.control_columns(
         predictor, v, float(file.control_inputs["norm"]), seed=file.control_inputs["seed"]))
-    return {name: columns[name] for name in rows.COLUMNS["predictions"]}
+    return {name: columns[name] for name in rows.REQUIRED_COLUMNS["predictions"]}

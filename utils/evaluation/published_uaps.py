@@ -19,7 +19,7 @@ from utils.evaluation import evaluated_uap
 from utils.evaluation.metrics import Rate
 from utils.images.pixels import PIXEL_SCALE
 
-FOLDER = os.path.join("results", "reproduction")
+PUBLISHED_FOLDER = os.path.join("results", "reproduction")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
@@ -40,20 +40,20 @@ class PublishedUap(NamedTuple):
 
 def find_published() -> Iterator[PublishedUap]:
     """Find every UAP of this repository that was evaluated on the model that it was made for."""
-    for folder in evaluated_uap.find(str(ROOT / FOLDER)):
+    for folder in evaluated_uap.find(str(ROOT / PUBLISHED_FOLDER)):
         path = os.path.join(folder, "uap.npy")
         run = evaluated_uap.read_evaluated(folder)
         if os.path.exists(path) and run.uap.made_for == run.classifier.name:
             yield PublishedUap(
-                name=pathlib.Path(folder).relative_to(ROOT / FOLDER).as_posix(), path=path,
-                image_size=run.classifier.image_size, norm=run.uap.norm, bound=run.uap.norm_bound,
-                rate=run.rate())
+                name=pathlib.Path(folder).relative_to(ROOT / PUBLISHED_FOLDER).as_posix(),
+                path=path, image_size=run.classifier.image_size, norm=run.uap.norm,
+                bound=run.uap.norm_bound, rate=run.rate())
 
 
 def path_of(name: str) -> Optional[str]:
     """Return the .npy file of the UAP of this name; None where there is no such UAP."""
     model, _, run = name.partition("/")
-    path = ROOT / FOLDER / model / run / "uap.npy"
+    path = ROOT / PUBLISHED_FOLDER / model / run / "uap.npy"
     is_plain = "/" not in run and not {model, run} & {"", ".", ".."}
     return str(path) if is_plain and path.exists() else None
 

@@ -29,7 +29,7 @@ from utils.common.json_files import (
 
 CONTROLS = ("random", "permuted")  # the columns that depend on the seed of evaluate.py
 # The columns that must be there.
-COLUMNS = {
+REQUIRED_COLUMNS = {
     "predictions": ("file", "label", "clean", "uap", "uap_8bit", "jpeg95", "jpeg75",
                     "clean_jpeg75") + CONTROLS + ("clean_confidence", "uap_confidence"),
     "curve": ("file",),
@@ -107,7 +107,7 @@ def write_record(folder: str, kind: str, record: Dict[str, Any]) -> None:
 def read(folder: str, kind: str) -> Dict[str, np.ndarray]:
     """Read the rows file `kind` of a run: from a column's name to its cells. Raises UserError."""
     path = os.path.join(folder, kind + ".csv")
-    rows = read_written_csv(path, COLUMNS[kind], MEND)
+    rows = read_written_csv(path, REQUIRED_COLUMNS[kind], MEND)
     if not rows:
         return {}
     columns = {}

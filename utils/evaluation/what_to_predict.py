@@ -24,7 +24,7 @@ from utils.evaluation.planned_uap import PlannedUap, given_uap, recorded_uap
 from utils.evaluation.present_classifier import PresentClassifier, TestImages, inputs_of
 from utils.evaluation.settings import EvaluationSettings
 
-HASH_DIGITS = 8  # of a SHA-256, where it tells names apart
+HASH_DIGITS_OF_A_NAME = 8  # of a SHA-256, where it tells names apart
 
 
 class UapFile(NamedTuple):
@@ -161,7 +161,7 @@ def _network_made_for(record: Optional[UapRunRecord], model_file: str,
     made_for = record.made_for or record.network.name
     if made_for == classifier_name(model_file) and classifier is not None and (
             classifier.attacked.sha256 != record.network.sha256):
-        return f"{made_for}-{record.network.sha256[:HASH_DIGITS]}"
+        return f"{made_for}-{record.network.sha256[:HASH_DIGITS_OF_A_NAME]}"
     return made_for
 
 
@@ -177,7 +177,7 @@ def _folder_of_rows(settings: EvaluationSettings, file: str, record: Optional[Ua
     name = os.path.basename(folder) if record else classifier_name(file)
     require_file_name(name, f"{file}: rows are kept under it")
     if record is None or made_for == model_name:  # another file of this name is another UAP
-        return os.path.join(model_folder, f"{name}-{sha256_of_uap(file)[:HASH_DIGITS]}")
+        return os.path.join(model_folder, f"{name}-{sha256_of_uap(file)[:HASH_DIGITS_OF_A_NAME]}")
     if not (settings.allow_mismatch or record.made_for):
         network = ("other weights" if record.network.name == model_name
                    else f"the model {made_for}")

@@ -6,7 +6,7 @@ from typing import Dict, List, NamedTuple, Sequence, Set, Tuple
 
 from utils.common.background import in_background
 from utils.common.hashes import sha256_of_file
-from utils.images.label_files import Rows, Split
+from utils.images.label_files import LabelledFiles, Split
 from utils.images.presence import cannot_be_read
 
 
@@ -32,7 +32,7 @@ def copies_across_split(folder: str, split: Split) -> List[CopyAcrossSplit]:
             if digest in first]
 
 
-def _by_size(folder: str, rows: Rows) -> Dict[int, List[str]]:
+def _by_size(folder: str, rows: LabelledFiles) -> Dict[int, List[str]]:
     files: Dict[int, List[str]] = collections.defaultdict(list)
     for file, _ in rows:
         path = os.path.join(folder, file)

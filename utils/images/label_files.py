@@ -8,7 +8,7 @@ from utils.common.csv_files import read_csv
 from utils.common.errors import UserError
 from utils.common.names import require_image_path, require_name
 
-Rows = List[Tuple[str, str]]  # of images: (file, class name)
+LabelledFiles = List[Tuple[str, str]]  # of images: (file, class name)
 LABELS_CSV = "labels.csv"  # in the folder of a data set whose images are not sorted by class
 LABELS_HEADER = ["file", "label"]
 EXPECTED_ROWS = "expected rows file,label, one for each image"
@@ -22,8 +22,8 @@ HEADINGS = {"file", "filename", "file_name", "image", "image_id", "image_name", 
 class Split(NamedTuple):
     """Which images are for training, and which for the test."""
 
-    train: Rows
-    test: Rows
+    train: LabelledFiles
+    test: LabelledFiles
 
 
 def read_labels(path: str) -> "collections.OrderedDict[str, str]":
@@ -71,7 +71,7 @@ def _check_row(path: str, number: int, row: Sequence[str]) -> None:
                         "file's path relative to the folder of the images")
 
 
-def unique_labels(path: str, rows: Rows, mend: str) -> "collections.OrderedDict[str, str]":
+def unique_labels(path: str, rows: LabelledFiles, mend: str) -> "collections.OrderedDict[str, str]":
     """Return rows (file, class name) as an OrderedDict from file to class name.
 
     path: of the csv file that they come from. mend: to end the message. Raises UserError when a

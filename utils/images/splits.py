@@ -12,7 +12,7 @@ from utils.common.terminal import printable
 from utils.images.copies import copies_across_split
 from utils.images.datasets import LabelledImages
 from utils.images.isic2018 import isic2018_lesions
-from utils.images.label_files import Rows, Split, read_labels
+from utils.images.label_files import LabelledFiles, Split, read_labels
 
 TEST_SHARE = 0.3  # of the images: 3,015 of 10,015 in the authors' published split
 
@@ -50,7 +50,7 @@ def make_split(wanted: Optional[str], dataset: LabelledImages, data_dir: str,
     return split
 
 
-def _require_all_classes(folder: str, train: Rows, labels: Dict[str, str]) -> None:
+def _require_all_classes(folder: str, train: LabelledFiles, labels: Dict[str, str]) -> None:
     """Raise UserError when the training list in `folder` lacks a class of the data set."""
     counts = collections.Counter(labels.values())
     missing = sorted(set(counts) - {label for _, label in train})
@@ -160,7 +160,7 @@ def folder_split(folder: str, labels: Dict[str, str]) -> Split:
     return split
 
 
-def limit_rows(rows: Rows, limit: Optional[int], seed: int) -> Rows:
+def limit_rows(rows: LabelledFiles, limit: Optional[int], seed: int) -> LabelledFiles:
     """Return at most `limit` rows, drawn with `seed` in the proportion of the classes; order kept.
 
     Every class keeps at least one row while `limit` allows it. limit None keeps all.

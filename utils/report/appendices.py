@@ -351,7 +351,7 @@ def attacker(contents: Contents) -> List[Block]:
     return blocks + _times(contents)
 
 
-def _bound_text(bound: numbers.Bound) -> str:
+def _bound_text(bound: numbers.NormBound) -> str:
     return f"L{bound.norm} norm, ratio {'?' if bound.ratio is None else bound.ratio}"
 
 

@@ -5,7 +5,7 @@ from typing import Dict, Optional, Sequence, Tuple
 
 from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.report.document import Cell
-from utils.report.examples import ReadImages
+from utils.report.examples import ReadTestImages
 from utils.report.gallery import Gallery
 from utils.report.pictures import Style, source_styles
 from utils.report.settings import title_of
@@ -24,12 +24,12 @@ class Contents:
     tables: Tuple[StudyTable, ...]
     styles: Dict[str, Style]
     gallery: Gallery
-    read_images: ReadImages
+    read_images: ReadTestImages
     models_dir: str
     note: Optional[str]
 
 
-def make_contents(runs: Sequence[EvaluatedUap], gallery: Gallery, read_images: ReadImages,
+def make_contents(runs: Sequence[EvaluatedUap], gallery: Gallery, read_images: ReadTestImages,
                   models_dir: str, note: Optional[str]) -> Contents:
     """Sort the evaluated UAPs of a report."""
     return Contents(

@@ -11,7 +11,7 @@ from utils.evaluation.evaluated_uap import AttackedClassifier, EvaluatedUap
 from utils.report.pictures import MOST_EXAMPLES, ExampleRow
 
 # Function (classifier, files) -> uint8 (n, h, w, 3), or None when the images are not at hand.
-ReadImages = Callable[[AttackedClassifier, Sequence[str]], Optional[np.ndarray]]
+ReadTestImages = Callable[[AttackedClassifier, Sequence[str]], Optional[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +38,7 @@ def captions(run: EvaluatedUap, column: str, places: Sequence[int]) -> List[str]
     return [f"{classes[i]} {float(confidences[i]):.2f}" for i in places]
 
 
-def first_of_each_class(run: EvaluatedUap, read_images: ReadImages) -> Optional[ShownImages]:
+def first_of_each_class(run: EvaluatedUap, read_images: ReadTestImages) -> Optional[ShownImages]:
     """Return the first test image of each class, of at most MOST_EXAMPLES; None without them."""
     labels = list(run.predictions["label"])
     names = [name for name in run.classifier.class_names if name in labels][:MOST_EXAMPLES]
@@ -46,7 +46,7 @@ def first_of_each_class(run: EvaluatedUap, read_images: ReadImages) -> Optional[
 
 
 def first_that_are_right(run: EvaluatedUap, count: int,
-                         read_images: ReadImages) -> Optional[ShownImages]:
+                         read_images: ReadTestImages) -> Optional[ShownImages]:
     """Return the first test images that the classifier gets right, each of another class.
 
     Where there are not `count` such classes, further images of the same follow.
@@ -60,7 +60,7 @@ def first_that_are_right(run: EvaluatedUap, count: int,
 
 
 def _read(run: EvaluatedUap, places: Sequence[int],
-          read_images: ReadImages) -> Optional[ShownImages]:
+          read_images: ReadTestImages) -> Optional[ShownImages]:
     if not places:
         return None
     pixels = read_images(run.classifier, run.predictions["file"][list(places)])

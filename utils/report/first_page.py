@@ -27,15 +27,10 @@ from utils.report.document import (
 )
 from utils.report.document import table as table_of
 from utils.report.examples import example_row, first_that_are_right
+from utils.report.numbers import NATURAL_IMAGES, NO_IMAGE
 from utils.report.settings import NO_SOURCE, title_of
 from utils.report.study_table import common_differences
-from utils.report.verdict import (
-    NATURAL,
-    NO_IMAGE,
-    OWN_DOMAIN,
-    ClassifierVerdict,
-    verdicts,
-)
+from utils.report.verdict import OWN_DOMAIN, ClassifierVerdict, verdicts
 
 MOST_SENTENCES = 3  # classifiers of which a sentence each is said
 MOST_CURVES = 3     # classifiers in the picture of curves
@@ -92,7 +87,7 @@ def _verdict_line(verdict: ClassifierVerdict) -> Line:
         images = "no image" if kind == NO_IMAGE else _images_of(against.run)
         domain = ", its own domain," if kind == OWN_DOMAIN else ""
         rates.append(f"from {images}{domain} changes {percent_alone(against.run.rate())} %")
-        if kind != NATURAL and not against.beats_both:
+        if kind != NATURAL_IMAGES and not against.beats_both:
             rates[-1] += " (no more often than random patterns do)"
     controls = [test.other for against in verdict.uaps.values()
                 for test in against.tests.values()]

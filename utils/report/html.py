@@ -12,7 +12,7 @@ from utils.report.document import Cell, Code, Line, Page, Picture, cell_text
 TEMPLATES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "templates")
 MOST_UNBROKEN = 40  # characters of a cell that stands in one line
 # What a cell begins with that sorts by its number: 63.1 [52.4, 72.6], < 1e-300, > 1,000.
-NUMBER = re.compile(r"[<>≤≥ ]*(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
+LEADING_NUMBER = re.compile(r"[<>≤≥ ]*(-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?)")
 
 
 def write_report(first: Page, topics: Sequence[Page], classifiers: List[Dict[str, Any]],
@@ -47,7 +47,7 @@ def sort_value(cell: Cell) -> Optional[float]:
         return cell.value if cell.total else None
     if isinstance(cell, Line) and any(isinstance(span, Code) for span in cell.spans):
         return None
-    number = NUMBER.match(_plain_text(cell))
+    number = LEADING_NUMBER.match(_plain_text(cell))
     return float(number.group(1).replace(",", "")) if number else None
 
 

@@ -25,7 +25,7 @@ from utils.report.document import (
     cell_text,
 )
 
-FOLDER = "report"  # of the pictures and of all pages but the first, beside the first
+REPORT_FOLDER = "report"  # of the pictures and of all pages but the first, beside the first
 
 
 def escape(text: str) -> str:
@@ -39,9 +39,9 @@ def escape(text: str) -> str:
 def write_page(page: Page, is_first: bool) -> str:
     """Return a page as Markdown.
 
-    is_first: whether it lies beside the folder FOLDER, and not in it.
+    is_first: whether it lies beside the folder REPORT_FOLDER, and not in it.
     """
-    folder = FOLDER + "/" if is_first else ""
+    folder = REPORT_FOLDER + "/" if is_first else ""
     return "\n".join(["# " + escape(page.title), "", *_lines_of_blocks(page.blocks, folder)])
 
 

@@ -388,19 +388,19 @@ def sensitivity(run: EvaluatedUap) -> Sensitivity:
 # What the attacker has
 
 
-class Bound(NamedTuple):
+class NormBound(NamedTuple):
     """Norm and ratio of a UAP's bound."""
 
     norm: str
     ratio: Optional[float]
 
 
-def by_bound(runs: Sequence[EvaluatedUap]) -> Dict[Bound, List[EvaluatedUap]]:
+def by_bound(runs: Sequence[EvaluatedUap]) -> Dict[NormBound, List[EvaluatedUap]]:
     """Return the untargeted UAPs of ISIC2018's classes by their bound, best comparable first."""
-    grouped: Dict[Bound, List[EvaluatedUap]] = {}
+    grouped: Dict[NormBound, List[EvaluatedUap]] = {}
     for run in sorted(runs, key=nearest_to_published):
         if run.classifier.class_names == ISIC2018_CLASSES and run.uap.target is None:
-            grouped.setdefault(Bound(run.uap.norm, run.uap.norm_ratio), []).append(run)
+            grouped.setdefault(NormBound(run.uap.norm, run.uap.norm_ratio), []).append(run)
     return grouped
 
 

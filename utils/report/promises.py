@@ -17,10 +17,10 @@ from utils.report.numbers import against_controls
 from utils.report.study_table import study_tables
 
 LEAST_ACCURACY = 0.7  # of each classifier, share of the clean test images
-COLUMNS = ("model", "source", "attack", "lowest", "highest")
+PROMISE_COLUMNS = ("model", "source", "attack", "lowest", "highest")
 
 
-class Cell(NamedTuple):
+class PromisedCell(NamedTuple):
     """Which UAP is meant."""
 
     model: str
@@ -43,15 +43,15 @@ class Verdict(NamedTuple):
     broken: List[str]
 
 
-def read_promises(path: str) -> Dict[Cell, Range]:
-    """Read a csv file of COLUMNS: the range of fooling rates, in %, of each promised cell.
+def read_promises(path: str) -> Dict[PromisedCell, Range]:
+    """Read a csv file of PROMISE_COLUMNS: the range of fooling rates, in %, of each promised cell.
 
     Raises UserError where there is none, where two are of one cell, or where a range is none.
     """
     mend = "restore it from git, or make it with tests/demo_over_seeds.py"
     promises = {}
-    for row in read_csv(path, COLUMNS, mend):
-        cell = Cell(row["model"], row["source"], row["attack"])
+    for row in read_csv(path, PROMISE_COLUMNS, mend):
+        cell = PromisedCell(row["model"], row["source"], row["attack"])
         try:
             promised = Range(float(row["lowest"]), float(row["highest"]))
         except (TypeError, ValueError):
@@ -68,7 +68,7 @@ def read_promises(path: str) -> Dict[Cell, Range]:
     return promises
 
 
-def check(runs: Sequence[EvaluatedUap], promises: Dict[Cell, Range]) -> Verdict:
+def check(runs: Sequence[EvaluatedUap], promises: Dict[PromisedCell, Range]) -> Verdict:
     """Check whether evaluated UAPs are as promised.
 
     runs: of which those count that stand for the promised cells: of several with an L-infinity
@@ -76,7 +76,7 @@ def check(runs: Sequence[EvaluatedUap], promises: Dict[Cell, Range]) -> Verdict:
     both controls when p is at most 0.05 for each (McNemar's exact test, paired by image),
     corrected by Holm's method for all tests of the check.
     """
-    evaluated = {Cell(key.model, key.source, study_table.attack): run
+    evaluated = {PromisedCell(key.model, key.source, study_table.attack): run
                  for study_table in study_tables([run for run in runs if run.uap.norm == "inf"])
                  for key, run in study_table.runs.items()}
     found = {cell: evaluated[cell] for cell in promises if cell in evaluated}
@@ -99,13 +99,13 @@ def check(runs: Sequence[EvaluatedUap], promises: Dict[Cell, Range]) -> Verdict:
         f"classifier has at least {100 * lowest:.1f} % test accuracy", broken)
 
 
-def _accuracies(found: Dict[Cell, EvaluatedUap]) -> Dict[str, float]:
+def _accuracies(found: Dict[PromisedCell, EvaluatedUap]) -> Dict[str, float]:
     """The clean test accuracy of each model, 0..1."""
     return {cell.model: metrics.accuracy(run.predictions["label"], run.predictions["clean"]).value
             for cell, run in found.items()}
 
 
-def _outside(cell: Cell, run: EvaluatedUap, promised: Range) -> List[str]:
+def _outside(cell: PromisedCell, run: EvaluatedUap, promised: Range) -> List[str]:
     """What of a UAP's rate and its controls' is not as promised."""
     rate = 100 * run.rate().value
     controls = {name: 100 * run.rate(name).value for name in CONTROLS}

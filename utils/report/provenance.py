@@ -8,7 +8,7 @@ from utils.common.json_files import OBJECT, read_json
 from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.report.document import Block, Cell, Code, Commands, line, paragraph, table
 
-HASH_DIGITS = 16  # of a hash; the JSON files hold all 64
+SHOWN_HASH_DIGITS = 16  # of a hash; the JSON files hold all 64
 # Column, and where its cell stands: in models/<name>.json; in run.json and the rows.
 OF_MODEL = {
     "weights": "weights.sha256", "test images": "split.test.sha256", "seed": "arguments.seed",
@@ -34,7 +34,7 @@ def provenance(runs: Sequence[EvaluatedUap], models_dir: str) -> List[Block]:
     commands = dict.fromkeys(filter(None, map(command_of, everything)))
     blocks: List[Block] = [
         paragraph("Each result can be made again by its command:"), Commands(tuple(commands)),
-        paragraph(f"Hashes are SHA-256, the first {HASH_DIGITS} of 64 digits; ",
+        paragraph(f"Hashes are SHA-256, the first {SHOWN_HASH_DIGITS} of 64 digits; ",
                   Code("models/*.json"), ", ", Code("run.json"), " and ",
                   Code("predictions.json"), " hold them in full.")]
     blocks += table([{"model": name, **_cells(record, OF_MODEL)}
@@ -78,7 +78,7 @@ def _cell(value: Any, key: str) -> Cell:
     if value is None:
         return None
     if key.endswith("sha256"):
-        return line(Code(str(value)[:HASH_DIGITS]))
+        return line(Code(str(value)[:SHOWN_HASH_DIGITS]))
     if key.endswith("git"):
         return str(value_at(value, "commit"))[:10] + (
             " + changes" if value_at(value, "modified") else "")

@@ -9,20 +9,20 @@ from utils.report import html, markdown
 from utils.report.appendices import appendices
 from utils.report.contents import make_contents
 from utils.report.document import Page
-from utils.report.examples import ReadImages
+from utils.report.examples import ReadTestImages
 from utils.report.first_page import first_page
 from utils.report.gallery import Gallery
 from utils.report.viewer import viewer
 
 
 def write_report(results_dir: str, models_dir: str, runs: Sequence[EvaluatedUap],
-                 note: Optional[str], read_images: ReadImages) -> str:
+                 note: Optional[str], read_images: ReadTestImages) -> str:
     """Write report.md, the folder report/ with appendices and pictures, and report.html.
 
     models_dir: where the models' JSON files are, for the provenance. note: a sentence to print
     above, or None. Returns the path of the first page.
     """
-    folder = os.path.join(results_dir, markdown.FOLDER)
+    folder = os.path.join(results_dir, markdown.REPORT_FOLDER)
     gallery = Gallery(folder)
     contents = make_contents(runs, gallery, read_images, models_dir=models_dir, note=note)
     topics = appendices(contents)

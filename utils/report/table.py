@@ -28,7 +28,7 @@ from utils.report.numbers import UapSummary
 from utils.report.settings import differences, title_of
 from utils.report.study_table import CellKey, StudyTable, study_tables
 
-COLUMNS = (
+TABLE_COLUMNS = (
     "cell", "model", "made_for", "source", "attack", "norm", "norm_ratio", "target", "run", "seed",
     "published", "differs", "rate", "low", "high", "rate_8bit", "random", "permuted", "mcnemar_p",
     "accuracy_clean", "accuracy_uap", "largest_label", "largest_label_share", "dominant",
@@ -79,7 +79,7 @@ def summarise(run: EvaluatedUap) -> UapSummary:
 
 
 def csv_rows(runs: Sequence[EvaluatedUap]) -> List[List[Any]]:
-    """Return the rows of table.csv, by COLUMNS.
+    """Return the rows of table.csv, by TABLE_COLUMNS.
 
     First the cells of the study's table that were not run, then every UAP. Rates are 0..1, but the
     published ones in percent.
@@ -90,11 +90,11 @@ def csv_rows(runs: Sequence[EvaluatedUap]) -> List[List[Any]]:
         {"cell": True, "model": key.model, "source": key.source, "published": rate}
         for key, rate in published().items() if key not in done]
     rows = missing + list(map(_csv_values, summaries))
-    return [[for_spreadsheet(row.get(name)) for name in COLUMNS] for row in rows]
+    return [[for_spreadsheet(row.get(name)) for name in TABLE_COLUMNS] for row in rows]
 
 
 def _csv_values(summary: UapSummary) -> Dict[str, Any]:
-    values = {name: getattr(summary, name) for name in COLUMNS if hasattr(summary, name)}
+    values = {name: getattr(summary, name) for name in TABLE_COLUMNS if hasattr(summary, name)}
     for name in ("rate", "rate_8bit", "random", "permuted", "accuracy_clean", "accuracy_uap"):
         values[name] = getattr(summary, name).value
     for name in ("largest_label", "dominant"):

@@ -5,13 +5,19 @@ from typing import Dict, List, Optional, Sequence
 
 from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.images.isic2018 import ISIC2018_CLASSES
-from utils.report.numbers import AgainstControls, against_controls, strongest
+from utils.report.numbers import (
+    NATURAL_IMAGES,
+    NO_IMAGE,
+    AgainstControls,
+    against_controls,
+    strongest,
+)
 from utils.report.settings import DOMAIN, NO_SOURCE
 from utils.report.study_table import in_study_order, nearest_to_published, of_the_table
 
 # What a UAP is made from, in the order of the first page's table.
-NATURAL, OWN_DOMAIN, NO_IMAGE = KINDS = (
-    "natural images", "the classifier's own domain", "no image")
+OWN_DOMAIN = "the classifier's own domain"
+KINDS = (NATURAL_IMAGES, OWN_DOMAIN, NO_IMAGE)
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,7 @@ class ClassifierVerdict:
     @property
     def is_fooled_by_natural_images(self) -> Optional[bool]:
         """Return whether natural images fool it more than either control; None where not tested."""
-        return self.uaps[NATURAL].beats_both if NATURAL in self.uaps else None
+        return self.uaps[NATURAL_IMAGES].beats_both if NATURAL_IMAGES in self.uaps else None
 
 
 def kind_of(run: EvaluatedUap) -> str:
@@ -38,7 +44,7 @@ def kind_of(run: EvaluatedUap) -> str:
     domains = {run.classifier.image_folder.replace("\\", "/").split("/")[0]}
     if run.classifier.class_names == ISIC2018_CLASSES:
         domains.add(DOMAIN)
-    return OWN_DOMAIN if source in domains else NATURAL
+    return OWN_DOMAIN if source in domains else NATURAL_IMAGES
 
 
 def verdicts(runs: Sequence[EvaluatedUap]) -> List[ClassifierVerdict]:
