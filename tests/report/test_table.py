@@ -61,7 +61,7 @@ def run_of(repeated=100, identity=(), **changes):
         predictions={name: np.tile(cells, repeated) for name, cells in COLUMNS.items()})
 
 
-RATES = {"rate": "uap", "rate_8bit": "uap_8bit", "random": "random", "permuted": "permuted"}
+RATES = ("rate", "rate_8bit", "random", "permuted")
 
 
 def test_an_untargeted_run_is_summarised_by_the_share_of_changed_predictions():
@@ -81,15 +81,17 @@ def test_an_untargeted_run_is_summarised_by_the_share_of_changed_predictions():
         assert (0.8 - bound) ** 2 == pytest.approx(Z ** 2 * bound * (1 - bound) / 10)
 
 
-# AKIEC is the first class by name, MEL the first of ISIC2018; no prediction names VASC
-@pytest.mark.parametrize("target", ["AKIEC", "MEL", "NV", "VASC"])
-def test_a_targeted_run_is_summarised_by_the_images_that_were_not_the_target(target):
+# AKIEC is the first class by name, MEL the first of ISIC2018; no prediction names VASC. Clean, 1, 3
+# and 5 of the 10 images are predicted as AKIEC, MEL and NV.
+@pytest.mark.parametrize("target, others, successes, predicted", [
+    ("AKIEC", 9, [1, 0, 0, 0], 2), ("MEL", 7, [4, 3, 1, 0], 5), ("NV", 5, [1, 1, 0, 1], 1),
+    ("VASC", 10, [0, 0, 0, 0], 0)])
+def test_a_targeted_run_is_summarised_by_the_images_that_were_not_the_target(
+        target, others, successes, predicted):
     found = table.summarise(run_of(1, target=target))
-    others = COLUMNS["clean"] != target
-    for key, column in RATES.items():
-        share = np.mean(COLUMNS[column][others] == target)
-        assert getattr(found, key).value == pytest.approx(share)
-    assert found.target_share.value == pytest.approx(np.mean(COLUMNS["uap"] == target))
+    assert [getattr(found, key).count for key in RATES] == successes
+    assert {getattr(found, key).total for key in RATES} == {others}
+    assert (found.target_share.count, found.target_share.total) == (predicted, 10)
     assert found.target == target
 
 
@@ -200,15 +202,21 @@ def test_the_csv_holds_every_cell_and_every_run_in_full_precision():
     cells = {(row["source"], row["model"]): row["published"] for row in found + [run]}
     assert cells == {**PUBLISHED, ("ilsvrc2012", "VGG16"): None}  # 70 test images
     assert len(found) == 8 and not any(row["rate"] for row in found)
-    summary = table.summarise(run_of(7))
-    for name in ("model", "source", "images", "mcnemar_p", "steps_kept", "norm_bound", "seed"):
-        assert run[name] == getattr(summary, name)
-    for name in ("rate", "random", "permuted", "accuracy_clean", "accuracy_uap"):
-        assert run[name] == getattr(summary, name).value
-    assert (run["dominant"], run["dominant_share"]) == ("MEL", 0.5)
-    assert (run["largest_label"], run["largest_label_share"]) == ("MEL", 0.3)
-    assert (run["low"], run["high"]) == summary.rate[1:3]
-    assert run["differs"] == "70 test images"
+    expected = {
+        "cell": True, "model": "VGG16", "made_for": "VGG16", "source": "ilsvrc2012",
+        "attack": "deepfool", "norm": "inf", "norm_ratio": 0.04, "target": None,
+        "run": "ilsvrc2012", "seed": 3, "published": None, "differs": "70 test images",
+        "rate": 0.8, "low": 0.69183356, "high": 0.87695261,  # of statsmodels, for 56 of 70
+        "rate_8bit": 0.6, "random": 0.1, "permuted": 0.2,
+        "mcnemar_p": 7.4552103e-9,  # 49 images against 7: 2 sum_{k <= 7} binom(56, k) / 2^56
+        "accuracy_clean": 0.7, "accuracy_uap": 0.5, "largest_label": "MEL",
+        "largest_label_share": 0.3, "dominant": "MEL", "dominant_share": 0.5,
+        "target_share": None, "test_images": 70, "images": 10000, "passes": 1, "steps_made": 8,
+        "steps_kept": 2, "norm_bound": 0.0791, "bound_from": "run.json", "largest_change": None}
+    assert list(run) == list(expected)
+    for name, value in expected.items():
+        is_computed = isinstance(value, float)
+        assert run[name] == (pytest.approx(value, rel=1e-7) if is_computed else value), name
     assert len(table.csv_rows([])) == 9
 
 
