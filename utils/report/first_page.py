@@ -109,7 +109,7 @@ def _verdict_lines_of_many(judged: Sequence[ClassifierVerdict]) -> List[Line]:
         whom = "it" if len(same) == 1 else "them"
         spans: List[Span] = [Strong(f"{names}: {answer.format(whom)}.")]
         if is_fooled is not None:
-            natural = [verdict.uaps[NATURAL] for verdict in same]
+            natural = [verdict.uaps[NATURAL_IMAGES] for verdict in same]
             controls = [test.other for against in natural for test in against.tests.values()]
             spans.append(
                 f" UAPs from natural images change {_range(each.run.rate() for each in natural)} "
