@@ -8,7 +8,7 @@ WITHOUT_FONTS = """
 import sys
 sys.path.insert(0, ".")
 import train_model
-def draw_pictures(*arguments):
+def draw_pictures(*arguments, **named):
     raise RuntimeError("a font cannot be read")
 train_model.draw_pictures = draw_pictures
 train_model.main()
