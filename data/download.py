@@ -22,7 +22,7 @@ from utils.common.whole_files import (
 )
 
 TIMEOUT = 30  # seconds without a byte
-BLOCK_BYTES = 1 << 16
+RECEIVE_BYTES = 1 << 16
 CONNECTIONS = 16  # at a time
 WORTH_RESUMING = 1 << 20  # bytes; a shorter file is begun again
 VERSION_SUFFIX = ".version"  # ends the name of the file that holds the version of an unfinished one
@@ -151,7 +151,7 @@ def _write_body(url: str, answer: requests.Response, file: BinaryIO, total: int,
     with tqdm(desc=os.path.basename(url), initial=file.tell(), total=total, unit="B",
               unit_scale=True, disable=not is_counted) as progress:
         try:
-            for block in answer.iter_content(BLOCK_BYTES):
+            for block in answer.iter_content(RECEIVE_BYTES):
                 if file.tell() + len(block) > total:
                     file.seek(0)
                     file.truncate()

@@ -27,6 +27,7 @@ import os
 import random
 import sys
 import time
+from typing import NamedTuple
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -78,9 +79,17 @@ def median(values):
     return float(np.median(list(values)))
 
 
-# One run of a loop over n images. iterations: of DeepFool, all images. fooled: images that v fooled
-# already when they were shown. rate: fooling rate on the images after the pass.
-Run = collections.namedtuple("Run", "seconds iterations fooled rate")
+class TimedRun(NamedTuple):
+    """One run of a loop over n images.
+
+    iterations: of DeepFool, all images. fooled: images that v fooled already when they were shown.
+    rate: fooling rate on the images after the pass.
+    """
+
+    seconds: float
+    iterations: int
+    fooled: int
+    rate: float
 
 
 def our_run(graph, paths, size, p, xi):
@@ -94,8 +103,8 @@ def our_run(graph, paths, size, p, xi):
     began = time.perf_counter()
     visits = [visit for event in attack_events(settings, graph, state, read, None, xi)
               if isinstance(event, ImagesShown) for visit in event.visits]
-    return Run(time.perf_counter() - began, sum(len(visit.path) for visit in visits),
-               sum(not visit.path for visit in visits), state.rates[-1])
+    return TimedRun(time.perf_counter() - began, sum(len(visit.path) for visit in visits),
+                    sum(not visit.path for visit in visits), state.rates[-1])
 
 
 def art_run(art, images, p, xi):
@@ -127,8 +136,8 @@ def art_run(art, images, p, xi):
                          "max_iter": MAX_ITERATIONS, "epsilon": OVERSHOOT, "verbose": False})
     seconds = timed(attack.generate, images[order][place])
     # ART makes all gradients once before the first iteration, and once more after each.
-    return Run(seconds, calls["gradients"] - calls["step"], n - calls["step"],
-               attack.fooling_rate)
+    return TimedRun(seconds, calls["gradients"] - calls["step"], n - calls["step"],
+                    attack.fooling_rate)
 
 
 class Theirs:

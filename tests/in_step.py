@@ -7,7 +7,7 @@ tolerances below, decisions unless they are excused, at most EXCUSED of them. Th
 test_uap.py, in float64, are compared without excuses.
 """
 
-import collections
+from typing import Callable, NamedTuple
 
 import numpy as np
 from test_uap import plain_algorithm
@@ -117,7 +117,12 @@ class PlainRun:
                 or not all(self.plain.is_smooth(point) for point in looked_at))
 
 
-FastPath = collections.namedtuple("FastPath", "logits differences deepfool")
+class FastPath(NamedTuple):
+    """The functions that the attacks call: of the classifier, its differences, and DeepFool."""
+
+    logits: Callable
+    differences: Callable
+    deepfool: Callable
 
 
 def alike_until(fast, run):

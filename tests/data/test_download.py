@@ -1,6 +1,5 @@
 """Downloads from a server that cuts, forgets, refuses and lies: right at the end, or a message."""
 
-import collections
 import errno
 import gzip
 import hashlib
@@ -9,6 +8,7 @@ import random
 import shutil
 import signal
 import time
+import types
 
 import pytest
 
@@ -67,7 +67,7 @@ def test_a_cut_connection_is_resumed_where_it_was_cut(tmp_path, cut):
     site = fetch(tmp_path, *[{"cut": cut}] * 4 + [{}], md5=MD5)
     assert_whole(tmp_path)
     offsets = [int(wanted[6:-1]) if wanted else 0 for _, wanted in site.asked]
-    step = cut // module.BLOCK_BYTES * module.BLOCK_BYTES
+    step = cut // module.RECEIVE_BYTES * module.RECEIVE_BYTES
     assert offsets == list(range(0, min(5 * step, len(FILE)), step))[:5]
 
 
@@ -219,8 +219,8 @@ def test_only_https_is_loaded_from(tmp_path, url, monkeypatch):
 
 
 def test_a_disk_without_space_is_found_before_the_bytes_come(tmp_path, monkeypatch):
-    usage = collections.namedtuple("Usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(0, 0, len(FILE) - 1))
+    usage = types.SimpleNamespace(free=len(FILE) - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage)
     with pytest.raises(UserError, match="GB free, .* GB needed"):
         fetch(tmp_path)
     assert_nothing(tmp_path)
