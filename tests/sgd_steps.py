@@ -23,6 +23,7 @@ from utils.classifier.description import read_description  # noqa: E402
 from utils.classifier.saved_classifier import load_classifier, read_split_side  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.errors import run_script  # noqa: E402
+from utils.evaluation.metrics import fooling_rate  # noqa: E402
 from utils.evaluation.prediction import Predictor  # noqa: E402
 from utils.images.folders import list_images  # noqa: E402
 from utils.images.pixels import PIXEL_SCALE, to_model_input  # noqa: E402
@@ -75,14 +76,17 @@ def main():
 
     graph, images = AttackGraph(load_classifier(info)), read(args, info)
     shown = images.pop("shown")
-    predictors = {name: Predictor(graph.logits, its, info.class_names, 32)
-                  for name, its in images.items()}
+    predictors = {name: Predictor(graph.logits, of_source, info.class_names, 32)
+                  for name, of_source in images.items()}
     for steps in STEPS:
         v = make_uap(graph, shown, steps, xi, args.seed)
-        print("steps {} to {} xi: ".format(*steps) + ", ".join(
-            "{:.1%} of {} {} images".format(
-                np.mean(its.predict(v)[0] != its.predict_once("clean")[0]), len(images[name]), name)
-            for name, its in predictors.items()), flush=True)
+        texts = []
+        for name, predictor in predictors.items():
+            rate = fooling_rate(clean=predictor.predict_once("clean").classes,
+                                attacked=predictor.predict(v).classes)
+            texts.append(f"{rate.value:.1%} of {rate.total} {name} images")
+        first, last = steps
+        print(f"steps {first} to {last} xi: {', '.join(texts)}", flush=True)
 
 
 if __name__ == "__main__":
