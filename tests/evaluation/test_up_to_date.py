@@ -83,14 +83,14 @@ def test_rows_are_kept_where_the_test_images_are_not_at_hand_which_is_said(setti
 
 def test_rows_of_a_version_without_fingerprints_are_not_known_to_be_of_the_images_at_hand(settings):
     for kind in ALL:
-        edit_record(settings, kind, lambda its: its.pop("test_images_sha256"))
+        edit_record(settings, kind, lambda record: record.pop("test_images_sha256"))
     assert work(settings) == ALL
     assert work(settings, data_dir="nowhere") == {}
 
 
 def test_another_class_name_or_way_of_resizing_outdates_the_rows(settings):
-    edit_record(settings, "curve", lambda its: its.update(resize="nearest"))
-    edit_record(settings, "predictions", lambda its: its["class_names"].reverse())
+    edit_record(settings, "curve", lambda record: record.update(resize="nearest"))
+    edit_record(settings, "predictions", lambda record: record["class_names"].reverse())
     assert work(settings) == ALL
 
 

@@ -273,4 +273,4 @@ def test_the_reproductions_table_is_that_of_its_rows():
     with open(os.path.join(folder, "table.md"), encoding="utf-8") as file:
         text = file.read()
     note = re.search(r"^\*\*(.*)\*\*$", text, re.MULTILINE).group(1)
-    assert table.to_markdown([read_evaluated(its) for its in find(folder)], note) == text
+    assert table.to_markdown([read_evaluated(run) for run in find(folder)], note) == text

@@ -234,31 +234,32 @@ CASES = {
     "description nested 100,000 deep": (ILSVRC, write(
         "models/VGG16.json", "[" * 100000 + "]" * 100000), "VGG16.json JSON nested"),
     "description of a size that is no integer": (ILSVRC, edit(
-        "models/VGG16.json", lambda its: its.update(image_size=32.0)),
+        "models/VGG16.json", lambda record: record.update(image_size=32.0)),
         "VGG16.json image_size: 32.0 'integer'"),
     "description of a size of 400 digits": (ILSVRC, edit(
-        "models/VGG16.json", lambda its: its.update(image_size=10 ** 400)),
+        "models/VGG16.json", lambda record: record.update(image_size=10 ** 400)),
         "VGG16.json JSON integer digits"),
     "description without image size": (
         ILSVRC, write("models/VGG16.json", "{}"), "architecture required"),
     "description of an unknown architecture": (ILSVRC, edit(
-        "models/VGG16.json", lambda its: its.update(architecture="VGG21")), "VGG21 VGG16"),
+        "models/VGG16.json", lambda record: record.update(architecture="VGG21")), "VGG21 VGG16"),
     "description of images that fit into no memory": (ILSVRC, edit(
-        "models/VGG16.json", lambda its: its.update(image_size=100000)), "VGG16.json 100000 GB"),
+        "models/VGG16.json", lambda record: record.update(image_size=100000)),
+        "VGG16.json 100000 GB"),
     "weights that are no numbers": (ILSVRC + " --name x", weights_that_are_nan,
                                     "block5_conv3 no numbers"),
     "evaluated weights that are no numbers": (
         EVALUATE_ONE + " --allow-mismatch --model-file models/VGG16.h5", weights_that_are_nan,
         "block5_conv3 no numbers"),
     "description of another scaling": (ILSVRC, edit(
-        "models/VGG16.json", lambda its: its.update(scaling=OTHER_SCALING)), "scaled"),
+        "models/VGG16.json", lambda record: record.update(scaling=OTHER_SCALING)), "scaled"),
     "description of other weights": (ILSVRC, other_model(".h5"), "SHA-256"),
     "nothing to evaluate": ("evaluate.py --results-dir nowhere", None, "nowhere make_uap.py"),
     "a missing UAP": ("evaluate.py --uap x.npy --model-file models/VGG16.h5", None, "x.npy"),
     "a UAP that changed": (EVALUATE, lambda: np.save(
         RUN + "uap.npy", np.zeros((32, 32, 3), np.float32)), "changed"),
     "a UAP for other inputs": (EVALUATE, edit(
-        RUN + "run.json", lambda its: its["model"].update(scaling=OTHER_SCALING)), "scaled"),
+        RUN + "run.json", lambda record: record["model"].update(scaling=OTHER_SCALING)), "scaled"),
     "a UAP in grey levels": (
         "evaluate.py --uap mine.npy --model-file models/VGG16.h5",
         lambda: np.save("mine.npy", np.full((32, 32, 3), 9, np.float32)),

@@ -160,27 +160,28 @@ def result_groups(results_dir: str) -> List[str]:
     That is the results folder itself; where it holds none, those below it that do: its groups.
     """
     for below in ("[!.]*/[!.]*/", "[!.]*/[!.]*/[!.]*/"):
-        found = {path.parents[2] for name in ("run.json", "predictions.json")
-                 for path in pathlib.Path(results_dir).glob(below + name)}
-        if found:
-            return [str(path) for path in sorted(found)]
+        groups = {path.parents[2] for name in ("run.json", "predictions.json")
+                  for path in pathlib.Path(results_dir).glob(below + name)}
+        if groups:
+            return [str(group) for group in sorted(groups)]
     return [results_dir]
 
 
 def find(results_dir: str) -> List[str]:
     """Find the folders with rows of a run, below a results folder or below its groups; sorted."""
-    found = [path for group in result_groups(results_dir)
-             for path in pathlib.Path(group).glob("[!.]*/[!.]*/predictions.json")]
-    return [str(path.parent) for path in sorted(found)]
+    records = [path for group in result_groups(results_dir)
+               for path in pathlib.Path(group).glob("[!.]*/[!.]*/predictions.json")]
+    return [str(path.parent) for path in sorted(records)]
 
 
-def require_one_classifier_of_each_name(found: Iterable[Tuple[str, AttackedClassifier]]) -> None:
+def require_one_classifier_of_each_name(
+        classifiers: Iterable[Tuple[str, AttackedClassifier]]) -> None:
     """Raise UserError where rows are of two classifiers of one name: no table could tell them.
 
-    found: folders of rows, and the classifier of each.
+    classifiers: folders of rows, and the classifier of each.
     """
     first: Dict[str, Tuple[str, AttackedClassifier]] = {}
-    for folder, classifier in found:
+    for folder, classifier in classifiers:
         other_folder, other = first.setdefault(classifier.name, (folder, classifier))
         if other.sha256 != classifier.sha256:
             raise UserError(

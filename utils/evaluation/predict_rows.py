@@ -39,14 +39,15 @@ def predict_rows(settings: EvaluationSettings, to_do: List[RowsToDo]) -> None:
     folder = os.path.join(settings.data_dir, attacked.image_folder)
     images = read_images([os.path.join(folder, file) for file, _ in test_images.rows],
                          attacked.image_size, attacked.resize, description="reading test images")
-    passes = sum(_passes(file, work) for file, work in to_do)
+    passes = sum(_passes(each.rows, each.work) for each in to_do)
     with tqdm(unit="image", desc="evaluating " + classifier.name,
               total=passes * len(images)) as bar:
         predictor = prediction.Predictor(
             logits=graph.logits, images=images, class_names=attacked.class_names,
             batch_size=settings.batch_size, progress=bar.update)
-        for file, work in to_do:
-            rows.write(file.folder, file.kind, _columns(predictor, file, work),
+        for each in to_do:
+            file = each.rows
+            rows.write(file.folder, file.kind, _columns(predictor, file, each.work),
                        record=dict(file.inputs, **file.control_inputs, **file.description),
                        made=dict(environment(VERSIONS), finished=now()))
 

@@ -41,7 +41,7 @@ def find_work(settings: EvaluationSettings, planned: List[PlannedRows]) -> List[
     which --limit asks for, never replace rows of more: those that are up to date are kept, with all
     that belongs to them. Raises UserError where they are not.
     """
-    found = []
+    to_do = []
     kept = set()  # folders
     for file in planned:
         if file.folder in kept:
@@ -54,8 +54,8 @@ def find_work(settings: EvaluationSettings, planned: List[PlannedRows]) -> List[
             continue
         work = Work.PREDICT if settings.again else work_on(file)
         if work is not Work.NOTHING:
-            found.append(RowsToDo(file, work))
-    return found
+            to_do.append(RowsToDo(file, work))
+    return to_do
 
 
 def work_on(file: PlannedRows) -> Work:

@@ -60,29 +60,32 @@ def find_uaps(settings: EvaluationSettings) -> List[PlannedUap]:
     Rows whose classifier is not there are left as they are.
     """
     classifiers: Dict[str, Optional[PresentClassifier]] = {}
-    found = []
-    for file, record, model_file in _asked_for(settings):
+    uaps = []
+    for asked in _asked_for(settings):
+        record, model_file = asked.record, asked.model_file
         if model_file not in classifiers:
             classifiers[model_file] = (
                 PresentClassifier(read_description(model_file), settings.data_dir)
                 if os.path.exists(model_file) else None)
         classifier = classifiers[model_file]
         made_for = _network_made_for(record, model_file, classifier)
-        folder = _folder_of_rows(settings, file, record, made_for=made_for, model_file=model_file)
+        folder = _folder_of_rows(settings, asked.file, record, made_for=made_for,
+                                 model_file=model_file)
         if classifier is not None and settings.uap:
-            found.append(given_uap(classifier, settings.uap, record, made_for=made_for,
-                                   folder=folder))
+            uaps.append(given_uap(classifier, settings.uap, record, made_for=made_for,
+                                  folder=folder))
         elif classifier is not None and record is not None:
-            found.append(recorded_uap(classifier, file, record, made_for=made_for, folder=folder))
+            uaps.append(recorded_uap(classifier, asked.file, record, made_for=made_for,
+                                     folder=folder))
         elif rows.read_record(folder, "predictions") is not None:
             print(f"{printable(model_file)}: not here; the rows in {printable(folder)} are taken "
                   "as they are")
         else:
             read_description(model_file)  # says what is missing
-    if not found and not evaluated_uap.find(settings.results_dir):
+    if not uaps and not evaluated_uap.find(settings.results_dir):
         raise UserError(f"{settings.results_dir}: no run found (looked for "
                         "<model>/<run>/run.json); make a UAP with make_uap.py")
-    return found
+    return uaps
 
 
 class _UapOnModel(NamedTuple):
@@ -97,7 +100,7 @@ def _asked_for(settings: EvaluationSettings) -> List[_UapOnModel]:
     if settings.uap:
         beside = os.path.join(os.path.dirname(settings.uap.file), "run.json")
         return [_UapOnModel(settings.uap.file, _record_of_given(beside), settings.uap.model_file)]
-    found = []
+    asked = []
     groups = evaluated_uap.result_groups(settings.results_dir)
     for path in sorted(path for group in groups
                        for path in pathlib.Path(group).glob("[!.]*/[!.]*/run.json")):
@@ -107,9 +110,9 @@ def _asked_for(settings: EvaluationSettings) -> List[_UapOnModel]:
                   "left out")
             continue
         record = read_run_record(str(path))
-        found += [_UapOnModel(str(path.with_name("uap.npy")), record, model_file)
+        asked += [_UapOnModel(str(path.with_name("uap.npy")), record, model_file)
                   for model_file in _model_files(record, settings.models_dir)]
-    return found
+    return asked
 
 
 def _record_of_given(path: str) -> Optional[UapRunRecord]:
@@ -136,18 +139,18 @@ def _model_files(record: UapRunRecord, models_dir: str) -> List[str]:
     network = record.network
     if not record.made_for:
         return [os.path.join(models_dir, network.name + ".h5")]
-    found = []
+    files = []
     for path in sorted(pathlib.Path(models_dir).glob("*.json")):
         if path.with_suffix(".h5").exists():
             description = read_description_alone(str(path.with_suffix(".h5")))
             if (description.weights_sha256 != network.sha256
                     and description.architecture == network.architecture
                     and description.image_size == network.image_size):
-                found.append(str(path.with_suffix(".h5")))
-    if not found:
+                files.append(str(path.with_suffix(".h5")))
+    if not files:
         print(f"{network.name}: no {network.architecture} of {network.image_size} px in "
               f"{printable(models_dir)} to try it on")
-    return found
+    return files
 
 
 def _network_made_for(record: Optional[UapRunRecord], model_file: str,

@@ -79,19 +79,19 @@ def check(runs: Sequence[EvaluatedUap], promises: Dict[PromisedCell, Range]) -> 
     evaluated = {PromisedCell(key.model, key.source, study_table.attack): run
                  for study_table in study_tables([run for run in runs if run.uap.norm == "inf"])
                  for key, run in study_table.runs.items()}
-    found = {cell: evaluated[cell] for cell in promises if cell in evaluated}
+    promised_runs = {cell: evaluated[cell] for cell in promises if cell in evaluated}
     broken = [f"{'/'.join(cell)}: no such UAP was evaluated" for cell in promises
               if cell not in evaluated]
 
-    accuracies = _accuracies(found)
+    accuracies = _accuracies(promised_runs)
     broken += [f"{model}: test accuracy {100 * accuracy:.1f} %, promised: at least "
                f"{100 * LEAST_ACCURACY:g} %" for model, accuracy in accuracies.items()
                if not accuracy >= LEAST_ACCURACY]
-    are_better = [each.beats_both for each in against_controls(list(found.values()))]
+    are_better = [each.beats_both for each in against_controls(list(promised_runs.values()))]
     broken += [f"{'/'.join(cell)}: does not fool more images than both controls (p at most 0.05, "
-               f"corrected by Holm's method)" for cell, is_better in zip(found, are_better)
+               f"corrected by Holm's method)" for cell, is_better in zip(promised_runs, are_better)
                if not is_better]
-    for cell, run in found.items():
+    for cell, run in promised_runs.items():
         broken += _outside(cell, run, promises[cell])
     lowest = min(accuracies.values(), default=0)
     return Verdict(
@@ -99,10 +99,10 @@ def check(runs: Sequence[EvaluatedUap], promises: Dict[PromisedCell, Range]) -> 
         f"classifier has at least {100 * lowest:.1f} % test accuracy", broken)
 
 
-def _accuracies(found: Dict[PromisedCell, EvaluatedUap]) -> Dict[str, float]:
+def _accuracies(runs: Dict[PromisedCell, EvaluatedUap]) -> Dict[str, float]:
     """The clean test accuracy of each model, 0..1."""
     return {cell.model: metrics.accuracy(run.predictions["label"], run.predictions["clean"]).value
-            for cell, run in found.items()}
+            for cell, run in runs.items()}
 
 
 def _outside(cell: PromisedCell, run: EvaluatedUap, promised: Range) -> List[str]:
