@@ -53,7 +53,8 @@ def test_every_picture_is_drawn_with_names_that_matplotlib_would_take_for_formul
 def test_a_picture_shows_a_name_as_it_is(name):
     figure, axis = figures.plt.subplots()
     text = axis.text(0, 0, figures.Labels()(name))
-    assert text._preprocess_math(text.get_text()) == (" " * name.startswith("_") + name, False)
+    expected = f" {name}" if name.startswith("_") else name
+    assert text._preprocess_math(text.get_text()) == (expected, False)
     figures.plt.close(figure)
 
 
