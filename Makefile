@@ -34,9 +34,13 @@ test-snakefile:  ## the Snakefile, by a Snakemake in an environment of its own (
 		snakemake==9.27.1 snakemake-executor-plugin-slurm==2.8.0 numpy pytest
 	.snakemake-env/bin/python -m pytest tests/snakefile.py
 
-.venv-art: tests/requirements-benchmark.txt
-	sh utils/environment.sh python -m pip install --quiet --quiet --disable-pip-version-check \
-		--upgrade --no-deps --target $@ --requirement $<
+ART = --quiet --quiet --disable-pip-version-check --upgrade --no-deps --target
 
-benchmark: .venv-art  ## the UAP loop against the Adversarial Robustness Toolbox, on the demo's models
-	PYTHONPATH=.venv-art sh utils/environment.sh python tests/benchmark_uap.py
+.venv-art: tests/requirements-benchmark.txt
+	sh utils/environment.sh python -m pip install $(ART) $@ --requirement $<
+
+.venv-art-tf2: tests/requirements-benchmark-tf2.txt
+	ENVIRONMENT=tf2 sh utils/environment.sh python -m pip install $(ART) $@ --requirement $<
+
+benchmark: .venv-art .venv-art-tf2  ## speed in both environments, and against the Adversarial Robustness Toolbox
+	sh utils/environment.sh python tests/benchmark.py

@@ -148,10 +148,10 @@ def training_stage(settings: TrainingSettings, image_folder: str, split: Split) 
 def start_model(settings: TrainingSettings,
                 class_names: Sequence[str]) -> Tuple[Any, Union[str, Dict[str, Any]]]:
     """Return the model to train, and where its weights come from, for its JSON file."""
-    from utils.classifier.convolution_gradients import flipped_kernel_gradients
+    from utils.classifier.convolution_gradients import gradients_for_training
 
     start_session(settings.seed, inference=False)
-    with flipped_kernel_gradients():
+    with gradients_for_training():
         model = architectures.build_classifier(
             settings.model, settings.image_size, len(class_names),
             from_scratch=settings.weights == RANDOM)

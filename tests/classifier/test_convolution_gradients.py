@@ -5,7 +5,8 @@ import contextlib
 import numpy as np
 import pytest
 
-from utils.classifier.convolution_gradients import flipped_kernel_gradients
+from utils.classifier import convolution_gradients
+from utils.classifier.convolution_gradients import flipped_kernel_gradients, gradients_for_training
 from utils.classifier.frameworks import K, tf
 from utils.classifier.session import start_session
 
@@ -55,3 +56,14 @@ def test_a_convolution_of_an_image_ends_with_tensorflows_gradients(kernel_size, 
 def test_a_dilated_convolution_has_tensorflows_gradients():
     for expected, quick in zip(*with_and_without(4, (3, 3), dilation_rate=(2, 2))):
         np.testing.assert_allclose(quick, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("faster", [True, False])
+def test_a_training_has_those_gradients_where_they_are_faster(monkeypatch, faster):
+    monkeypatch.setattr(convolution_gradients, "FLIPPED_KERNELS_SPEED_UP_TRAINING", faster)
+    start_session(0, inference=False)
+    image, kernel = K.variable(np.ones((1, 5, 5, 4))), K.variable(np.ones((3, 3, 4, 2)))
+    with gradients_for_training():
+        y = tf.nn.conv2d(image, kernel, (1, 1, 1, 1), "VALID")
+    gradient, = tf.gradients(y, image)
+    assert (gradient.op.type == "Conv2DBackpropInput") != faster

@@ -8,7 +8,7 @@ import pytest
 
 import train_model
 from utils.classifier import architectures
-from utils.classifier.convolution_gradients import flipped_kernel_gradients
+from utils.classifier.convolution_gradients import gradients_for_training
 from utils.classifier.frameworks import K, keras, layers
 from utils.classifier.session import start_session
 from utils.common.checkpoint import Checkpoint
@@ -116,7 +116,7 @@ def test_augmentation_turns_by_5_degrees_and_shifts_by_5_percent_at_the_most():
 def compiled_model(seed):
     start_session(seed, inference=False)
     image = keras.Input((SIZE, SIZE, 3))
-    with flipped_kernel_gradients():
+    with gradients_for_training():
         x = layers.BatchNormalization()(layers.Conv2D(8, 3)(image))
         x = layers.Conv2D(8, 3, activation="relu")(layers.Activation("relu")(x))
     x = layers.GlobalAveragePooling2D()(x)

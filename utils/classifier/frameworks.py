@@ -54,6 +54,9 @@ def without_greetings() -> Iterator[None]:
 IS_TENSORFLOW_2 = importlib.util.find_spec("tf_keras") is not None
 
 OLDEST_CUDA = 12 if IS_TENSORFLOW_2 else 10  # that these versions are built on for a GPU
+# Whether a training is faster with utils.classifier.convolution_gradients; tests/README.md has the
+# measurement.
+FLIPPED_KERNELS_SPEED_UP_TRAINING = not IS_TENSORFLOW_2
 
 # Of the lines of TensorFlow's C++ the warnings and errors are shown, of version 2 the errors: it
 # warns of what Keras does each time that it initialises variables. 0 brings them all back.
