@@ -109,6 +109,8 @@ MARKS = [
     ({"weights_from": {"file": "natural.h5"}}, ["weights from a file"]),
     ({"recipe": "follow-up", "epochs": 50}, ["recipe follow-up", "50 epochs"]),
     ({"learning_rate": 0.01, "batch_size": 16}, ["learning rate 0.01", "training batches of 16"]),
+    ({"recipe": None, "epochs": None, "learning_rate": None, "batch_size": None,
+      "weights_from": {"file": "theirs.h5"}}, ["trained by other code"]),
     ({"images": 9999}, ["9999 images"]), ({"source": "isic2018", "images": 500}, ["500 images"]),
     ({"source": "photographs"}, ["from photographs"]), ({"repeated": 99}, ["990 test images"]),
     ({"image_size": 96, "images": None}, ["96 px", "? images"]),

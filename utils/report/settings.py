@@ -74,6 +74,8 @@ WORDING = {
     "recipe": "recipe {}", "epochs": "{} epochs", "learning_rate": "learning rate {}",
     "batch_size": "training batches of {}", "weights": "{}", "source": "from {}",
     "images": "{} images", "test_images": "{} test images"}
+# Those of the training, which nobody knows of a classifier that other code trained.
+OF_TRAINING = ("recipe", "epochs", "learning_rate", "batch_size", "weights")
 
 
 def settings_of(run: EvaluatedUap) -> ExperimentSettings:
@@ -118,11 +120,17 @@ def differing_fields(here: ExperimentSettings, published: ExperimentSettings) ->
 def differences(run: EvaluatedUap) -> List[str]:
     """Return in what a UAP differs from the published table, as short texts; [] where it does not.
 
-    Its seed and its architecture's name are no difference; what is not known is one.
+    Its seed and its architecture's name are no difference; what is not known is one. Of a
+    classifier that other code trained, that is said in place of all settings of the training.
     """
     here = settings_of(run)
+    is_adopted = here.recipe is None and here.epochs is None
     marks = []
     for name in differing_fields(here, published_settings(run)):
+        if is_adopted and name in OF_TRAINING:
+            if name == OF_TRAINING[0]:
+                marks.append("trained by other code")
+            continue
         value = getattr(here, name)
         marks.append(WORDING[name].format("?" if value is None else value))
     return marks
