@@ -171,5 +171,6 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(items):
     """The files that take longest begin, so that both cores end together."""
-    longest = ("test_readme.py", "test_resume.py", "test_other_datasets.py", "test_disk.py")
+    longest = ("test_readme.py", "test_authors_architectures.py", "test_resume.py",
+               "test_other_datasets.py", "test_disk.py")
     items.sort(key=lambda item: (longest + (item.fspath.basename,)).index(item.fspath.basename))

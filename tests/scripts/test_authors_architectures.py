@@ -44,7 +44,7 @@ NETWORKS = {
     "DenseNet121": {}, "DenseNet169": {}, "sequential": {"Flatten": 1, "Dense": 1}}
 ATTACKS = {"deepfool": "ilsvrc2012", "sgd": "isic2018"}  # and the images of each
 IMAGES = 2  # that a UAP is made from
-TEST_IMAGES = 3
+TEST_IMAGES = 2
 
 
 class Attacked(NamedTuple):
