@@ -139,6 +139,14 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
         assert said in prose
 
 
+def test_no_committed_picture_is_wider_than_1000_pixels():
+    paths = [path for folder in ("docs", "results/reproduction") for ending in ("png", "jpg")
+             for path in glob.glob(os.path.join(checkout.ROOT, folder, "**", f"*.{ending}"),
+                                   recursive=True)]
+    assert len(paths) > 50
+    assert [path for path in paths if Image.open(path).width > 1000] == []
+
+
 def test_the_readme_takes_minutes_to_read():
     assert 900 <= len(read_text(checkout.ROOT, "README.md").split()) <= 1200
 
