@@ -8,7 +8,17 @@ import numpy as np
 import pytest
 from evaluated_runs import CLASSES, N, evaluated, undrawn, write, write_random_run
 from PIL import Image
-from small_study import MODELS, expected_table, sections_of, tables_of
+from small_study import (
+    MODELS,
+    expected_table,
+    fooled_first,
+    fooled_last,
+    sections_of,
+    tables_of,
+)
+
+from utils.report.numbers import NATURAL_IMAGES
+from utils.report.verdict import verdicts
 
 SOURCES = ("open_images_v5", "ilsvrc2012", "isic2018")
 PUBLISHED = {"open_images_v5": (82.5, 86.7, 76.3), "ilsvrc2012": (83.2, 87.0, 72.5),
@@ -67,6 +77,20 @@ def test_of_many_classifiers_the_first_page_says_one_sentence_for_each_answer(sm
          "from natural images change 15.0 % of the answers, random patterns of the same size 15.0 "
          "to 25.0 %.")]
     assert len(tables_of(page)[0]) == 7
+
+
+def test_natural_images_fool_a_classifier_only_where_they_do_so_more_often_than_both_controls(
+        small_results):
+    """14 images are fooled by the UAP alone and none by random alone; of permuted it is 8 : 6."""
+    (run,) = [run for run in evaluated(small_results) if run.classifier.name == "InceptionV3"]
+    predictions = {**run.predictions, "uap": fooled_first(14), "random": fooled_last(0),
+                   "permuted": fooled_last(12)}
+    (verdict,) = verdicts([dataclasses.replace(run, predictions=predictions)])
+    tests = verdict.uaps[NATURAL_IMAGES].tests
+    assert {name: (test.only_one, test.only_other) for name, test in tests.items()} == {
+        "random": (14, 0), "permuted": (8, 6)}
+    assert tests["random"].one_is_better and not tests["permuted"].one_is_better
+    assert not verdict.is_fooled_by_natural_images
 
 
 def test_the_first_page_says_in_what_all_uaps_and_those_of_a_classifier_differ(written):
