@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from test_attack_graph import images, logit_gradients
 
+from utils.attack.gradients import layer_passes
 from utils.attack.gradients.graph import AttackGraph, activation_energy
 from utils.attack.gradients.layer_passes import Relu
 from utils.classifier import architectures
@@ -133,9 +134,13 @@ def test_a_pooling_of_two_users():
     assert_same(of_layers(make), images(3, 9))
 
 
-def test_the_first_of_equal_maxima_gets_the_gradient_as_in_tensorflow():
+@pytest.mark.parametrize("known", [True, False])
+def test_the_first_of_equal_maxima_gets_the_gradient_as_in_tensorflow(monkeypatch, known):
+    monkeypatch.setattr(layer_passes, "KNOWN_MAXIMA_SPEED_UP_POOLING", known)
     assert_same(of_layers(lambda x: layers.Conv2D(4, 1)(layers.MaxPooling2D(3, strides=2)(x))),
                 np.round(2 * images(1, 9)))
+    kinds = {operation.type for operation in tf.get_default_graph().get_operations()}
+    assert ("MaxPoolGradWithArgmax" in kinds) == known
 
 
 @pytest.mark.parametrize("settings", [{}, {"scale": False}, {"center": False}, {"axis": 3}])

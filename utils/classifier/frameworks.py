@@ -54,9 +54,9 @@ def without_greetings() -> Iterator[None]:
 IS_TENSORFLOW_2 = importlib.util.find_spec("tf_keras") is not None
 
 OLDEST_CUDA = 12 if IS_TENSORFLOW_2 else 10  # that these versions are built on for a GPU
-# Whether a training is faster with utils.classifier.convolution_gradients; tests/README.md has the
-# measurement.
-FLIPPED_KERNELS_SPEED_UP_TRAINING = not IS_TENSORFLOW_2
+# What makes the gradients faster here and not there: tests/README.md has the measurements.
+FLIPPED_KERNELS_SPEED_UP_TRAINING = not IS_TENSORFLOW_2  # utils.classifier.convolution_gradients
+KNOWN_MAXIMA_SPEED_UP_POOLING = not IS_TENSORFLOW_2  # utils.attack.gradients.layer_passes
 
 # Of the lines of TensorFlow's C++ the warnings and errors are shown, of version 2 the errors: it
 # warns of what Keras does each time that it initialises variables. 0 brings them all back.

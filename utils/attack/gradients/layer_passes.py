@@ -18,7 +18,7 @@ from utils.classifier.convolution_gradients import (
     flipped,
     flipped_kernel_gradients,
 )
-from utils.classifier.frameworks import tf
+from utils.classifier.frameworks import KNOWN_MAXIMA_SPEED_UP_POOLING, tf
 
 Strides = Tuple[int, int]  # down, right
 Padding = Tuple[Tuple[int, int], Tuple[int, int]]  # zeros: (above, below), (left, right)
@@ -254,9 +254,12 @@ class MaxPooling(_Pooling):
                  *inputs: tf.Tensor) -> List[tf.Tensor]:
         """Search the maxima once; MaxPoolGrad would search them m times, in m copies of the input.
 
-        Both take the first of equal maxima. On the CPU, also where there is a GPU: that one's adds
-        in any order, and is refused where only operations that repeat exactly are allowed.
+        In TensorFlow 2 that is as fast, and taken. Both take the first of equal maxima. On the CPU,
+        also where there is a GPU: that one's adds in any order, and is refused where only
+        operations that repeat exactly are allowed.
         """
+        if not KNOWN_MAXIMA_SPEED_UP_POOLING:
+            return super().backward(gradient, output, *inputs)
         x, = inputs
         m = int(gradient.shape[0])
         _, places = tf.nn.max_pool_with_argmax(x, **self._window)
