@@ -64,7 +64,7 @@ class Process:
         variables = dict(os.environ, CUDA_VISIBLE_DEVICES="", ENVIRONMENT=environment.name)
         if role == "art":  # which says nothing for itself
             variables.update(PYTHONPATH=os.path.join(ROOT, environment.art),
-                             TF_CPP_MIN_LOG_LEVEL="3")
+                             TF_CPP_MIN_LOG_LEVEL="2")
         self._process = subprocess.Popen(
             ["sh", os.path.join(ROOT, "utils", "environment.sh"), "python",
              os.path.join(ROOT, "tests", "benchmark_side.py"), role, json.dumps(settings)],

@@ -10,9 +10,11 @@ others load.
 
 import contextlib
 import json
+import logging
 import os
 import sys
 import time
+import warnings
 from unittest import mock
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -77,8 +79,11 @@ class Side:
 
     def attack(self):
         """What the attacks and the evaluation ask for; what plain Keras needs for the same."""
+        from utils.attack.gradients import layer_passes
         from utils.classifier.frameworks import K, keras
 
+        if self.leave_out:  # so every part is there
+            layer_passes.KNOWN_MAXIMA_SPEED_UP_POOLING = True
         within = own_session(inference=True)
         with within():
             model = self._loaded()
@@ -138,6 +143,8 @@ class Side:
 
     def art(self):
         """DeepFool of the Adversarial Robustness Toolbox, in the way that its version asks for."""
+        warnings.simplefilter("ignore")  # what ART and its Keras say of themselves
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
         from art.attacks.evasion import DeepFool
         from art.estimators import classification
 
