@@ -160,7 +160,8 @@ def built_and_saved(name, path, x):
         model = authors_network(built)
         write = model.save_weights
     values = random_values(model.weights)
-    head = [] if built is model else list(zip(built.weights, model.weights))[-2:]
+    head = [(ours, theirs) for ours, theirs in zip(built.weights, model.weights)
+            if ours is not theirs]
     set_first_values([(weight, values[weight.name]) for weight in model.weights]
                      + [(ours, values[theirs.name]) for ours, theirs in head])
     with known_to_keras(values):
