@@ -193,7 +193,7 @@ def _pretraining_file(number: int, k: int) -> str:
     return f"{NATURAL_CLASSES[k]}/{number}.jpg"
 
 
-def generate(data_dir: str, isic_images: int = 1400, natural_images: int = 480, size: int = 80,
+def generate(data_dir: str, isic_images: int = 800, natural_images: int = 480, size: int = 80,
              seed: int = 0) -> None:
     """Write all data sets below `data_dir`; the same arguments give the same files."""
     generate_isic2018(data_dir, isic_images, size, seed=seed)
@@ -203,7 +203,7 @@ def generate(data_dir: str, isic_images: int = 1400, natural_images: int = 480, 
 def main() -> None:
     parser = arguments.script_parser(__doc__, "seed")
     parser.add_argument("data_dir", metavar="FOLDER")
-    for option, default, text in (("isic-images", 1400, "lesions"),
+    for option, default, text in (("isic-images", 800, "lesions"),
                                   ("natural-images", 480, "of each natural data set"),
                                   ("size", 80, "in pixels")):
         parser.add_argument("--" + option, type=arguments.count, default=default,

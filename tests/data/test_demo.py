@@ -9,28 +9,97 @@ import sys
 import pytest
 
 import checkout
+import evaluate
 from data import demo
 
 SETTINGS = {"evaluate_options": ""}
 PASSED = "| the table |\nwrote report.md\ncheck of promises.csv: 12 of 12 UAPs; passed\n"
 FAILED = ("| the table |\nwrote report.md\ncheck of promises.csv: 11 of 12 UAPs; 1 promises are "
           "not kept:\nVGG16/isic2018/deepfool: fools 0.0 %\n")
+SIDE_BY_SIDE = """
+import os
+import pathlib
+import sys
+
+from data import demo
+from utils.common.errors import UserError, run_script
+
+folder, cores, failing = sys.argv[1:]
+os.sched_getaffinity = lambda process: set(range(int(cores)))
+
+
+def command(name, *after):
+    def part():
+        pathlib.Path(folder, name).write_text(os.environ["TF_NUM_INTRAOP_THREADS"])
+        if name == failing:
+            raise UserError("it fails")
+
+    return demo.TitledCommand(name, ["part.py"], after, part)
+
+
+commands = [command("a", "c"), command("b", "a", "c"), command("c")]
+log = os.path.join(folder, "log")
+run_script(lambda: demo.run_side_by_side(commands, log, demo.Clock(), "the end"))
+"""
 
 
 def test_every_step_has_a_line_with_its_time_and_what_comes_next(smoke):
     folder, output = smoke
     lines = [line for line in output.splitlines() if re.match(r" *\d+:\d\d  ", line)]
     steps = lines[2:-2]
-    assert len(steps) == 6 and max(map(len, steps)) < 150
+    assert len(steps) == 7 and max(map(len, steps)) < 150
     for line in steps:
-        assert re.match(r" *\d+:\d\d  VGG16, .*: \d+ s, .*; next: ", line), line
-    assert "test  accuracy" in steps[1] and "steps kept" in steps[2]
+        assert re.match(r" *\d+:\d\d  VGG16, .*: \d+ s.*; (next|still): ", line), line
+    assert ", test  accuracy" in steps[1] and ", 4 of 4 steps kept" in steps[2]
     assert lines[-1].endswith("these rates mean nothing")
     assert "$ python" not in output
     with open(os.path.join(folder, "demo", "log.txt"), encoding="utf-8") as file:
         log = file.read()
-    assert log.count("$ python ") == log.count("# exit code 0; ") == 7
+    assert log.count("$ python ") == log.count("# exit code 0; ") == 8
     assert "$ python train_model.py --model VGG16 " in log
+
+
+@pytest.mark.parametrize("model, option, files", [
+    ("VGG16", "--again", 4), ("VGG16", "--batch-size=32", 0), ("ResNet50", "--again", 0)])
+def test_a_part_of_the_evaluation_is_what_is_to_be_predicted_of_one_classifier(
+        smoke, monkeypatch, model, option, files):
+    """The demo did that part of VGG16 before all of it, so that nothing is left without --again."""
+    to_predict = []
+    monkeypatch.setattr(evaluate, "bring_up_to_date",
+                        lambda settings, to_do: to_predict.extend(to_do))
+    folders = [f"--{name}-dir={os.path.join(smoke[0], 'demo', name)}"
+               for name in ("data", "models", "results")]
+    monkeypatch.setattr(sys, "argv", ["evaluate.py", *folders, option])
+    demo.predict_rows_of(model)
+    assert len({each.rows.folder for each in to_predict}) == files
+
+
+def side_by_side(folder, cores, failing):
+    """How demo.run_side_by_side ends for three commands, of which c comes first and b last.
+
+    Returns the ended process, whose forks end by themselves, and the threads that each command had.
+    """
+    ended = subprocess.run(
+        [sys.executable, "-c", SIDE_BY_SIDE, str(folder), str(cores), failing],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, cwd=checkout.ROOT)
+    return ended, {path.name: path.read_text() for path in folder.iterdir() if path.name in "abc"}
+
+
+@pytest.mark.parametrize("cores, threads", [(1, "1"), (2, "1"), (4, "2"), (8, "3")])
+def test_a_command_waits_for_what_it_reads_and_has_its_share_of_the_cores(
+        tmp_path, cores, threads):
+    ended, threads_of_commands = side_by_side(tmp_path, cores, failing="none")
+    assert ended.returncode == 0, ended.stderr
+    assert threads_of_commands == dict.fromkeys("abc", threads)
+    assert re.sub(r"\d+:\d\d|\d+ s", "", ended.stdout).split() == (
+        "c: ; next: a a: ; next: b b: ; next: the end".split())
+
+
+def test_no_command_begins_after_another_one_failed(tmp_path):
+    ended, threads_of_commands = side_by_side(tmp_path, 2, failing="a")
+    assert ended.returncode == 2
+    assert "the demo stopped: part.py ended with exit code 2" in ended.stderr
+    assert sorted(threads_of_commands) == ["a", "c"]
 
 
 def test_the_demo_ends_with_the_first_script_that_fails_and_its_message(tmp_path):
