@@ -39,7 +39,7 @@ def command(name, *after):
 
 commands = [command("a", "c"), command("b", "a", "c"), command("c")]
 log = os.path.join(folder, "log")
-run_script(lambda: demo.run_side_by_side(commands, log, demo.Clock(), "the end"))
+run_script(lambda: demo.run_side_by_side(commands, log, demo.Clock(), last="the end"))
 """
 
 
