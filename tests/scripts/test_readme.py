@@ -96,6 +96,17 @@ def sgd_of_photographs_against_lesions(model):
     return photographs.split()[0], lesions.split()[0], p
 
 
+def factor_to_half_by_sgd(needed, model):
+    """How many times as many photographs as lesions SGD takes to fool 50 % of the images."""
+    by_sgd = needed[needed.index("## UAPs by SGD"):]
+    header = next(line for line in by_sgd.splitlines() if line.startswith("| model |"))
+    place = header.split(" | ").index("images for 50 %")
+    cells = {source: next(line for line in by_sgd.splitlines() if line.startswith(
+        f"| {model} | {source} |")).split(" | ")[place] for source in ("ILSVRC2012", "ISIC2018")}
+    photographs, lesions = (int(cell.split()[0].replace(",", "")) for cell in cells.values())
+    return photographs / lesions
+
+
 def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
     prose = " ".join(read_text(checkout.ROOT, "README.md").split())
     photographs = "ilsvrc2012-sgd-images-10000"
@@ -109,7 +120,7 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
                         for row in (rates_of(model, run) for run in (
                             photographs, "ilsvrc2012-images-10000", "ilsvrc2012-fgsm"))]
     needed = read_text(checkout.ROOT, "results", "reproduction", "report", "images-needed.md")
-    medians = list(map(float, re.findall(r"as many images, ([\d.]+) in the median", needed)))
+    factors = [factor_to_half_by_sgd(needed, model) for model in ("VGG16", "InceptionV3")]
     published = [float(row[model]) for row in checkout.read_csv(
         checkout.ROOT, "results", "published.csv") for model in MODELS
         if row["source"] != "isic2018"]
@@ -118,7 +129,9 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"changes {min(published)} to {max(published)} % of the answers",
             f"InceptionV3 changes {100 * float(inception['rate']):.0f} % of its answers",
             f"{min(against_controls):.0f} to {max(against_controls):.0f} times as often as random",
-            f"takes {min(medians)} to {max(medians)} times as many photographs as lesions",
+            f"more than {128 * float(inception['largest_change']):.1f} of 255 grey levels",
+            f"SGD takes {factors[0]:.0f} times as many photographs as lesions on VGG16, and "
+            f"{factors[1]:.0f} times as many on InceptionV3",
             f"fools {in_percent(inception['random'])} % (InceptionV3), "
             f"{in_percent(vgg['random'])} % (VGG16) and "
             f"{in_percent(resnet['random'])} % (ResNet50)",
@@ -126,15 +139,17 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"{int(rates_of('VGG16', 'isic2018')['images']):,} lesions for training, "
             f"{int(vgg['test_images']):,} for the test (ResNet50: {resnet['test_images']})",
             f"fooled on {in_percent(of_random_weights['rate'])} % of "
-            f"{of_random_weights['test_images']} images, the one above on "
-            f"{in_percent(inception['rate'])} %",
+            f"{of_random_weights['test_images']} images (by a random vector on "
+            f"{in_percent(of_random_weights['random'])} %), the one above on "
+            f"{in_percent(inception['rate'])} % ({in_percent(inception['random'])} %)",
             f"nevus, holds {in_percent(inception['largest_label_share'])} % of the test images",
             f"right for {in_percent(inception['accuracy_clean'])} %, VGG16 for "
             f"{in_percent(vgg['accuracy_clean'])} %; under SGD's UAPs from photographs, for "
             f"{in_percent(inception['accuracy_uap'])} % and {in_percent(vgg['accuracy_uap'])} %",
             f"fooled on {in_percent(earlier['rate'])} % of {earlier['test_images']} images, the "
             f"one above on {in_percent(by_fgsm['rate'])} %",
-            f"({first[1]} and {first[0]} %, p = {first[2]}), the one above not "
+            f"({first[1]} and {first[0]} % of "
+            f"{rates_of('VGG16-first', photographs)['test_images']}, p = {first[2]}), the one above not "
             f"({again[1]} and {again[0]} %, p = {again[2]})"):
         assert said in prose
 

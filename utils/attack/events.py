@@ -60,8 +60,8 @@ class Iterated(NamedTuple):
 Event = Union[ImagesShown, ImagesChecked, PassDone, Iterated]
 
 
-def note_shown(state: AttackState, positions: Sequence[int], indices: Sequence[int],
-               predicted: Sequence[int], paths: Sequence[List[int]], kept: bool) -> ImagesShown:
+def count_shown(state: AttackState, positions: Sequence[int], indices: Sequence[int],
+                predicted: Sequence[int], paths: Sequence[List[int]], kept: bool) -> ImagesShown:
     """Count images as shown, and the step as made if there is one; return the event to yield.
 
     positions: of the images in the order of the pass. indices: of the images. predicted, paths: one

@@ -15,8 +15,9 @@ def fgsm(x: np.ndarray, loss_gradient: Gradients, label: int, step_size: float) 
 
     x: float32, (h, w, c), model-input units.
     loss_gradient: function (x, label) -> (f, g): the logits f, float (K,), and the direction to go,
-        (h, w, c). To leave the label, it is that of the gradient of the label's cross-entropy; to
-        reach the label, it is the opposite one. g is None when x has left the label, or reached it.
+        (h, w, c). To leave the label, it has the direction of the gradient of the label's
+        cross-entropy, but another length; to reach the label, the opposite one. g is None when x
+        has left the label, or reached it.
     Returns a Step.
     """
     f, g = loss_gradient(x, label)

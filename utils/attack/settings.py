@@ -49,10 +49,10 @@ class AttackSettings:
 
     attack: one of ATTACKS. norm: p, 2 or infinity. norm_ratio: zeta, the bound xi of the p-norm as
     a share of the mean p-norm of the training images. num_images: how many are drawn, None for all.
-    passes: over the images, at most. target_fooling_rate: 1 - delta, the share of images above
-    which no further pass begins; None never asks. target: the name of the class to reach, None to
-    leave the clean class. step_size: model-input units, of fgsm in every pixel, of sgd in the norm;
-    None for the attack's own. batch_size: of sgd. seed: of all that is drawn.
+    passes: over the images, at most. target_fooling_rate: 1 - delta, the share of images from
+    which on no further pass begins; None never asks. target: the name of the class to reach, None
+    to leave the clean class. step_size: model-input units, of fgsm in every pixel, of sgd in the
+    norm; None for the attack's own. batch_size: of sgd. seed: of all that is drawn.
     """
 
     attack: str = "deepfool"

@@ -16,7 +16,7 @@ from typing import Callable, Iterator, Optional, Tuple
 
 import numpy as np
 
-from utils.attack.events import Event, note_shown
+from utils.attack.events import Event, count_shown
 from utils.attack.objective import Objective
 from utils.attack.passes import Passes
 from utils.attack.state import AttackState
@@ -53,8 +53,8 @@ def stochastic_gradient(state: AttackState, passes: Passes, gradient: MinibatchG
             predicted = f.argmax(axis=1)
             is_met = objective.is_met(predicted, labels)
             paths = [[] if met else [int(label)] for met, label in zip(is_met, labels)]
-            yield note_shown(state, positions=batch.positions, indices=batch.indices,
-                             predicted=predicted, paths=paths, kept=True)
+            yield count_shown(state, positions=batch.positions, indices=batch.indices,
+                              predicted=predicted, paths=paths, kept=True)
         yield from passes.finish_pass()
 
 

@@ -17,19 +17,19 @@ of 10), where here any number will do that changes the label. The study's code k
 when the label under it, before the projection, is another (universal_perturbation.py of its copy of
 ART).
 
-The class of x + v is learnt in three ways, each of which spares runs of the network. While v fools
-image after image, the look-ahead predicts several at once (look_ahead.LookAhead). Where a step will
-probably be needed, the look-ahead asks for the gradients there as well, and this last answer is
-remembered, for DeepFool asks for it first of all (look_ahead.remember_last_answer). And DeepFool
-ends with a look at the point that it reached, so whether its step changes the label needs no
-further prediction (meets_objective).
+Three things spare runs of the network. While v fools image after image, the look-ahead predicts
+the classes of several under v at once (look_ahead.LookAhead). Where a step will probably be needed,
+the look-ahead asks for the gradients there as well, and this last answer is kept, since DeepFool
+begins by asking for it again (look_ahead.remember_last_answer). And DeepFool ends with a look at
+the point that it reached, so whether its step changes the label needs no further prediction
+(step_succeeds).
 """
 
 from typing import Iterator, List
 
 import numpy as np
 
-from utils.attack.events import Event, note_shown
+from utils.attack.events import Event, count_shown
 from utils.attack.look_ahead import LookAhead
 from utils.attack.objective import Objective
 from utils.attack.passes import Passes
@@ -52,24 +52,24 @@ def universal_perturbation(state: AttackState, passes: Passes, look_ahead: LookA
     """
     while passes.another_is_due():                                                        # line 3
         for image in passes.images():                                                     # line 4
-            label = int(objective.labels(image.clean))
-            predicted = look_ahead.class_under_v(image)
+            label = int(objective.labels(image.clean))  # k(x_i), or the target
+            predicted = look_ahead.class_under_v(image)  # k(x_i + v)
             path: List[int] = []
             kept = False
             if not objective.is_met(predicted, label):                                    # line 5
                 step = find_step(image.x + state.v, label)                                # line 6
                 path = step.path
-                kept = meets_objective(step, image.x + state.v, label, predict=predict,
-                                       objective=objective)
+                kept = step_succeeds(step, image.x + state.v, label, predict=predict,
+                                     objective=objective)
                 if kept:
                     state.v = project(state.v + step.dv, p, xi)                           # line 7
-            yield note_shown(state, positions=[image.position], indices=[image.image_index],
-                             predicted=[predicted], paths=[path], kept=kept)
+            yield count_shown(state, positions=[image.position], indices=[image.image_index],
+                              predicted=[predicted], paths=[path], kept=kept)
         yield from passes.finish_pass()
 
 
-def meets_objective(step: Step, x: np.ndarray, label: int, predict: Predict,
-                    objective: Objective) -> bool:
+def step_succeeds(step: Step, x: np.ndarray, label: int, predict: Predict,
+                  objective: Objective) -> bool:
     """Tell whether the class of x + dv is what the attack wants.
 
     step: from x; one with an empty path is none. x: float32, (h, w, c), model-input units. label:

@@ -25,7 +25,8 @@ def run_script(main: Callable[[], Any]) -> Any:
     except OSError as error:
         message = f"{error.filename or 'input/output'}: {error.strerror or error}"
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command continues a run", file=sys.stderr)
+        print("\ninterrupted; the same command continues from the last checkpoint, if there is one",
+              file=sys.stderr)
         sys.exit(130)
     print("error: " + printable(message), file=sys.stderr)
     sys.exit(2)

@@ -143,9 +143,9 @@ def _agrees(name: str, here: Any, published: Any) -> bool:
 
 
 def _step_size(run: EvaluatedUap) -> Any:
-    """The step of FGSM, None for every other attack; where run.json names none, the default."""
+    """The step that --step-size gave, or else FGSM's default and None for every other attack."""
     if run.uap.attack != "fgsm":
-        return None
+        return run.uap.identity.get("step_size")
     step_size = run.uap.identity.get("step_size", "?")
     return STEP_SIZE if step_size is None else step_size
 
