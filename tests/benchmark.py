@@ -149,7 +149,9 @@ def main():
             settings = dict(architecture=name, path=os.path.join(folder, name + ".h5"),
                             size=args.image_size, batch_size=args.batch_size,
                             leave_out=args.leave_out)
-            Process(ENVIRONMENTS[0], "network", settings).answer()
+            maker = Process(ENVIRONMENTS[0], "network", settings)
+            maker.answer()
+            maker.end()
             groups = [["training"], ["attack"] if args.leave_out else ["attack", "art"]]
             found = {}
             for roles in groups:  # one after the other, for memory
