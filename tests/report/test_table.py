@@ -54,7 +54,7 @@ def run_of(repeated=100, identity=(), **changes):
         "class_names": ["MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC"], "backbone": False,
         "weights_from": "ImageNet by Keras", "snapshots": {}, "recipe": "study", "epochs": 100,
         "learning_rate": 0.001, "batch_size": 32,
-        "identity": dict({"seed": 3, "step_size": 0.001}, **dict(identity))}, **changes)
+        "identity": dict({"seed": 3, "step_size": None}, **dict(identity))}, **changes)
     return EvaluatedUap(
         folder="", classifier=classifier_of(record), uap=uap_of(record), test_sha256="t",
         control_seed=0, curve={}, transfer={}, rows_sha256="r", made={},
@@ -99,7 +99,9 @@ MARKS = [
     ({}, []), ({"attack": "fgsm"}, []), ({"model": "InceptionV3", "made_for": "InceptionV3"}, []),
     ({"source": "isic2018", "images": 7000}, []), ({"identity": {"seed": 9}}, []),
     ({"attack": "fgsm", "identity": {"step_size": 0.01}}, ["step 0.01"]),
-    ({"attack": "sgd"}, ["SGD"]), ({"attack": "a new one"}, ["a new one"]),
+    ({"attack": "sgd"}, ["SGD"]),
+    ({"attack": "sgd", "identity": {"step_size": 0.01}}, ["SGD", "step 0.01"]),
+    ({"attack": "a new one"}, ["a new one"]),
     ({"norm": "2"}, ["L2 norm"]), ({"norm_ratio": 0.1}, ["ratio 0.1"]),
     ({"passes": 5}, ["5 passes"]), ({"target": "MEL"}, ["target MEL"]),
     ({"identity": {"target_fooling_rate": 0.8}}, ["until 0.8 fooled"]),

@@ -129,7 +129,7 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"changes {min(published)} to {max(published)} % of the answers",
             f"InceptionV3 changes {100 * float(inception['rate']):.0f} % of its answers",
             f"{min(against_controls):.0f} to {max(against_controls):.0f} times as often as random",
-            f"more than {128 * float(inception['largest_change']):.1f} of 255 grey levels",
+            f"more than {128 * float(inception['norm_bound']):.1f} of 255 grey levels",
             f"SGD takes {factors[0]:.0f} times as many photographs as lesions on VGG16, and "
             f"{factors[1]:.0f} times as many on InceptionV3",
             f"fools {in_percent(inception['random'])} % (InceptionV3), "
@@ -149,8 +149,8 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"fooled on {in_percent(earlier['rate'])} % of {earlier['test_images']} images, the "
             f"one above on {in_percent(by_fgsm['rate'])} %",
             f"({first[1]} and {first[0]} % of "
-            f"{rates_of('VGG16-first', photographs)['test_images']}, p = {first[2]}), the one above not "
-            f"({again[1]} and {again[0]} %, p = {again[2]})"):
+            f"{rates_of('VGG16-first', photographs)['test_images']}, p = {first[2]}), "
+            f"the one above not ({again[1]} and {again[0]} %, p = {again[2]})"):
         assert said in prose
 
 

@@ -143,9 +143,11 @@ def _agrees(name: str, here: Any, published: Any) -> bool:
 
 
 def _step_size(run: EvaluatedUap) -> Any:
-    """The step that --step-size gave, or else FGSM's default and None for every other attack."""
-    if run.uap.attack != "fgsm":
+    """The step of SGD that --step-size gave, or else None, the step of FGSM, None of the others."""
+    if run.uap.attack == "sgd":
         return run.uap.identity.get("step_size")
+    if run.uap.attack != "fgsm":
+        return None
     step_size = run.uap.identity.get("step_size", "?")
     return STEP_SIZE if step_size is None else step_size
 
