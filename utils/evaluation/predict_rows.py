@@ -10,7 +10,7 @@ from utils.classifier.session import start_session
 from utils.evaluation import prediction, rows
 from utils.evaluation.settings import EvaluationSettings
 from utils.evaluation.up_to_date import RowsToDo, Work
-from utils.evaluation.what_to_predict import PlannedRows
+from utils.evaluation.what_to_predict import PlannedRows, UapFile
 
 
 def describe_rows(file: PlannedRows) -> None:
@@ -61,6 +61,11 @@ def _passes(file: PlannedRows, work: Work) -> int:
     return prediction.ATTACK_PASSES + prediction.CONTROL_PASSES
 
 
+def _key(uap: UapFile) -> str:
+    """Name a perturbation, alike in whichever file it is: the last snapshot is the UAP itself."""
+    return f"{uap.sha256}, {uap.unit}"
+
+
 def _columns(predictor: prediction.Predictor, file: PlannedRows,
              work: Work) -> Dict[str, Sequence[str]]:
     """The columns of a file of rows, in their order: from each name to its cells."""
@@ -69,7 +74,7 @@ def _columns(predictor: prediction.Predictor, file: PlannedRows,
     loaded = {name: load_perturbation(uap.path, size, uap.unit)
               for name, uap in file.perturbations.items()}
     if file.kind != "predictions":
-        predicted = {name: predictor.predict_once(file.perturbations[name].sha256, v).classes
+        predicted = {name: predictor.predict_once(_key(file.perturbations[name]), v).classes
                      for name, v in loaded.items()}
         return {"file": names, **predicted}
     v, uap = loaded["uap"], file.perturbations["uap"]
@@ -77,7 +82,7 @@ def _columns(predictor: prediction.Predictor, file: PlannedRows,
     if work is Work.PREDICT_CONTROLS:
         columns.update(rows.read(file.folder, file.kind))
     else:
-        columns.update(prediction.attack_columns(predictor, f"{uap.sha256}, {uap.unit}", v))
+        columns.update(prediction.attack_columns(predictor, _key(uap), v))
     columns.update(prediction.control_columns(
         predictor, v, float(file.control_inputs["norm"]), seed=file.control_inputs["seed"]))
     return {name: columns[name] for name in rows.REQUIRED_COLUMNS["predictions"]}
