@@ -124,6 +124,21 @@ def compiled_model(seed):
     return model, fine_tuning.compile_for_training(model, 0.1)
 
 
+def test_the_averages_of_a_normalisation_begin_with_the_first_batch_whatever_was_loaded():
+    model, _ = compiled_model(0)
+    _, convolution, normalisation = model.layers[:3]
+    normalisation.set_weights([np.full_like(w, 7) for w in normalisation.get_weights()])
+    means = []
+    for seed in range(3):
+        x = np.random.RandomState(seed).uniform(-1, 1, (6, SIZE, SIZE, 3))
+        y = keras.Model(model.input, convolution.output).predict(x)
+        model.train_on_batch(x, np.eye(CLASSES)[np.arange(6) % CLASSES])
+        means.append(y.mean(axis=(0, 1, 2)))
+    shares = 0.99 ** np.arange(3)[::-1]
+    np.testing.assert_allclose(normalisation.get_weights()[2], np.average(means, 0, shares),
+                               rtol=1e-3, atol=1e-5)
+
+
 def weights_of(model):
     return b"".join(weight.tobytes() for weight in model.get_weights())
 

@@ -17,7 +17,7 @@ import os
 import subprocess
 import sys
 import warnings
-from typing import Iterator
+from typing import Any, Iterator
 
 # What TensorFlow and Keras say to everybody at their start, and what asks nothing of anybody: parts
 # of lines. 303 is the error of a machine without any driver of NVIDIA.
@@ -87,6 +87,23 @@ with without_greetings():
     from tensorflow.python.client import device_lib
 
 K, activations, layers = keras.backend, keras.activations, keras.layers
+
+
+def _move_average(self: Any, average: Any, value: Any, momentum: Any, inputs_size: Any) -> Any:
+    """Move an average of a batch normalisation as Keras 2.2.4 does: return the operation.
+
+    The first batch replaces it, whatever it was, and the n-th moves it by (1 - m) / (1 - m^n) of
+    the way to the batch's value: the average begins at zero, without the bias that zero gives it
+    (Kingma and Ba 2015, section 3). That of tf_keras moves by 1 - m, so that a fine-tuning of a few
+    hundred batches ends with averages of the loaded weights.
+    """
+    n = K.update_add(K.variable(0.0), 1.0)
+    share = (1 - momentum) / (1 - tf.pow(momentum, n))
+    return tf.assign_sub(average, (average - value) * share)
+
+
+if IS_TENSORFLOW_2:
+    layers.BatchNormalization._assign_moving_average = _move_average
 
 __all__ = ["K", "SGD", "VERSIONS", "activations", "device_lib", "keras", "layers", "tf",
            "without_greetings"]
