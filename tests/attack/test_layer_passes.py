@@ -237,9 +237,9 @@ def plain_logits(model):
     return model.output.op.inputs[0]
 
 
-def assert_same_as_plain(model, x):
+def assert_same_as_plain(model, x, tolerance=1e-3):
     """The logits of x, (n, h, w, 3), are Keras', and the Jacobian of the first image is that of
-    tf.gradients, class by class. Returns the AttackGraph."""
+    tf.gradients, class by class, up to a share of its length. Returns the AttackGraph."""
     graph, f = AttackGraph(model), plain_logits(model)
     session, image = K.get_session(), model.inputs[0]
     expected = session.run(f, {image: x})
@@ -251,7 +251,7 @@ def assert_same_as_plain(model, x):
     found = session.run(graph.vector_jacobian(tf.eye(classes)), {image: x[:1]})
     for w, row in zip(found, np.eye(classes)):
         plain = session.run(gradient, {image: x[:1], cotangent: row[np.newaxis]})[0]
-        assert np.linalg.norm(w - plain) < 1e-3 * np.linalg.norm(plain)
+        assert np.linalg.norm(w - plain) < tolerance * np.linalg.norm(plain)
     return graph
 
 
@@ -269,7 +269,10 @@ def test_other_architectures_of_keras(architecture, slow):
     size = architectures.MIN_IMAGE_SIZE[architecture]
     model = architectures.build_classifier(architecture, size, 2)
     randomise(model)
-    assert set(assert_same_as_plain(model, images(1, size)).slow_layers()) == slow
+    # In a network of so many rectifiers the input of one may be within rounding of 0 or 6: on in
+    # one computation and off in the other, which changes the gradient by less than a percent.
+    graph = assert_same_as_plain(model, images(1, size), tolerance=0.02)
+    assert set(graph.slow_layers()) == slow
 
 
 def with_head(*head):

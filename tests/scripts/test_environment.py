@@ -251,14 +251,20 @@ def test_of_two_commands_at_once_one_makes_the_environment_and_the_other_waits(p
     assert len((project / "installs").read_text().splitlines()) == 1
 
 
+# The environment that the Python of this test is for, and its folder and requirements.
+ENVIRONMENT_HERE, VENV_HERE, REQUIREMENTS_HERE = (
+    ("", ".venv", "requirements.txt") if sys.version_info[:2] == (3, 7)
+    else ("tf2", ".venv-tf2", "requirements-tf2.txt"))
+
+
 def test_a_real_python_makes_a_real_environment(project):
-    for name in ("requirements.txt", "tests/requirements.txt"):
+    for name in (REQUIREMENTS_HERE, "tests/requirements.txt"):
         (project / name).write_text("# nothing\n")
     code, output, errors = run(
         project, ("python", "-c", "import sys; print(sys.version_info[:2], sys.prefix)"),
-        PYTHON=sys.executable)
+        PYTHON=sys.executable, ENVIRONMENT=ENVIRONMENT_HERE)
     assert code == 0, errors
-    assert output == f"(3, 7) {project / '.venv'}\n"
+    assert output == f"{sys.version_info[:2]} {project / VENV_HERE}\n"
 
 
 def test_warnings_of_pip_about_the_machine_are_not_passed_on(project):
@@ -266,12 +272,13 @@ def test_warnings_of_pip_about_the_machine_are_not_passed_on(project):
         for name, text in (("METADATA", "Metadata-Version: 2.1\nName: nothing\nVersion: 1\n"),
                            ("WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n"), ("RECORD", "")):
             wheel.writestr("nothing-1.dist-info/" + name, text)
-    (project / "requirements.txt").write_text("# nothing\n")
+    (project / REQUIREMENTS_HERE).write_text("# nothing\n")
     (project / "tests" / "requirements.txt").write_text("nothing==1\n")
-    code, _, errors = run(project, ("python", "--version"), PYTHON=sys.executable, PIP_NO_INDEX="1",
+    code, _, errors = run(project, ("python", "--version"), PYTHON=sys.executable,
+                          ENVIRONMENT=ENVIRONMENT_HERE, PIP_NO_INDEX="1",
                           PIP_FIND_LINKS=f"/no/such/folder {project}")
     assert code == 0, errors
-    assert errors == f"making the environment .venv with {sys.executable} ($PYTHON)\n"
+    assert errors == f"making the environment {VENV_HERE} with {sys.executable} ($PYTHON)\n"
 
 
 def test_the_dockerfile_makes_the_environment_that_its_command_needs(project):
