@@ -251,7 +251,7 @@ def test_its_rows_are_what_keras_predicts(attacked, name):
 def test_all_have_their_rows_in_one_table(attacked):
     seen = {name: attacked(name) for name in NETWORKS}
     with pytest.MonkeyPatch.context() as patch:  # its pictures take longer than a deep network
-        patch.setattr(report, "write_report", lambda *_: "no report")
+        patch.setattr(report, "write_report", lambda *_, **__: "no report")
         printed = run(evaluate.main)
     table = {(row["model"], row["run"]): row
              for row in checkout.read_csv("results", "table.csv") if row["rate"]}
