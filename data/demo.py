@@ -274,8 +274,8 @@ def folders_of(args: Any) -> Folders:
 def evaluate(args: Any, settings: Dict[str, Any], clock: Clock) -> None:
     """Evaluate all UAPs, print the table and, in the last line, what the check of it says."""
     folders = folders_of(args)
-    ended = run(evaluation_of(args, settings) + ([] if args.smoke else ["--check", PROMISES]),
-                folders.log)
+    check = [] if args.smoke else ["--check", os.path.relpath(PROMISES)]
+    ended = run(evaluation_of(args, settings) + check, folders.log)
     # 1 is what a failed check gives, and what a Python gives that stops at an error of the code's.
     if ended.code not in ((0,) if args.smoke else (0, 1)):
         print(ended.output, end="", file=sys.stderr)
@@ -283,7 +283,7 @@ def evaluate(args: Any, settings: Dict[str, Any], clock: Clock) -> None:
     clock.say(f"evaluated: {ended.seconds:.0f} s; the table:")
     with open(os.path.join(folders.results, "table.md"), encoding="utf-8") as file:
         print("\n" + file.read().split(REST_OF_THE_TABLE)[0])
-    print(f"Every number and the pictures: {os.path.join(folders.results, 'report.md')}")
+    print(f"Every number and the pictures: {os.path.join(folders.results, 'report.html')}")
     if args.smoke:
         clock.say("smoke: every step ran to its end here; these rates mean nothing")
         return

@@ -131,7 +131,7 @@ def test_the_last_line_says_whether_the_check_passed(
     with pytest.raises(SystemExit) as ended:
         demo.evaluate(argparse.Namespace(folder=str(tmp_path), smoke=False), SETTINGS, demo.Clock())
     assert ended.value.code == code
-    assert commands[0][-2:] == ["--check", demo.PROMISES]
+    assert commands[0][-2:] == ["--check", os.path.relpath(demo.PROMISES)]
     printed = capsys.readouterr().out
     assert output[output.index("check of"):] in printed and "wide" not in printed
     assert printed.splitlines()[-1].endswith(last)
