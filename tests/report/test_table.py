@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from small_study import tables_of
 
 import checkout
 from utils.common.errors import UserError
@@ -127,15 +128,6 @@ def test_a_published_rate_stands_only_beside_a_run_with_the_settings_of_the_tabl
     assert found.differs == tuple(marks)
     assert found.published == (
         None if marks else PUBLISHED[run.uap.source, run.classifier.name])
-
-
-def tables_of(text):
-    """Every table in the text: a list of dicts from column to cell."""
-    found = []
-    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
-        header, _, *body = [line.strip("| ").split(" | ") for line in block.splitlines()]
-        found.append([dict(zip(header, line)) for line in body])
-    return found
 
 
 def cells_of(runs):
