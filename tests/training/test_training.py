@@ -163,6 +163,17 @@ def train(model, progress, seed=0, until=None):
     return weights_of(model)
 
 
+def test_a_probability_counts_as_at_least_1e_7_and_below_it_gives_no_gradient():
+    start_session(0, inference=False)
+    logits = K.variable([[0.0, 1.0, 2.0], [0.0, 30.0, 1.0]])
+    loss = fine_tuning.cross_entropy(K.constant([[1, 0, 0], [1, 0, 0]]), K.softmax(logits))
+    losses, gradients = K.get_session().run([loss, K.gradients(loss, [logits])[0]])
+    softmax = np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum()
+    np.testing.assert_allclose(losses, [-np.log(softmax[0]), -np.log(1e-7)], rtol=1e-5)
+    np.testing.assert_allclose(gradients[0], softmax - [1, 0, 0], rtol=1e-5)
+    assert not gradients[1].any()
+
+
 def test_the_first_weights_are_the_seeds_whatever_was_drawn_before():
     np.random.seed(12345)
     first = weights_of(compiled_model(0)[0])

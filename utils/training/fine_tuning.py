@@ -102,6 +102,18 @@ class Progress:
         self.trained_batches, self.totals, self.tested_batches = 0, Totals(), []
 
 
+def cross_entropy(labels: Any, probabilities: Any) -> Any:
+    """Return the cross-entropy of each image as Keras 2.2.4 does, from its probabilities.
+
+    A probability below 1e-7 counts as 1e-7, so that an image so wrong gives no gradient. tf_keras
+    would look behind a softmax and take its logits, for which this is not so: from a copy of the
+    probabilities it cannot.
+    """
+    from utils.classifier.frameworks import K, tf
+
+    return K.categorical_crossentropy(labels, tf.identity(probabilities))
+
+
 def compile_for_training(model: Any, rate: float) -> List[Any]:
     """Compile with the study's optimiser and loss (SGD, Nesterov momentum, cross-entropy).
 
@@ -124,7 +136,7 @@ def compile_for_training(model: Any, rate: float) -> List[Any]:
             return updates
 
     model.compile(GatedSGD(lr=rate, momentum=MOMENTUM, decay=DECAY, nesterov=True),
-                  loss="categorical_crossentropy", metrics=["accuracy"])
+                  loss=cross_entropy, metrics=["accuracy"])
     model._make_train_function()  # makes the optimizer's variables
     return tf.global_variables()
 
