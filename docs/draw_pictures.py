@@ -2,7 +2,7 @@
 
     python docs/draw_pictures.py --data-dir reproduction/data
 
-reads   results/reproduction/: rows and UAPs; the test images of ISIC2018 below --data-dir
+reads   results/reproduction/main/: rows and UAPs; the test images of ISIC2018 below --data-dir
 writes  docs/lesions.png    three lesions, clean and under one UAP
         docs/images.png     the fooling rate against the number of images
         docs/sureness.png   the fooling rate against how sure the classifier is of the clean image
@@ -29,7 +29,7 @@ from utils.images.pixels import to_model_input, to_pixels  # noqa: E402
 from utils.report.study_table import CellKey  # noqa: E402
 from utils.report.table import published  # noqa: E402
 
-RESULTS = os.path.join(ROOT, "results", "reproduction")
+RESULTS = os.path.join(ROOT, "results", "reproduction", "main")
 INCHES, DOTS = 10.0, 100  # width of a picture, and dots per inch: 1,000 pixels
 BLACK, GREY = "#000000", "#666666"
 

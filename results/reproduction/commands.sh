@@ -58,8 +58,10 @@ train_on() {
 train() {
     train_on --split "$root/split" "$@"
 }
-make_uap() {
-    $python make_uap.py --data-dir "$data" --results-dir "$root/results" "$@"
+make_uap() {  # GROUP [OPTION ...]
+    results=$root/results/$1
+    shift
+    $python make_uap.py --data-dir "$data" --results-dir "$results" "$@"
 }
 train --model InceptionV3 --weights "$inception_weights" --image-size 128 --epochs 6 \
     --learning-rate 0.002
@@ -76,29 +78,35 @@ train --model InceptionV3 --name InceptionV3-random --weights none --image-size 
     --learning-rate 0.01
 for name in InceptionV3 VGG16 ResNet50 InceptionV3-random; do
     model=$root/models/$name.h5
+    case $name in
+        ResNet50 | InceptionV3-random) group=controls ;;
+        *) group=main ;;
+    esac
     for attack in deepfool fgsm sgd; do
-        make_uap --model-file "$model" --source isic2018 --attack $attack
-        make_uap --model-file "$model" --source-dir "$data/photographs" --attack $attack
+        make_uap $group --model-file "$model" --source isic2018 --attack $attack
+        make_uap $group --model-file "$model" --source-dir "$data/photographs" --attack $attack
     done
-    make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000
-    make_uap --model-file "$model" --source ilsvrc2012 --attack fgsm
-    make_uap --model-file "$model" --source ilsvrc2012 --num-images 10000 --attack sgd
+    make_uap $group --model-file "$model" --source ilsvrc2012 --num-images 10000
+    make_uap $group --model-file "$model" --source ilsvrc2012 --attack fgsm
+    make_uap $group --model-file "$model" --source ilsvrc2012 --num-images 10000 --attack sgd
     # Every image shown a second time.
-    make_uap --model-file "$model" --source ilsvrc2012 --attack fgsm --passes 2
-    make_uap --model-file "$model" --source isic2018 --attack fgsm --passes 2
-    make_uap --model-file "$model" --source-dir "$data/photographs" --attack fgsm --passes 2
+    make_uap ablations --model-file "$model" --source ilsvrc2012 --attack fgsm --passes 2
+    make_uap ablations --model-file "$model" --source isic2018 --attack fgsm --passes 2
+    make_uap ablations --model-file "$model" --source-dir "$data/photographs" --attack fgsm \
+        --passes 2
 done
 for name in InceptionV3 VGG16 ResNet50; do
     model=$root/models/$name.h5
-    make_uap --model-file "$model" --source none --attack gd-uap
-    $python tests/step_lengths.py --model-file "$model" --num-images 100 --folder "$root/results" \
-        --sources "$data/ilsvrc2012" "$data/isic2018"
+    make_uap ablations --model-file "$model" --source none --attack gd-uap
+    $python tests/step_lengths.py --model-file "$model" --num-images 100 \
+        --folder "$root/results/ablations" --sources "$data/ilsvrc2012" "$data/isic2018"
 done
-make_uap --backbone InceptionV3 --weights "$inception_weights" --image-size 128 --source none \
-    --attack gd-uap
-make_uap --backbone VGG16 --weights "$vgg_weights" --image-size 96 --source none --attack gd-uap
-make_uap --backbone ResNet50 --weights "$root/models/ResNet50-natural.h5" --image-size 64 \
+make_uap ablations --backbone InceptionV3 --weights "$inception_weights" --image-size 128 \
     --source none --attack gd-uap
+make_uap ablations --backbone VGG16 --weights "$vgg_weights" --image-size 96 --source none \
+    --attack gd-uap
+make_uap ablations --backbone ResNet50 --weights "$root/models/ResNet50-natural.h5" \
+    --image-size 64 --source none --attack gd-uap
 # Are images whose logit margins are smaller worth more? Their links, and a UAP from each half.
 links() {  # NUMBER FOLDER: of images of ILSVRC2012, by their logit margin and predicted class
     $python tests/step_lengths.py --model-file "$root/models/InceptionV3.h5" --num-images "$1" \
@@ -106,18 +114,26 @@ links() {  # NUMBER FOLDER: of images of ILSVRC2012, by their logit margin and p
 }
 links 4000 "$root/halves"
 for half in smaller larger; do
-    $python make_uap.py --model-file "$root/models/InceptionV3.h5" --attack fgsm \
-        --source-dir "$root/halves/$half" --results-dir "$root/results-halves"
+    make_uap ablations/halves --model-file "$root/models/InceptionV3.h5" --attack fgsm \
+        --source-dir "$root/halves/$half"
 done
 # Do steps out of one class undo those out of another? Those out of the lesions' main class alone.
 links 10000 "$root/classes"
-$python make_uap.py --model-file "$root/models/InceptionV3.h5" --source-dir "$root/classes/NV" \
-    --num-images 1000 --results-dir "$root/results-classes"
-evaluate() {
-    $python evaluate.py --data-dir "$data" --models-dir "$root/models" "$@"
+make_uap ablations --model-file "$root/models/InceptionV3.h5" --source-dir "$root/classes/NV" \
+    --num-images 1000
+evaluate() {  # GROUP NOTE [OPTION ...]
+    results=$root/results/$1 note=$2
+    shift 2
+    $python evaluate.py --data-dir "$data" --models-dir "$root/models" --results-dir "$results" \
+        --note "$note" "$@"
 }
-evaluate --results-dir "$root/results-halves" --limit 300
-# On all 1,819 test images; with --limit 300 a sixth of the time.
-evaluate --results-dir "$root/results-classes"
-evaluate --results-dir "$root/results" --note "Real images, natural-image weights, InceptionV3 \
-at 128 px, VGG16 at 96, ResNet50 at 64: a reproduction in small"
+evaluate ablations/halves "A side question of the reproduction in small: photographs with smaller \
+and with larger logit margins" --limit 300
+# On all 1,819 test images; with --limit 300 a sixth of the time. With --results-dir "$root/results",
+# all groups meet in one table, and each UAP the classifiers of its size in the other groups.
+evaluate main "Real images, natural-image weights, InceptionV3 at 128 px, VGG16 at 96: a \
+reproduction in small"
+evaluate controls "Controls of the reproduction in small: InceptionV3 from random weights, ResNet50 \
+hardly pretrained"
+evaluate ablations "Side questions of the reproduction in small: second passes, GD-UAP, photographs \
+of one predicted class"

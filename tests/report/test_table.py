@@ -8,6 +8,7 @@ import pytest
 from small_study import tables_of
 
 import checkout
+from utils.common.csv_files import write_csv
 from utils.common.errors import UserError
 from utils.evaluation.evaluated_uap import (
     EvaluatedUap,
@@ -264,9 +265,20 @@ def test_an_expected_rate_that_is_no_number_is_an_error_that_names_it(tmp_path):
         table.read_rates(str(tmp_path / "expected.csv"))
 
 
-def test_the_reproductions_table_is_that_of_its_rows():
-    folder = os.path.join(checkout.ROOT, "results", "reproduction")
+@pytest.mark.parametrize("group", checkout.GROUPS)
+def test_the_tables_of_the_reproduction_are_those_of_their_rows(group, tmp_path):
+    folder = os.path.join(checkout.REPRODUCTION, group)
     with open(os.path.join(folder, "table.md"), encoding="utf-8") as file:
         text = file.read()
     note = re.search(r"^\*\*(.*)\*\*$", text, re.MULTILINE).group(1)
-    assert table.to_markdown([read_evaluated(run) for run in find(folder)], note) == text
+    runs = [read_evaluated(run) for run in find(folder)]
+    assert table.to_markdown(runs, note) == text
+    write_csv(str(tmp_path / "table.csv"), table.TABLE_COLUMNS, table.csv_rows(runs))
+    assert checkout.read_bytes(str(tmp_path / "table.csv")) == checkout.read_bytes(
+        os.path.join(folder, "table.csv"))
+
+
+def test_the_groups_of_the_reproduction_are_those_whose_tables_are_compared():
+    assert sorted(checkout.GROUPS) == sorted(
+        os.path.relpath(folder, checkout.REPRODUCTION)
+        for folder, _, names in os.walk(checkout.REPRODUCTION) if "table.csv" in names)

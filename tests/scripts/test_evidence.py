@@ -3,21 +3,22 @@
 import glob
 import json
 import os
+import pathlib
 import re
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
 
 import checkout
 
-FOLDER = os.path.join(checkout.ROOT, "results", "reproduction")
 DEEPFOOL, FGSM, SGD = "ilsvrc2012-images-10000", "ilsvrc2012-fgsm", "ilsvrc2012-sgd-images-10000"
 NUMBER = r"\d+\.\d"
 
 
 def document(name):
-    with open(os.path.join(FOLDER, name), encoding="utf-8") as file:
+    with open(os.path.join(checkout.REPRODUCTION, name), encoding="utf-8") as file:
         return file.read()
 
 
@@ -27,9 +28,9 @@ def table_rows(text):
             for line in text.splitlines() if line.startswith("|")]
 
 
-def columns_of(model, run):
+def columns_of(model, run, group="main"):
     """predictions.csv as a dict from the column to an array of its cells."""
-    rows = checkout.read_csv(FOLDER, model, run, "predictions.csv")
+    rows = checkout.read_csv(checkout.REPRODUCTION, group, model, run, "predictions.csv")
     return {column: np.array([row[column] for row in rows]) for column in rows[0]}
 
 
@@ -80,7 +81,8 @@ def test_the_table_of_unsure_and_sure_images():
 
 
 def test_the_table_of_distances_from_the_boundary():
-    steps = {model: checkout.read_csv(FOLDER, f"steps-{model}.csv")
+    steps = {model: checkout.read_csv(
+        checkout.REPRODUCTION, "ablations", f"steps-{model}.csv")
              for model in ("InceptionV3", "VGG16")}
     rows = {row[0]: row[1:] for row in table_rows(document("mechanism.md")) if len(row) == 5}
     for title, column, summary in (
@@ -102,20 +104,45 @@ def test_the_accuracies_of_the_classifiers():
     for row in table_rows(document("classifiers.md")):
         if len(row) != 7 or not re.match(NUMBER, row[4]):
             continue
-        with open(os.path.join(FOLDER, "models", row[0] + ".json"), encoding="utf-8") as file:
-            test = json.load(file)["scores"]["test"]
+        test = json.loads(document(os.path.join("models", row[0] + ".json")))["scores"]["test"]
         recalls = list(test["recall"].values()) if "recall" in test else recalls_of_rows(row[0])
         assert float(row[4].rstrip(" %")) == pytest.approx(100 * test["accuracy"], abs=0.051)
         assert float(row[5].rstrip(" %*")) == pytest.approx(100 * np.mean(recalls), abs=0.051)
         compared.add(row[0])
-    assert compared == {os.path.basename(path) for path in glob.glob(
-        os.path.join(FOLDER, "*")) if glob.glob(os.path.join(path, "ilsvrc2012-*"))}
+    assert compared == {pathlib.Path(path).parts[-2] for path in glob.glob(
+        os.path.join(checkout.REPRODUCTION, "*", "*", "ilsvrc2012-*"))}
 
 
 def recalls_of_rows(model):
     """The recall of each class, from the rows of the UAP that has most of them."""
-    runs = glob.glob(os.path.join(FOLDER, model, "*", "predictions.csv"))
-    of_runs = [columns_of(model, os.path.basename(os.path.dirname(path))) for path in runs]
+    runs = [pathlib.Path(path).parts for path in glob.glob(
+        os.path.join(checkout.REPRODUCTION, "*", model, "*", "predictions.csv"))]
+    of_runs = [columns_of(model, run, group) for *_, group, _, run, _ in runs]
     found = max(of_runs, key=lambda columns: len(columns["label"]))
     return [np.mean(found["clean"][found["label"] == name] == name)
             for name in np.unique(found["label"])]
+
+
+def test_the_groups_have_the_test_images_that_the_readme_says():
+    said = {re.match(r"\[(.*)\]", row[0]).group(1): row[2]
+            for row in table_rows(document("README.md")) if row[0].startswith("[")}
+    assert set(said) == set(checkout.GROUPS)
+    for group, text in said.items():
+        found = {row["test_images"] for row in checkout.read_csv(
+            checkout.REPRODUCTION, group, "table.csv") if row["run"]}
+        assert found == ({"300", "1819"} if text == "both" else {text.replace(",", "")})
+
+
+def test_the_report_of_the_main_group_is_small_and_whole():
+    """Its pictures have 64 colours, its examples are JPEGs, and its links lead to files."""
+    folder = pathlib.Path(checkout.REPRODUCTION, "main")
+    pages = [folder / "report.md", *folder.glob("report/*.md")]
+    linked = {page.parent / link for page in pages
+              for link in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8"))}
+    assert [path for path in linked if not path.is_file()] == []
+    assert set(folder.glob("report/*")) == linked
+    pictures = [path for path in linked if path.suffix != ".md"]
+    assert {path.suffix: path.name.startswith("example") for path in pictures} == {
+        ".jpg": True, ".png": False}
+    for path in pictures:
+        assert path.suffix == ".jpg" or len(Image.open(path).convert("RGB").getcolors()) <= 64

@@ -1,6 +1,8 @@
 """The UAPs of this repository: used and published by the commands that docs/ shows."""
 
+import glob
 import os
+import pathlib
 import re
 import shutil
 
@@ -31,10 +33,10 @@ def blocks_of(name):
 def published_in(folder):
     """Copy two UAPs of this repository into a copy of the project."""
     for name in (NAME, "VGG16/isic2018-sgd"):
-        target = os.path.join(folder, published_uaps.PUBLISHED_FOLDER, name)
+        source = os.path.dirname(published_uaps.path_of(name))
+        target = os.path.join(folder, os.path.relpath(source, checkout.ROOT))
         if not os.path.exists(target):
-            shutil.copytree(
-                os.path.join(checkout.ROOT, published_uaps.PUBLISHED_FOLDER, name), target)
+            shutil.copytree(source, target)
 
 
 def test_a_uap_of_this_repository_is_added_to_a_picture_without_a_classifier(smoke):
@@ -94,8 +96,20 @@ def test_every_uap_in_the_list_is_loaded_by_its_name_and_keeps_its_bound():
         assert uap.norm == "inf" and np.abs(v).max() <= uap.bound * 1.00001
 
 
-@pytest.mark.parametrize("name", ["VGG16", "VGG16/none", "../VGG16/isic2018", "VGG16/../isic2018",
-                                  "VGG16/isic2018/", "/VGG16/isic2018", ""])
+def test_a_name_is_that_of_one_run_in_whichever_group_it_is():
+    folders = [pathlib.Path(checkout.REPRODUCTION, folder) for folder in glob.glob(
+        os.path.join(checkout.REPRODUCTION, "**", "*", "*", "run.json"), recursive=True)]
+    by_name = {"/".join(path.parts[-3:-1]): path.parent for path in folders}
+    assert len(by_name) == len(folders) > 50
+    named = {name: folder for name, folder in by_name.items() if (folder / "uap.npy").exists()}
+    assert len({folder.parents[1].name for folder in named.values()}) == 3
+    for name, folder in named.items():
+        assert os.path.samefile(published_uaps.path_of(name), str(folder / "uap.npy"))
+
+
+@pytest.mark.parametrize("name", ["VGG16", "VGG16/none", "main/VGG16/isic2018", "main/VGG16",
+                                  "../VGG16/isic2018", "VGG16/../isic2018", "VGG16/isic2018/",
+                                  "/VGG16/isic2018", ""])
 def test_any_other_name_is_refused_with_where_the_names_are(name):
     with pytest.raises(UserError, match="python -m utils.evaluation.published_uaps"):
         published_uaps.load_uap(name)
@@ -106,7 +120,7 @@ def test_evaluate_takes_a_name_where_it_takes_a_file(tmp_path):
     np.save(path, np.zeros(1))
     assert published_uaps.file_or_name(path) == path
     assert os.path.samefile(published_uaps.file_or_name(NAME), os.path.join(
-        checkout.ROOT, published_uaps.PUBLISHED_FOLDER, NAME, "uap.npy"))
+        checkout.REPRODUCTION, "main", NAME, "uap.npy"))
     assert published_uaps.file_or_name("VGG16/none") == "VGG16/none"
 
 
@@ -116,6 +130,5 @@ def test_a_published_uap_is_evaluated_by_its_name(trained):
         trained, "evaluate.py", "--uap", NAME, "--model-file", "models/VGG16.h5",
         "--allow-mismatch")
     assert code == 2
-    of_another_size = os.path.join(published_uaps.PUBLISHED_FOLDER, NAME, "uap.npy")
-    assert of_another_size in errors
+    assert os.path.join("main", NAME, "uap.npy") in errors
     assert "(32, 32, 3)" in errors

@@ -1,9 +1,10 @@
-"""The UAPs that come with this repository, by name: results/reproduction/<model>/<run>/uap.npy.
+"""The UAPs that come with this repository, by the name <model>/<run>.
 
     python -m utils.evaluation.published_uaps
 
 lists them with what they are made for and how often they fool it. A name, such as
-VGG16/isic2018-sgd, is taken by `evaluate.py --uap` and by load_uap().
+VGG16/isic2018-sgd, is taken by `evaluate.py --uap` and by load_uap(). The files are
+results/reproduction/<group>/<model>/<run>/uap.npy; no two groups hold the same name.
 """
 
 import os
@@ -45,17 +46,19 @@ def find_published() -> Iterator[PublishedUap]:
         run = evaluated_uap.read_evaluated(folder)
         if os.path.exists(path) and run.uap.made_for == run.classifier.name:
             yield PublishedUap(
-                name=pathlib.Path(folder).relative_to(ROOT / PUBLISHED_FOLDER).as_posix(),
-                path=path, image_size=run.classifier.image_size, norm=run.uap.norm,
+                name="/".join(pathlib.Path(folder).parts[-2:]), path=path,
+                image_size=run.classifier.image_size, norm=run.uap.norm,
                 bound=run.uap.norm_bound, rate=run.rate())
 
 
 def path_of(name: str) -> Optional[str]:
     """Return the .npy file of the UAP of this name; None where there is no such UAP."""
     model, _, run = name.partition("/")
-    path = ROOT / PUBLISHED_FOLDER / model / run / "uap.npy"
-    is_plain = "/" not in run and not {model, run} & {"", ".", ".."}
-    return str(path) if is_plain and path.exists() else None
+    if "/" in run or {model, run} & {"", ".", ".."}:
+        return None
+    paths = [os.path.join(group, model, run, "uap.npy")
+             for group in evaluated_uap.result_groups(str(ROOT / PUBLISHED_FOLDER))]
+    return next(filter(os.path.exists, paths), None)
 
 
 def load_uap(name: str) -> np.ndarray:
