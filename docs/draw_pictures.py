@@ -29,15 +29,15 @@ from utils.images.pixels import to_model_input, to_pixels  # noqa: E402
 from utils.report.study_table import CellKey  # noqa: E402
 from utils.report.table import published  # noqa: E402
 
-RESULTS = os.path.join(ROOT, "results", "reproduction", "main")
+RESULTS = os.path.join(ROOT, "results", "reproduction")
 INCHES, DOTS = 10.0, 100  # width of a picture, and dots per inch: 1,000 pixels
 BLACK, GREY = "#000000", "#666666"
 
-# The picture of three lesions: the UAP from photographs that fools InceptionV3 most often, and the
+# The picture of three lesions: the UAP from photographs that fools a classifier most often, and the
 # first test image of each of these classes that the classifier gets right. All three are fooled, as
-# 78 % of the test images are.
-SHOWN_UAP = ("InceptionV3", "ilsvrc2012-sgd-images-10000")
-SHOWN_CLASSES = ("NV", "BCC", "AKIEC")
+# 98 % of the test images are.
+SHOWN_UAP = ("InceptionV3-299", "natural-sgd-images-5000", "full-size")
+SHOWN_CLASSES = ("NV", "MEL", "BKL")
 CLASS_TITLES = {"MEL": "melanoma", "NV": "nevus", "BCC": "basal cell carcinoma",
                 "AKIEC": "actinic keratosis", "BKL": "benign keratosis",
                 "DF": "dermatofibroma", "VASC": "vascular lesion"}
@@ -82,9 +82,9 @@ SURENESS_CURVES = (
 )
 
 
-def evaluated(model: str, run: str) -> EvaluatedUap:
+def evaluated(model: str, run: str, group: str = "main") -> EvaluatedUap:
     """What evaluate.py left of a committed UAP. Raises UserError."""
-    return read_evaluated(os.path.join(RESULTS, model, run))
+    return read_evaluated(os.path.join(RESULTS, group, model, run))
 
 
 def save(figure: plt.Figure, name: str) -> None:
@@ -95,10 +95,10 @@ def save(figure: plt.Figure, name: str) -> None:
 
 
 def caption(evaluation: EvaluatedUap, column: str, place: int) -> str:
-    """The class predicted for a test image and its probability, as one line."""
+    """The class predicted for a test image, and below it its probability."""
     name = evaluation.predictions[column][place]
     confidence = float(evaluation.predictions[column + "_confidence"][place])
-    return f"{CLASS_TITLES[name]}, {confidence:.0%}"
+    return f"{CLASS_TITLES[name]}\n{confidence:.0%}"
 
 
 def first_right(evaluation: EvaluatedUap, class_name: str) -> int:
@@ -113,7 +113,7 @@ def draw_lesions(data_dir: str) -> None:
     evaluation = evaluated(*SHOWN_UAP)
     classifier = evaluation.classifier
     v = np.load(os.path.join(evaluation.folder, "uap.npy"), allow_pickle=False)
-    figure, axes = plt.subplots(2, 4, figsize=(INCHES, 4.0))
+    figure, axes = plt.subplots(2, 4, figsize=(INCHES, 4.6))
     for axis in axes.flat:
         axis.set_axis_off()
 

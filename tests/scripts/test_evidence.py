@@ -63,6 +63,23 @@ def test_the_table_of_the_readme(place, model, photographs, lesions):
         if row["source"] == source]
 
 
+def test_the_table_of_the_study_s_size():
+    runs = {"by SGD, 5,000 photographs": "natural-sgd-images-5000",
+            "by FGSM, 5,000 photographs": "natural-fgsm-images-5000",
+            "the authors' own, of another InceptionV3": "authors-noise-71135c47"}
+    rows = {row[0]: row[1:] for row in table_rows(document("README.md")) if row[0] in runs}
+    for title, run in runs.items():
+        found = columns_of("InceptionV3-299", run, "full-size")
+        assert rows[title] == [in_percent(found[column] != found["clean"])
+                               for column in ("uap", "permuted", "random")]
+    for title, images, rate in (("by SGD, 5,000 photographs", "208", 86),
+                                ("by FGSM, 5,000 photographs", "1000", 43)):
+        curve = checkout.read_csv(checkout.REPRODUCTION, "full-size", "InceptionV3-299",
+                                  runs[title], "curve.csv")
+        clean = columns_of("InceptionV3-299", runs[title], "full-size")["clean"]
+        assert int(100 * np.mean(np.array([row[images] for row in curve]) != clean)) == rate
+
+
 def test_the_table_of_unsure_and_sure_images():
     runs = {"DeepFool, 10,000 photographs": DEEPFOOL, "FGSM, 14,394 photographs": FGSM,
             "SGD, 10,000 photographs": SGD, "DeepFool, 4,165 lesions": "isic2018"}
@@ -78,6 +95,14 @@ def test_the_table_of_unsure_and_sure_images():
         assert row[2:] == expected
         compared += 1
     assert compared == 2 * len(runs)
+
+
+def test_the_sentence_on_sure_lesions_at_the_study_s_size():
+    found = columns_of("InceptionV3-299", "natural-fgsm-images-5000", "full-size")
+    sure = found["clean_confidence"].astype(float) >= 0.99
+    fooled = np.mean(found["uap"][sure] != found["clean"][sure])
+    assert (f"fools {100 * fooled:.1f} % of the {np.sum(sure)} test lesions"
+            in " ".join(document("mechanism.md").split()))
 
 
 def test_the_table_of_distances_from_the_boundary():
@@ -109,8 +134,8 @@ def test_the_accuracies_of_the_classifiers():
         assert float(row[4].rstrip(" %")) == pytest.approx(100 * test["accuracy"], abs=0.051)
         assert float(row[5].rstrip(" %*")) == pytest.approx(100 * np.mean(recalls), abs=0.051)
         compared.add(row[0])
-    assert compared == {pathlib.Path(path).parts[-2] for path in glob.glob(
-        os.path.join(checkout.REPRODUCTION, "*", "*", "ilsvrc2012-*"))}
+    assert compared == {pathlib.Path(path).parts[-3] for path in glob.glob(
+        os.path.join(checkout.REPRODUCTION, "*", "*", "*", "predictions.csv"))}
 
 
 def recalls_of_rows(model):
