@@ -10,7 +10,7 @@ writes  docs/lesions.png    three lesions, clean and under one UAP
 
 import os
 import sys
-from typing import List, NamedTuple, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter
@@ -33,10 +33,19 @@ RESULTS = os.path.join(ROOT, "results", "reproduction")
 INCHES, DOTS = 10.0, 100  # width of a picture, and dots per inch: 1,000 pixels
 BLACK, GREY = "#000000", "#666666"
 
+
+class Run(NamedTuple):
+    """A UAP on a classifier: <group>/<model>/<run>/ of the evidence."""
+
+    model: str
+    run: str
+    group: str
+
+
 # The picture of three lesions: the UAP from photographs that fools a classifier most often, and the
 # first test image of each of these classes that the classifier gets right. All three are fooled, as
 # 98 % of the test images are.
-SHOWN_UAP = ("InceptionV3-299", "natural-sgd-images-5000", "full-size")
+SHOWN_UAP = Run("InceptionV3-299", "natural-sgd-images-5000", "full-size")
 SHOWN_CLASSES = ("NV", "MEL", "BKL")
 CLASS_TITLES = {"MEL": "melanoma", "NV": "nevus", "BCC": "basal cell carcinoma",
                 "AKIEC": "actinic keratosis", "BKL": "benign keratosis",
@@ -44,20 +53,24 @@ CLASS_TITLES = {"MEL": "melanoma", "NV": "nevus", "BCC": "basal cell carcinoma",
 
 
 class Panel(NamedTuple):
-    """Two curves of one classifier and attack: from photographs, and from lesions."""
+    """Curves of one classifier and attack: from photographs, and from lesions.
+
+    full_size: the run of photographs that is drawn, too, of InceptionV3-299; None of VGG16.
+    """
 
     title: str
     model: str
     photographs: str
     lesions: str
+    full_size: Optional[str] = None
 
 
 PANELS = (
     Panel("InceptionV3, 128 px, by SGD", "InceptionV3", "ilsvrc2012-sgd-images-10000",
-          lesions="isic2018-sgd"),
-    Panel("VGG16, 96 px, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", lesions="isic2018-sgd"),
+          lesions="isic2018-sgd", full_size="natural-sgd-images-5000"),
     Panel("InceptionV3, 128 px, by FGSM", "InceptionV3", "ilsvrc2012-fgsm",
-          lesions="isic2018-fgsm"),
+          lesions="isic2018-fgsm", full_size="natural-fgsm-images-5000"),
+    Panel("VGG16, 96 px, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", lesions="isic2018-sgd"),
 )
 
 
@@ -146,14 +159,17 @@ def points(evaluation: EvaluatedUap) -> Tuple[List[int], np.ndarray]:
 
 def draw_panel(axis: plt.Axes, panel: Panel) -> None:
     """Draw rate against images for photographs and lesions, the control, and the published rate."""
-    curves = (("photographs (ILSVRC2012)", panel.photographs, BLUE, "^"),
-              ("lesions (ISIC2018)", panel.lesions, BLACK, "s"))
-    for label, run, color, marker in curves:
-        evaluation = evaluated(panel.model, run)
+    of_photographs = evaluated(panel.model, panel.photographs)
+    curves = [("photographs (ILSVRC2012)", of_photographs, BLUE, "^", "-"),
+              ("lesions (ISIC2018)", evaluated(panel.model, panel.lesions), BLACK, "s", "-")]
+    if panel.full_size:
+        at_full_size = evaluated(SHOWN_UAP.model, panel.full_size, SHOWN_UAP.group)
+        curves.insert(0, ("photographs, InceptionV3 at 299 px", at_full_size, BLUE, "o", "--"))
+    for label, evaluation, color, marker, line in curves:
         images, (value, low, high) = points(evaluation)
         axis.fill_between(images, low, high, color=color, alpha=0.15, linewidth=0)
-        axis.plot(images, value, color=color, marker=marker, label=label)
-    control = evaluated(panel.model, panel.photographs).rate("permuted")
+        axis.plot(images, value, color=color, marker=marker, linestyle=line, label=label)
+    control = of_photographs.rate("permuted")
     axis.axhspan(100 * control.low, 100 * control.high, color=GREY, alpha=0.4, linewidth=0,
                  label="control: the UAP of photographs, shuffled")
     axis.axhline(published()[CellKey(panel.model, "ilsvrc2012")], color=ORANGE, linestyle="--",
@@ -169,13 +185,13 @@ def draw_panel(axis: plt.Axes, panel: Panel) -> None:
 
 def draw_images() -> None:
     """Draw the fooling rate against the number of images, one panel for each of PANELS."""
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(INCHES, 4.3), sharey=True)
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(INCHES, 4.6), sharey=True)
     for axis, panel in zip(axes, PANELS):
         draw_panel(axis, panel)
     axes[0].set_ylabel("fooling rate, %", fontsize=13)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncol=2, fontsize=12.5, frameon=False)
-    figure.tight_layout(rect=(0, 0.15, 1, 1))
+    figure.tight_layout(rect=(0, 0.2, 1, 1))
     save(figure, "images.png")
 
 

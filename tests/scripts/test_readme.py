@@ -151,12 +151,13 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"SGD takes {factors[1]:.0f} times as many photographs as lesions (VGG16 at 96 pixels: "
             f"{factors[0]:.0f} times)",
             f"fools {in_percent(inception['random'])} % (InceptionV3), "
-            f"{in_percent(shown['random'])} % (at 299 px), {in_percent(vgg['random'])} % (VGG16) and "
+            f"{in_percent(shown['random'])} % (at 299 px), "
+            f"{in_percent(vgg['random'])} % (VGG16) and "
             f"{in_percent(resnet['random'])} % (ResNet50)",
             f"at most {int(by_fgsm['images']):,} photographs",
             f"{int(rates_of('VGG16', 'isic2018')['images']):,} lesions for training, "
-            f"{int(vgg['test_images']):,} for the test (ResNet50: {resnet['test_images']}, at 299 px: "
-            f"{shown['test_images']})",
+            f"{int(vgg['test_images']):,} for the test (ResNet50: {resnet['test_images']}, "
+            f"at 299 px: {shown['test_images']})",
             f"fooled on {in_percent(of_random_weights['rate'])} % of "
             f"{of_random_weights['test_images']} images (by a random vector on "
             f"{in_percent(of_random_weights['random'])} %), the one above on "
