@@ -102,7 +102,7 @@ def test_a_name_is_that_of_one_run_in_whichever_group_it_is():
     by_name = {"/".join(path.parts[-3:-1]): path.parent for path in folders}
     assert len(by_name) == len(folders) > 50
     named = {name: folder for name, folder in by_name.items() if (folder / "uap.npy").exists()}
-    assert len({folder.parents[1].name for folder in named.values()}) == 3
+    assert len({folder.parents[1].name for folder in named.values()}) > 1
     for name, folder in named.items():
         assert os.path.samefile(published_uaps.path_of(name), str(folder / "uap.npy"))
 
