@@ -9,7 +9,7 @@ import pytest
 import train_model
 from utils.classifier import architectures
 from utils.classifier.convolution_gradients import gradients_for_training
-from utils.classifier.frameworks import K, keras, layers
+from utils.classifier.frameworks import K, cross_entropy, keras, layers
 from utils.classifier.session import start_session
 from utils.common.checkpoint import Checkpoint
 from utils.common.errors import UserError
@@ -166,7 +166,7 @@ def train(model, progress, seed=0, until=None):
 def test_a_probability_counts_as_at_least_1e_7_and_below_it_gives_no_gradient():
     start_session(0, inference=False)
     logits = K.variable([[0.0, 1.0, 2.0], [0.0, 30.0, 1.0]])
-    loss = fine_tuning.cross_entropy(K.constant([[1, 0, 0], [1, 0, 0]]), K.softmax(logits))
+    loss = cross_entropy(K.constant([[1, 0, 0], [1, 0, 0]]), K.softmax(logits))
     losses, gradients = K.get_session().run([loss, K.gradients(loss, [logits])[0]])
     softmax = np.exp([0, 1, 2]) / np.exp([0, 1, 2]).sum()
     np.testing.assert_allclose(losses, [-np.log(softmax[0]), -np.log(1e-7)], rtol=1e-5)

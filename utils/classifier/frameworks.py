@@ -102,8 +102,18 @@ def _move_average(self: Any, average: Any, value: Any, momentum: Any, inputs_siz
     return tf.assign_sub(average, (average - value) * share)
 
 
+def cross_entropy(labels: Any, probabilities: Any) -> Any:
+    """Return the cross-entropy of each image as Keras 2.2.4 does, from its probabilities.
+
+    A probability below 1e-7 counts as 1e-7, so that an image so wrong gives no gradient. tf_keras
+    would look behind a softmax and take its logits, for which this is not so: from a copy of the
+    probabilities it cannot.
+    """
+    return K.categorical_crossentropy(labels, tf.identity(probabilities))
+
+
 if IS_TENSORFLOW_2:
     layers.BatchNormalization._assign_moving_average = _move_average
 
-__all__ = ["K", "SGD", "VERSIONS", "activations", "device_lib", "keras", "layers", "tf",
-           "without_greetings"]
+__all__ = ["K", "SGD", "VERSIONS", "activations", "cross_entropy", "device_lib", "keras", "layers",
+           "tf", "without_greetings"]

@@ -102,18 +102,6 @@ class Progress:
         self.trained_batches, self.totals, self.tested_batches = 0, Totals(), []
 
 
-def cross_entropy(labels: Any, probabilities: Any) -> Any:
-    """Return the cross-entropy of each image as Keras 2.2.4 does, from its probabilities.
-
-    A probability below 1e-7 counts as 1e-7, so that an image so wrong gives no gradient. tf_keras
-    would look behind a softmax and take its logits, for which this is not so: from a copy of the
-    probabilities it cannot.
-    """
-    from utils.classifier.frameworks import K, tf
-
-    return K.categorical_crossentropy(labels, tf.identity(probabilities))
-
-
 def compile_for_training(model: Any, rate: float) -> List[Any]:
     """Compile with the study's optimiser and loss (SGD, Nesterov momentum, cross-entropy).
 
@@ -123,7 +111,7 @@ def compile_for_training(model: Any, rate: float) -> List[Any]:
     Returns everything the next epoch depends on, the variables of the session: weights, momenta,
     step count, and the sums and counts behind moving averages, which Keras does not list.
     """
-    from utils.classifier.frameworks import SGD, K, tf
+    from utils.classifier.frameworks import SGD, K, cross_entropy, tf
 
     class GatedSGD(SGD):
         def get_gradients(self, loss, params):
