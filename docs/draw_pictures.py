@@ -2,7 +2,7 @@
 
     python docs/draw_pictures.py --data-dir reproduction/data
 
-reads   results/reproduction/main/: rows and UAPs; the test images of ISIC2018 below --data-dir
+reads   results/reproduction/: rows and UAPs; the test images of ISIC2018 below --data-dir
 writes  docs/lesions.png    three lesions, clean and under one UAP
         docs/images.png     the fooling rate against the number of images
         docs/sureness.png   the fooling rate against how sure the classifier is of the clean image
@@ -42,10 +42,13 @@ class Run(NamedTuple):
     group: str
 
 
+SGD_AT_299 = Run("InceptionV3-299", "natural-sgd-images-5000", "full-size")
+FGSM_AT_299 = Run("InceptionV3-299", "natural-fgsm-images-5000", "full-size")
+
 # The picture of three lesions: the UAP from photographs that fools a classifier most often, and the
 # first test image of each of these classes that the classifier gets right. All three are fooled, as
 # 98 % of the test images are.
-SHOWN_UAP = Run("InceptionV3-299", "natural-sgd-images-5000", "full-size")
+SHOWN_UAP = SGD_AT_299
 SHOWN_CLASSES = ("NV", "MEL", "BKL")
 CLASS_TITLES = {"MEL": "melanoma", "NV": "nevus", "BCC": "basal cell carcinoma",
                 "AKIEC": "actinic keratosis", "BKL": "benign keratosis",
@@ -55,21 +58,21 @@ CLASS_TITLES = {"MEL": "melanoma", "NV": "nevus", "BCC": "basal cell carcinoma",
 class Panel(NamedTuple):
     """Curves of one classifier and attack: from photographs, and from lesions.
 
-    full_size: the run of photographs that is drawn, too, of InceptionV3-299; None of VGG16.
+    at_299: the UAP from photographs that is drawn beside these, at 299 pixels, if there is one.
     """
 
     title: str
     model: str
     photographs: str
     lesions: str
-    full_size: Optional[str] = None
+    at_299: Optional[Run] = None
 
 
 PANELS = (
     Panel("InceptionV3, 128 px, by SGD", "InceptionV3", "ilsvrc2012-sgd-images-10000",
-          lesions="isic2018-sgd", full_size="natural-sgd-images-5000"),
+          lesions="isic2018-sgd", at_299=SGD_AT_299),
     Panel("InceptionV3, 128 px, by FGSM", "InceptionV3", "ilsvrc2012-fgsm",
-          lesions="isic2018-fgsm", full_size="natural-fgsm-images-5000"),
+          lesions="isic2018-fgsm", at_299=FGSM_AT_299),
     Panel("VGG16, 96 px, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", lesions="isic2018-sgd"),
 )
 
@@ -162,9 +165,9 @@ def draw_panel(axis: plt.Axes, panel: Panel) -> None:
     of_photographs = evaluated(panel.model, panel.photographs)
     curves = [("photographs (ILSVRC2012)", of_photographs, BLUE, "^", "-"),
               ("lesions (ISIC2018)", evaluated(panel.model, panel.lesions), BLACK, "s", "-")]
-    if panel.full_size:
-        at_full_size = evaluated(SHOWN_UAP.model, panel.full_size, SHOWN_UAP.group)
-        curves.insert(0, ("photographs, InceptionV3 at 299 px", at_full_size, BLUE, "o", "--"))
+    if panel.at_299:
+        curves.insert(0, ("photographs, InceptionV3 at 299 px", evaluated(*panel.at_299), BLUE, "o",
+                          "--"))
     for label, evaluation, color, marker, line in curves:
         images, (value, low, high) = points(evaluation)
         axis.fill_between(images, low, high, color=color, alpha=0.15, linewidth=0)
