@@ -6,24 +6,31 @@ from typing import Any, Sequence, Tuple
 import numpy as np
 
 
-def session_config() -> Any:
+def session_config(bfloat16: bool = False) -> Any:
     """Return the options of every session, as a TensorFlow ConfigProto.
 
-    Rewriting of the graph is off: it takes seconds for each new set of outputs, and made neither
-    training nor attack faster (ResNet50, InceptionV3, 2 cores). XLA is off, too.
+    bfloat16: let TensorFlow 2 compute convolutions and what lies between them in 16 bits, with sums
+    in 32; variables stay float32. For that it rewrites the graph on a CPU. Rewriting is off
+    otherwise: it takes seconds for each new set of outputs, and made neither training nor attack
+    faster (ResNet50, InceptionV3, 2 cores). XLA is off, too.
     """
     from utils.classifier.frameworks import tf
 
     config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    rewriting = config.graph_options.rewrite_options
+    if bfloat16:
+        rewriting.auto_mixed_precision_onednn_bfloat16 = rewriting.ON
+    else:
+        rewriting.disable_meta_optimizer = True
     config.graph_options.optimizer_options.global_jit_level = tf.OptimizerOptions.OFF
     return config
 
 
-def start_session(seed: int, inference: bool) -> None:
+def start_session(seed: int, inference: bool, bfloat16: bool = False) -> None:
     """Begin an empty TensorFlow graph in which every random operation is seeded.
 
     inference: fix the graph to the test phase (batch normalisation uses its moving averages).
+    bfloat16: as in session_config.
     """
     from utils.classifier.frameworks import K, tf
 
@@ -31,7 +38,7 @@ def start_session(seed: int, inference: bool) -> None:
     K.clear_session()
     tf.set_random_seed(seed)
     np.random.seed(seed)  # Keras draws the seeds of its initialisers from NumPy
-    K.set_session(tf.Session(config=session_config()))
+    K.set_session(tf.Session(config=session_config(bfloat16)))
     if inference:
         K.set_learning_phase(0)
 

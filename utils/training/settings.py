@@ -7,9 +7,10 @@ from utils.common.hashes import sha256_of_file
 from utils.training.recipes import RECIPES, Recipe
 
 IMAGENET, RANDOM = "imagenet", "none"  # weights to start from that are no file
+FLOAT32, BFLOAT16 = PRECISIONS = "float32", "bfloat16"
 # The choices that make a training another training; the split and the weights count by their hash.
 CHOICES = ("model", "dataset", "weights", "recipe", "epochs", "learning_rate", "batch_size",
-           "image_size", "resize", "seed")
+           "image_size", "resize", "seed", "precision")
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class TrainingSettings:
 
     model: the architecture. split: as of splits.make_split. weights: IMAGENET, RANDOM, or the path
     of an h5 file. recipe: a key of RECIPES. image_size: height and width in pixels. limit: at most
-    so many images of each side of the split, or None for all.
+    so many images of each side of the split, or None for all. precision: of PRECISIONS.
     """
 
     model: str
@@ -39,6 +40,7 @@ class TrainingSettings:
     device: str
     checkpoint_seconds: float
     restart: bool
+    precision: str = FLOAT32
 
     @property
     def chosen_recipe(self) -> Recipe:
@@ -51,8 +53,12 @@ class TrainingSettings:
         return None if self.weights in (IMAGENET, RANDOM) else self.weights
 
     def identity(self) -> Dict[str, Any]:
-        """Return the choices that make this training another one than others, for its JSON file."""
-        identity = {name: value for name, value in asdict(self).items() if name in CHOICES}
+        """Return the choices that make this training another one than others, for its JSON file.
+
+        float32 goes without saying there: it is the precision of every file without a word of it.
+        """
+        identity = {name: value for name, value in asdict(self).items()
+                    if name in CHOICES and value != FLOAT32}
         if self.weights_file is not None:
             identity["weights"] = sha256_of_file(self.weights_file)
         return identity
