@@ -50,7 +50,7 @@ from utils.classifier import architectures, backbone, device
 from utils.classifier.description import ClassifierDescription, read_description
 from utils.classifier.saved_classifier import load_classifier
 from utils.classifier.session import start_session
-from utils.common import arguments
+from utils.common import arguments, precision
 from utils.common.checkpoint import with_checkpoints
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
@@ -103,6 +103,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                   if options.step_size]
     add("--step-size", type=arguments.positive,
         help="the length of a step, model-input units; " + "; ".join(step_sizes))
+    add("--precision", choices=precision.PRECISIONS, help=precision.HELP)
     add("--estimate", action="store_true",
         help="write nothing: measure a few images, and print the hours that this run will take")
     add("--max-broken-share", type=arguments.share, default=0.01,
@@ -197,7 +198,7 @@ def plan_run(args: argparse.Namespace) -> Run:
 def load_network(args: argparse.Namespace, run: Run) -> Any:
     """Load the network's weights; return what the attack asks it for."""
     device.choose(args.device)
-    start_session(args.seed, inference=True)
+    start_session(args.seed, inference=True, precision=run.settings.precision)
     model = load_classifier(run.network)
     functions = attacked_functions(run.settings, model, run.network.grey)
     note = None if run.settings.attack == "gd-uap" else functions.note_on_slow_layers()

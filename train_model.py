@@ -25,7 +25,7 @@ from utils.classifier import architectures, device
 from utils.classifier.saved_classifier import save_classifier
 from utils.classifier.session import start_session
 from utils.classifier.weights import imagenet_weights, load_weights
-from utils.common import arguments
+from utils.common import arguments, precision
 from utils.common.checkpoint import Checkpoint, with_checkpoints
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
@@ -49,14 +49,7 @@ from utils.training.batches import (
 )
 from utils.training.fine_tuning import EpochResult, Progress
 from utils.training.recipes import RECIPES
-from utils.training.settings import (
-    BFLOAT16,
-    FLOAT32,
-    IMAGENET,
-    PRECISIONS,
-    RANDOM,
-    TrainingSettings,
-)
+from utils.training.settings import IMAGENET, RANDOM, TrainingSettings
 
 
 def add_options(add: Callable[..., Any]) -> None:
@@ -93,9 +86,8 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--resize", default="bilinear", choices=sorted(RESIZE),
         help="how images are brought to that size; the published code of 2021 uses nearest "
              "(default: %(default)s)")
-    add("--precision", default=FLOAT32, choices=PRECISIONS,
-        help="bfloat16: convolutions in 16 bits, for a CPU that has AMX, which trains in about half "
-             "the time, with today's TensorFlow only (default: %(default)s)")
+    add("--precision", default=precision.FLOAT32, choices=precision.PRECISIONS,
+        help=precision.HELP)
     add("--limit", type=arguments.count,
         help="use at most this many training images, and at most as many test images")
 
@@ -162,13 +154,8 @@ def start_model(settings: TrainingSettings,
     Raises UserError.
     """
     from utils.classifier.convolution_gradients import gradients_for_training
-    from utils.classifier.frameworks import IS_TENSORFLOW_2, VERSIONS
 
-    if settings.precision == BFLOAT16 and not IS_TENSORFLOW_2:
-        raise UserError(f"--precision {BFLOAT16}: TensorFlow {VERSIONS['tensorflow']} computes in "
-                        f"{FLOAT32} alone; ENVIRONMENT=tf2 before sh utils/environment.sh takes "
-                        "today's")
-    start_session(settings.seed, inference=False, bfloat16=settings.precision == BFLOAT16)
+    start_session(settings.seed, inference=False, precision=settings.precision)
     with gradients_for_training():
         model = architectures.build_classifier(
             settings.model, settings.image_size, len(class_names),

@@ -55,6 +55,8 @@ PARSED = [
     (ILSVRC + " --target-fooling-rate 1.5", "up to 1"),
     (ILSVRC + " --target-fooling-rate 0.8", "--passes 2 or more"),
     (ILSVRC + " --attack gd-uap", "--source none"),
+    (ILSVRC + " --precision bfloat16", "--attack deepfool knows none of --precision"),
+    (ILSVRC + " --attack fgsm --precision float16", "float32 bfloat16"),
     (ILSVRC + " --weights w.h5", "--backbone belong together"),
     (UAP + " --source none --attack sgd", "--attack gd-uap"),
     (GD_UAP + " --model-file m.h5 --target NV", "knows none of --target"),

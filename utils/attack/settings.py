@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, NamedTuple, Optional
 
+from utils.common.precision import FLOAT32
+
 
 class AttackOptions(NamedTuple):
     """What the command line of make_uap.py knows of an attack.
@@ -28,12 +30,13 @@ OF_IMAGES = frozenset(["num_images", "passes", "target_fooling_rate", "target", 
 ATTACKS: Dict[str, AttackOptions] = {
     "deepfool": AttackOptions("a DeepFool step for each image", takes=OF_IMAGES),
     "fgsm": AttackOptions(
-        "a sign step for each image", takes=OF_IMAGES | {"step_size"},
+        "a sign step for each image", takes=OF_IMAGES | {"step_size", "precision"},
         step_size="in every pixel (default: 0.001)"),
     "sgd": AttackOptions(
-        "a gradient step for each minibatch", takes=OF_IMAGES | {"step_size", "batch_size"},
+        "a gradient step for each minibatch",
+        takes=OF_IMAGES | {"step_size", "batch_size", "precision"},
         step_size="in the p-norm (default: falling, a share of xi)"),
-    "gd-uap": AttackOptions("steps without any image", takes=frozenset()),
+    "gd-uap": AttackOptions("steps without any image", takes=frozenset({"precision"})),
 }
 
 
@@ -52,7 +55,8 @@ class AttackSettings:
     passes: over the images, at most. target_fooling_rate: 1 - delta, the share of images from
     which on no further pass begins; None never asks. target: the name of the class to reach, None
     to leave the clean class. step_size: model-input units, of fgsm in every pixel, of sgd in the
-    norm; None for the attack's own. batch_size: of sgd. seed: of all that is drawn.
+    norm; None for the attack's own. batch_size: of sgd. seed: of all that is drawn. precision: one
+    of utils.common.precision; DeepFool, whose steps are exact, knows float32 alone.
     """
 
     attack: str = "deepfool"
@@ -65,6 +69,7 @@ class AttackSettings:
     step_size: Optional[float] = None
     batch_size: int = 16
     seed: int = 0
+    precision: str = FLOAT32
 
 
 DEFAULTS = AttackSettings()
@@ -72,7 +77,7 @@ DEFAULTS = AttackSettings()
 # What precedes a value in the name of a run's folder, in the order of the name.
 NAME_PARTS = {"attack": "", "norm": "l", "norm_ratio": "ratio-", "num_images": "images-",
               "passes": "passes-", "target_fooling_rate": "until-", "target": "target-",
-              "step_size": "step-", "batch_size": "batch-", "seed": "seed-"}
+              "step_size": "step-", "batch_size": "batch-", "seed": "seed-", "precision": ""}
 
 
 def other_than_default(settings: AttackSettings) -> Dict[str, Any]:
@@ -90,8 +95,12 @@ def exact(value: Any) -> str:
 
 
 def as_json(settings: AttackSettings) -> Dict[str, Any]:
-    """Return the choices as JSON values, which know no infinity."""
-    return dict(dataclasses.asdict(settings), norm=exact(settings.norm))
+    """Return the choices as JSON values, which know no infinity.
+
+    float32 goes without saying, as in the files of earlier versions.
+    """
+    choices = dict(dataclasses.asdict(settings), norm=exact(settings.norm))
+    return {name: value for name, value in choices.items() if value != FLOAT32}
 
 
 def run_name(source: str, settings: AttackSettings) -> str:

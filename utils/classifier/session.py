@@ -5,20 +5,28 @@ from typing import Any, Sequence, Tuple
 
 import numpy as np
 
+from utils.common.errors import UserError
+from utils.common.precision import BFLOAT16, FLOAT32
 
-def session_config(bfloat16: bool = False) -> Any:
+
+def session_config(precision: str = FLOAT32) -> Any:
     """Return the options of every session, as a TensorFlow ConfigProto.
 
-    bfloat16: let TensorFlow 2 compute convolutions and what lies between them in 16 bits, with sums
-    in 32; variables stay float32. For that it rewrites the graph on a CPU. Rewriting is off
-    otherwise: it takes seconds for each new set of outputs, and made neither training nor attack
-    faster (ResNet50, InceptionV3, 2 cores). XLA is off, too.
+    precision: with bfloat16, TensorFlow 2 rewrites the graph so that a CPU multiplies in 16 bits
+    and adds in 32; variables, inputs and outputs stay float32. Rewriting is off otherwise: it takes
+    seconds for each new set of outputs, and made neither training nor attack faster (ResNet50,
+    InceptionV3, 2 cores). XLA is off, too. Raises UserError for bfloat16 and TensorFlow 1.
     """
-    from utils.classifier.frameworks import tf
+    from utils.classifier.frameworks import IS_TENSORFLOW_2, VERSIONS, tf
+
+    if precision == BFLOAT16 and not IS_TENSORFLOW_2:
+        raise UserError(f"--precision {BFLOAT16}: TensorFlow {VERSIONS['tensorflow']} computes in "
+                        f"{FLOAT32} alone; today's is taken by ENVIRONMENT=tf2 before "
+                        "sh utils/environment.sh")
 
     config = tf.ConfigProto(gpu_options=tf.GPUOptions(allow_growth=True))
     rewriting = config.graph_options.rewrite_options
-    if bfloat16:
+    if precision == BFLOAT16:
         rewriting.auto_mixed_precision_onednn_bfloat16 = rewriting.ON
     else:
         rewriting.disable_meta_optimizer = True
@@ -26,11 +34,11 @@ def session_config(bfloat16: bool = False) -> Any:
     return config
 
 
-def start_session(seed: int, inference: bool, bfloat16: bool = False) -> None:
+def start_session(seed: int, inference: bool, precision: str = FLOAT32) -> None:
     """Begin an empty TensorFlow graph in which every random operation is seeded.
 
     inference: fix the graph to the test phase (batch normalisation uses its moving averages).
-    bfloat16: as in session_config.
+    precision: as in session_config. Raises UserError.
     """
     from utils.classifier.frameworks import K, tf
 
@@ -38,7 +46,7 @@ def start_session(seed: int, inference: bool, bfloat16: bool = False) -> None:
     K.clear_session()
     tf.set_random_seed(seed)
     np.random.seed(seed)  # Keras draws the seeds of its initialisers from NumPy
-    K.set_session(tf.Session(config=session_config(bfloat16)))
+    K.set_session(tf.Session(config=session_config(precision)))
     if inference:
         K.set_learning_phase(0)
 

@@ -10,6 +10,7 @@ import numpy as np
 from utils.classifier.description import TRAINING_IMAGES
 from utils.common.errors import UserError
 from utils.common.names import require_file_name
+from utils.common.precision import FLOAT32
 from utils.common.success import successes
 from utils.evaluation import metrics, rows
 from utils.evaluation.metrics import Rate
@@ -28,8 +29,9 @@ class AttackedClassifier:
 
     sha256: of its weights file. image_folder: of its test images, below the data folder.
     weights_from: what its training began with: a text, or a dict that names a file. recipe,
-    epochs, learning_rate, batch_size: of its training, None where that is not known.
-    mean_norms_of: of which images the mean norm is that a bound is a share of.
+    epochs, learning_rate, batch_size: of its training, None where that is not known. precision: in
+    which it was trained. mean_norms_of: of which images the mean norm is that a bound is a share
+    of.
     """
 
     name: str
@@ -43,6 +45,7 @@ class AttackedClassifier:
     epochs: Optional[int]
     learning_rate: Optional[float]
     batch_size: Optional[int]
+    precision: str = FLOAT32
     mean_norms_of: str = TRAINING_IMAGES
 
 
@@ -133,6 +136,7 @@ def classifier_of(record: Dict[str, Any]) -> AttackedClassifier:
     return AttackedClassifier(
         name=record["model"], sha256=record["model_sha256"],
         class_names=tuple(record["class_names"]),
+        precision=record.get("precision", FLOAT32),
         mean_norms_of=record.get("mean_norms_of", TRAINING_IMAGES),
         **{key: record[key] for key in (
             "image_size", "resize", "image_folder", "weights_from", "recipe", "epochs",

@@ -74,7 +74,8 @@ _PREDICTIONS = fields(
     seed=NATURAL, **_ALL)
 PREDICTIONS = with_optional(
     _PREDICTIONS, uap_unit={"enum": ["model", "255", "1"]}, bound_from=or_null(TEXT),
-    mean_norms_of=TEXT, largest_change=or_null({"type": "number", "minimum": 0}), **_OPTIONAL)
+    mean_norms_of=TEXT, precision=TEXT, largest_change=or_null({"type": "number", "minimum": 0}),
+    **_OPTIONAL)
 
 
 def _schema_of_columns(names: Dict[str, Any]) -> Dict[str, Any]:

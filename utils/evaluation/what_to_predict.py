@@ -250,7 +250,8 @@ def _describe(uap: PlannedUap) -> Dict[str, Any]:
         "model": classifier.name, "image_folder": classifier.image_folder,
         "weights_from": classifier.weights_from, "recipe": classifier.recipe,
         "epochs": classifier.epochs, "learning_rate": classifier.learning_rate,
-        "batch_size": classifier.batch_size, "mean_norms_of": classifier.mean_norms_of}
+        "batch_size": classifier.batch_size, "precision": classifier.precision,
+        "mean_norms_of": classifier.mean_norms_of}
 
 
 def _uaps_for_others(uap: PlannedUap, uaps: List[PlannedUap]) -> Dict[str, str]:

@@ -5,6 +5,7 @@ from typing import Any, List, Optional, Tuple
 
 from utils.attack.fgsm import STEP_SIZE
 from utils.classifier.description import TRAINING_IMAGES
+from utils.common.precision import FLOAT32
 from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.images.datasets import SOURCE_FOLDERS
 from utils.images.isic2018 import ISIC2018_CLASSES
@@ -38,8 +39,9 @@ class ExperimentSettings:
     mean norm of the images mean_norms_of. step_size: of FGSM. target_fooling_rate: at which the
     loop was to stop. target: the class to be reached. made_for: the network that the UAP was made
     for. class_names: of the classifier. image_size: in pixels. recipe, epochs, learning_rate,
-    batch_size: of its training. weights: what that began with. images: of the source. test_images:
-    on which the rate was measured. None is what is not known, or does not apply.
+    batch_size, training_precision: of its training. weights: what that began with. precision: of
+    the attack. images: of the source. test_images: on which the rate was measured. None is what is
+    not known, or does not apply.
     """
 
     attack: str
@@ -57,7 +59,9 @@ class ExperimentSettings:
     epochs: Optional[int]
     learning_rate: Optional[float]
     batch_size: Optional[int]
+    training_precision: str
     weights: str
+    precision: str
     source: str
     images: Optional[int]
     test_images: int
@@ -72,10 +76,11 @@ WORDING = {
     "target_fooling_rate": "until {} fooled", "step_size": "step {}", "target": "target {}",
     "made_for": "made for {}", "class_names": "other classes", "image_size": "{} px",
     "recipe": "recipe {}", "epochs": "{} epochs", "learning_rate": "learning rate {}",
-    "batch_size": "training batches of {}", "weights": "{}", "source": "from {}",
-    "images": "{} images", "test_images": "{} test images"}
+    "batch_size": "training batches of {}", "training_precision": "trained in {}", "weights": "{}",
+    "precision": "attack in {}", "source": "from {}", "images": "{} images",
+    "test_images": "{} test images"}
 # Those of the training, which nobody knows of a classifier that other code trained.
-OF_TRAINING = ("recipe", "epochs", "learning_rate", "batch_size", "weights")
+OF_TRAINING = ("recipe", "epochs", "learning_rate", "batch_size", "training_precision", "weights")
 
 
 def settings_of(run: EvaluatedUap) -> ExperimentSettings:
@@ -89,7 +94,8 @@ def settings_of(run: EvaluatedUap) -> ExperimentSettings:
         class_names=classifier.class_names, image_size=classifier.image_size,
         recipe=classifier.recipe, epochs=classifier.epochs,
         learning_rate=classifier.learning_rate, batch_size=classifier.batch_size,
-        weights=_weights(classifier.weights_from), source=title_of(uap.source),
+        training_precision=classifier.precision, weights=_weights(classifier.weights_from),
+        precision=uap.identity.get("precision", FLOAT32), source=title_of(uap.source),
         images=None if uap.source == NO_SOURCE else uap.images, test_images=run.test_images)
 
 
@@ -107,7 +113,7 @@ def published_settings(run: EvaluatedUap) -> ExperimentSettings:
         step_size=STEP_SIZE if attack == "fgsm" else None, target=None,
         made_for=run.classifier.name, class_names=ISIC2018_CLASSES, image_size=299,
         recipe="study", epochs=100, learning_rate=0.001, batch_size=32,
-        weights=_weights("ImageNet by Keras"),
+        training_precision=FLOAT32, weights=_weights("ImageNet by Keras"), precision=FLOAT32,
         source=title_of(source), images=images, test_images=MIN_TEST_IMAGES)
 
 

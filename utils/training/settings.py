@@ -4,10 +4,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, Optional
 
 from utils.common.hashes import sha256_of_file
+from utils.common.precision import FLOAT32
 from utils.training.recipes import RECIPES, Recipe
 
 IMAGENET, RANDOM = "imagenet", "none"  # weights to start from that are no file
-FLOAT32, BFLOAT16 = PRECISIONS = "float32", "bfloat16"
 # The choices that make a training another training; the split and the weights count by their hash.
 CHOICES = ("model", "dataset", "weights", "recipe", "epochs", "learning_rate", "batch_size",
            "image_size", "resize", "seed", "precision")
@@ -19,7 +19,8 @@ class TrainingSettings:
 
     model: the architecture. split: as of splits.make_split. weights: IMAGENET, RANDOM, or the path
     of an h5 file. recipe: a key of RECIPES. image_size: height and width in pixels. limit: at most
-    so many images of each side of the split, or None for all. precision: of PRECISIONS.
+    so many images of each side of the split, or None for all. precision: one
+    of utils.common.precision.
     """
 
     model: str
@@ -55,7 +56,7 @@ class TrainingSettings:
     def identity(self) -> Dict[str, Any]:
         """Return the choices that make this training another one than others, for its JSON file.
 
-        float32 goes without saying there: it is the precision of every file without a word of it.
+        float32 goes without saying, as in the files of earlier versions.
         """
         identity = {name: value for name, value in asdict(self).items()
                     if name in CHOICES and value != FLOAT32}
