@@ -26,12 +26,15 @@ def test_visits_are_rows_of_the_log_and_snapshots_are_named_by_the_images_shown(
 
     run.record(shown(range(1, 8), [], False))       # v fools them
     run.record(shown([8], [0, 0], False))
+    state.steps, state.updates = 2, 1
     assert run.snapshots == {}
     state.v[0, 0, 0] = -0.5
     run.record(shown(range(9, 17), [0], True))      # a minibatch, the tenth image in its middle
     run.record(PassDone(1, None))
     assert {name: snapshot["images"] for name, snapshot in run.snapshots.items()} == {
         "images_0000016": 16, "pass_001": 16}
+    for snapshot in run.snapshots.values():
+        assert [snapshot[key] for key in ("norm", "steps_made", "steps_kept")] == [0.5, 2, 1]
     for name in run.snapshots:
         v = np.load(str(tmp_path / ".run.partial" / "snapshots" / (name + ".npy")))
         np.testing.assert_array_equal(v, state.v)

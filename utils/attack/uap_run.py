@@ -63,7 +63,8 @@ class RunRecorder(Generic[State]):
     which the attack begins. p: the norm to log. checkpoint: to continue from, None to begin.
 
     state: of the attack, from now on. broken: from the name of an unreadable file to the reason.
-    snapshots: from the name of each to the images shown and the seconds of computing until then.
+    snapshots: from the name of each to the images shown, the seconds of computing and the steps
+    until then, and the norm of v.
     Raises UserError where the checkpoint is not of such a run.
     """
 
@@ -134,7 +135,9 @@ class RunRecorder(Generic[State]):
 
     def _save_snapshot(self, name: str, shown: int) -> None:
         save_perturbation(os.path.join(self.stage.work, "snapshots", name + ".npy"), self.state.v)
-        self.snapshots[name] = {"images": shown, "seconds": round(self.seconds(), 1)}
+        self.snapshots[name] = {
+            "images": shown, "seconds": round(self.seconds(), 1), "norm": self.norm_of_v,
+            "steps_made": self.state.steps, "steps_kept": self.state.updates}
 
     def save_checkpoint(self) -> None:
         """Save all that the same command needs to continue this run."""
