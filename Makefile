@@ -10,6 +10,7 @@ demo:  ## the whole study on generated images, with three classifiers: minutes
 	sh utils/environment.sh python -m data.demo
 
 smoke:  ## the same with one classifier and a handful of images: does everything run here?
+	rm -rf demo-smoke
 	sh utils/environment.sh python -m data.demo --smoke --folder demo-smoke
 
 test:  ## the test suite

@@ -66,7 +66,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that only this script has."""
     attacked = parser.add_mutually_exclusive_group(required=True)
     source = parser.add_mutually_exclusive_group(required=True)
-    attacked.add_argument("--model-file", metavar="FILE", help="a model that train_model.py wrote")
+    attacked.add_argument("--model-file", metavar="FILE",
+        help="a classifier that train_model.py or utils.classifier.adopt wrote")
     attacked.add_argument("--backbone", choices=architectures.ARCHITECTURES,
         help="for gd-uap: a pretrained network, with --weights and --image-size")
     add = parser.add_argument

@@ -17,6 +17,7 @@ import functools
 import os
 import re
 import shlex
+import signal
 import sys
 import tempfile
 import time
@@ -175,7 +176,9 @@ def run_side_by_side(commands: Sequence[TitledCommand], log: str, clock: Clock, 
     it: more of them would wait for each other. last: what comes after them all.
     Raises UserError when one fails, once those that run beside it have ended.
     """
-    cores = len(os.sched_getaffinity(0))
+    cores = os.cpu_count() or 1
+    if sys.platform != "darwin":  # which does not tell on which of them a process may run
+        cores = len(os.sched_getaffinity(0))
     at_once = min(cores, MOST_AT_ONCE)
     for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         os.environ.setdefault(name, str(-(-cores // at_once)))
@@ -196,7 +199,12 @@ def run_side_by_side(commands: Sequence[TitledCommand], log: str, clock: Clock, 
             clock.say(f"{how_it_went}; {following}")
         if not running:
             break
-        process, status, used = os.wait4(-1, 0)
+        try:
+            process, status, used = os.wait4(-1, 0)
+        except KeyboardInterrupt:
+            for process in running:
+                os.kill(process, signal.SIGTERM)
+            raise
         titled = running[process].titled
         ended = end(running.pop(process), status, used.ru_utime + used.ru_stime, log)
         done.add(titled.title)
@@ -301,6 +309,7 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true",
                         help="one classifier and a handful of images, in less than a minute")
     args = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that kill ends the forks, too
     with open(SETTINGS_FILE, encoding="utf-8") as file:
         settings = yaml.safe_load(file)
     clock, folders = Clock(), folders_of(args)

@@ -16,6 +16,7 @@ from utils.attack.settings import AttackSettings
     ("deepfool", 5000, 100000, 1, 4, ["10 seconds", "277.8 hours", "569.4 hours"]),
     ("deepfool", 5000, 10000, 5, 4, ["10 seconds", "138.9 hours", "347.2 hours"]),
     ("deepfool", None, 5000, 1, 4, ["10 seconds", "13.9 hours"]),
+    ("deepfool", 0, 5000, 1, 4, ["10 seconds", "13.9 hours"]),
     ("deepfool", 5000, 2, 1, 2, ["10 seconds", "0.0 hours", "13.9 hours"]),
     ("sgd", 5000, 10000, 1, 32, ["10 seconds", "27.8 hours", "69.4 hours"]),
 ])

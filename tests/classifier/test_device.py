@@ -75,6 +75,13 @@ def test_device_cpu_goes_on_without_the_card_and_says_nothing(sees, capsys):
     assert capsys.readouterr() == ("", "")
 
 
+def test_device_gpu_is_an_error_where_there_is_none(sees, monkeypatch):
+    sees("8.6")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(UserError, match="--device gpu: TensorFlow sees no GPU; .*tf2-gpu"):
+        device.choose("gpu")
+
+
 @pytest.mark.parametrize("oldest, refused", [(10, True), (12, False)])
 def test_a_card_is_not_refused_because_the_cuda_runtime_is_linked_into_tensorflow(
         sees, monkeypatch, oldest, refused):

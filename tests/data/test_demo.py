@@ -3,8 +3,10 @@
 import argparse
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -100,6 +102,28 @@ def test_no_command_begins_after_another_one_failed(tmp_path):
     assert ended.returncode == 2
     assert "the demo stopped: part.py ended with exit code 2" in ended.stderr
     assert sorted(threads_of_commands) == ["a", "c"]
+
+
+def test_what_ends_the_demo_ends_the_commands_that_it_runs(tmp_path):
+    """Else they would go on and hold the locks of their runs. Each is a fork that only waits."""
+    begun = tmp_path / "process"
+
+    def part():
+        begun.write_text(str(os.getpid()))
+        time.sleep(600)
+
+    def stopped_while_waiting(process, options):
+        while not (begun.exists() and begun.read_text()):
+            time.sleep(0.01)
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo.os, "wait4", stopped_while_waiting)
+        with pytest.raises(KeyboardInterrupt):
+            demo.run_side_by_side([demo.TitledCommand("a", ["part.py"], part=part)],
+                                  str(tmp_path / "log"), demo.Clock(), last="the end")
+    _, status = os.waitpid(int(begun.read_text()), 0)
+    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM
 
 
 def test_the_demo_ends_with_the_first_script_that_fails_and_its_message(tmp_path):

@@ -48,16 +48,17 @@ def test_the_first_page_says_of_each_classifier_whether_natural_images_fool_it(w
     """
     lines = re.findall(r"^- \*\*(.*?):(.*)", written.pages["report"], re.MULTILINE)
     assert lines == [
-        ("VGG16", " natural images fool it more often than random patterns do.** A UAP from 40 "
-         "images of ILSVRC2012 changes 65.0 %, one from 40 images of ISIC2018, its own domain, "
-         "changes 90.0 % of its answers; random patterns of the same size change at most 30.0 %."),
-        ("ResNet50", " natural images fool it more often than random patterns do.** A UAP from 40 "
-         "images of ILSVRC2012 changes 70.0 %, one from 40 images of ISIC2018, its own domain, "
-         "changes 75.0 % (no more often than random patterns do) of its answers; random patterns "
-         "of the same size change at most 20.0 %."),
+        ("VGG16", " natural images fool it more often than random patterns do.** A UAP by FGSM "
+         "from 40 images of ILSVRC2012 changes 65.0 %, one by DeepFool from 40 images of ISIC2018, "
+         "its own domain, changes 90.0 % of its answers; random patterns of the same size change "
+         "at most 30.0 %."),
+        ("ResNet50", " natural images fool it more often than random patterns do.** A UAP by "
+         "DeepFool from 40 images of ILSVRC2012 changes 70.0 %, one by DeepFool from 40 images of "
+         "ISIC2018, its own domain, changes 75.0 % (no more often than random patterns do) of its "
+         "answers; random patterns of the same size change at most 20.0 %."),
         ("InceptionV3", " natural images fool it no more often than random patterns do.** A UAP "
-         "from 40 images of ILSVRC2012 changes 15.0 % of its answers; random patterns of the same "
-         "size change at most 25.0 %.")]
+         "by DeepFool from 40 images of ILSVRC2012 changes 15.0 % of its answers; random patterns "
+         "of the same size change at most 25.0 %.")]
 
 
 def test_of_many_classifiers_the_first_page_says_one_sentence_for_each_answer(small_results):

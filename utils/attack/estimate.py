@@ -17,7 +17,8 @@ def print_estimate(settings: AttackSettings, start_attack: StartAttack,
     """Print the seconds that an image takes, and the hours of this run and of the model's column.
 
     shape: of v, (h, w, c). number_of_images: how many the run shows in a pass. training_images: how
-    many the model was trained on; None where the run itself is made from these.
+    many the model was trained on; None where the run itself is made from these, 0 where nobody
+    knows: there is no column then.
     """
     measured = 4 if settings.attack == "deepfool" else 32  # half a minute of VGG16 at 299 x 299
     measured = min(measured, number_of_images)
@@ -33,7 +34,7 @@ def print_estimate(settings: AttackSettings, start_attack: StartAttack,
 
     print(f"this run, {number_of_images:,} images, {settings.passes} times: "
           f"{hours(number_of_images)}")
-    if training_images is not None:
+    if training_images:
         print(f"this model's column of the table, two natural sources of {number_of_images:,} "
               f"images and {training_images:,} training images: "
               f"{hours(2 * number_of_images + training_images)}")

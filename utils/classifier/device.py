@@ -41,7 +41,7 @@ def choose(device: str = "auto") -> Optional[str]:
     """Settle what this process computes on, before it computes: print and return the GPU's name.
 
     None for the CPU: with device "cpu", and with "auto" where TensorFlow sees no GPU. Raises
-    UserError when the card computes wrong numbers, or would.
+    UserError with "gpu" where it sees none, and when the card computes wrong numbers, or would.
     """
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -52,6 +52,10 @@ def choose(device: str = "auto") -> Optional[str]:
     os.environ.setdefault("TF_CUDNN_DETERMINISTIC", "1")
     card = first_card()
     if card is None:
+        if device == "gpu":
+            raise UserError("--device gpu: TensorFlow sees no GPU; ENVIRONMENT=tf2-gpu before "
+                            "sh utils/environment.sh takes the TensorFlow that has the libraries "
+                            "for one, and nvidia-smi says whether the driver works")
         return None
     if (card.major, card.minor) >= FIRST_UNKNOWN_TO_CUDA_10 and loaded_cuda() < 11:
         raise UserError(f"{card.name} (compute capability {card.major}.{card.minor}): TensorFlow "

@@ -50,8 +50,9 @@ SHARED: Dict[str, Dict[str, Any]] = {
                        help="how many images a batch has (default: %(default)s)"),
     "seed": dict(type=seed, default=0,
                  help="the seed of everything that is drawn (default: %(default)s)"),
-    "device": dict(choices=("auto", "cpu"), default="auto",
-                   help="auto: a GPU, if TensorFlow sees one (default: %(default)s)"),
+    "device": dict(choices=("auto", "cpu", "gpu"), default="auto",
+                   help="auto: a GPU, if TensorFlow sees one; gpu: an error without one (default: "
+                        "%(default)s)"),
     "checkpoint-seconds": dict(type=positive, default=120,
                                help="time between two checkpoints (default: %(default)s)"),
     "restart": dict(action="store_true",

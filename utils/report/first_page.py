@@ -86,7 +86,8 @@ def _verdict_line(verdict: ClassifierVerdict) -> Line:
     for kind, against in verdict.uaps.items():
         images = "no image" if kind == NO_IMAGE else _images_of(against.run)
         domain = ", its own domain," if kind == OWN_DOMAIN else ""
-        rates.append(f"from {images}{domain} changes {percent_alone(against.run.rate())} %")
+        rates.append(f"by {title_of(against.run.uap.attack)} from {images}{domain} changes "
+                     f"{percent_alone(against.run.rate())} %")
         if kind != NATURAL_IMAGES and not against.beats_both:
             rates[-1] += " (no more often than random patterns do)"
     controls = [test.other for against in verdict.uaps.values()
