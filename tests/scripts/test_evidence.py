@@ -82,7 +82,8 @@ def test_the_table_of_the_study_s_size():
 
 def test_the_table_of_unsure_and_sure_images():
     runs = {"DeepFool, 10,000 photographs": DEEPFOOL, "FGSM, 14,394 photographs": FGSM,
-            "SGD, 10,000 photographs": SGD, "DeepFool, 4,165 lesions": "isic2018"}
+            "SGD, 10,000 photographs": SGD, "SGD, 500 photographs": "photographs-sgd",
+            "DeepFool, 4,165 lesions": "isic2018", "FGSM, 4,165 lesions": "isic2018-fgsm"}
     title, compared = None, 0
     for row in table_rows(document("mechanism.md")):
         if len(row) != 4 or row[1] not in ("InceptionV3", "VGG16"):
