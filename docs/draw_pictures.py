@@ -6,8 +6,10 @@ reads   results/reproduction/: rows and UAPs; the test images of ISIC2018 below 
 writes  docs/lesions.png    three lesions, clean and under one UAP
         docs/images.png     the fooling rate against the number of images
         docs/sureness.png   the fooling rate against how sure the classifier is of the clean image
+        docs/authors.png    the run that the study's authors published, and the same attack here
 """
 
+import json
 import os
 import sys
 from typing import List, NamedTuple, Optional, Tuple
@@ -45,6 +47,12 @@ class Run(NamedTuple):
 SGD_AT_299 = Run("InceptionV3-299", "natural-sgd-images-5000", "full-size")
 FGSM_AT_299 = Run("InceptionV3-299", "natural-fgsm-images-5000", "full-size")
 
+# The run whose log the study's authors published, and the same attack on a classifier of ours.
+AUTHORS_CURVE = os.path.join(RESULTS, "full-size", "authors-curve.csv")
+AUTHORS_TEST_IMAGES = 3015  # the least number of which all published rates are shares
+L2_AT_299 = Run("InceptionV3-299-5-epochs", "natural-fgsm-l2-images-10000-step-0.0005-bfloat16",
+                "full-size")
+
 # The picture of three lesions: the UAP from photographs that fools a classifier most often, and the
 # first test image of each of these classes that the classifier gets right. All three are fooled, as
 # 98 % of the test images are.
@@ -69,11 +77,11 @@ class Panel(NamedTuple):
 
 
 PANELS = (
-    Panel("InceptionV3, 128 px, by SGD", "InceptionV3", "ilsvrc2012-sgd-images-10000",
+    Panel("InceptionV3, by SGD", "InceptionV3", "ilsvrc2012-sgd-images-10000",
           lesions="isic2018-sgd", at_299=SGD_AT_299),
-    Panel("InceptionV3, 128 px, by FGSM", "InceptionV3", "ilsvrc2012-fgsm",
+    Panel("InceptionV3, by FGSM", "InceptionV3", "ilsvrc2012-fgsm",
           lesions="isic2018-fgsm", at_299=FGSM_AT_299),
-    Panel("VGG16, 96 px, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", lesions="isic2018-sgd"),
+    Panel("VGG16, by SGD", "VGG16", "ilsvrc2012-sgd-images-10000", lesions="isic2018-sgd"),
 )
 
 
@@ -163,20 +171,20 @@ def points(evaluation: EvaluatedUap) -> Tuple[List[int], np.ndarray]:
 def draw_panel(axis: plt.Axes, panel: Panel) -> None:
     """Draw rate against images for photographs and lesions, the control, and the published rate."""
     of_photographs = evaluated(panel.model, panel.photographs)
-    curves = [("photographs (ILSVRC2012)", of_photographs, BLUE, "^", "-"),
-              ("lesions (ISIC2018)", evaluated(panel.model, panel.lesions), BLACK, "s", "-")]
+    curves = [("photographs, at 128 px (VGG16: 96)", of_photographs, BLUE, "^", "-"),
+              ("lesions, at 128 px (VGG16: 96)", evaluated(panel.model, panel.lesions), BLACK, "s",
+               "-")]
     if panel.at_299:
-        curves.insert(0, ("photographs, InceptionV3 at 299 px", evaluated(*panel.at_299), BLUE, "o",
-                          "--"))
+        curves.insert(0, ("photographs, at 299 px", evaluated(*panel.at_299), BLUE, "o", "--"))
     for label, evaluation, color, marker, line in curves:
         images, (value, low, high) = points(evaluation)
         axis.fill_between(images, low, high, color=color, alpha=0.15, linewidth=0)
         axis.plot(images, value, color=color, marker=marker, linestyle=line, label=label)
     control = of_photographs.rate("permuted")
     axis.axhspan(100 * control.low, 100 * control.high, color=GREY, alpha=0.4, linewidth=0,
-                 label="control: the UAP of photographs, shuffled")
+                 label="control at 128 px (96), shuffled")
     axis.axhline(published()[CellKey(panel.model, "ilsvrc2012")], color=ORANGE, linestyle="--",
-                 label="published for photographs (299 px)")
+                 label="published for photographs, at 299 px")
     axis.set_xscale("log")
     axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
     axis.set(ylim=(0, 100))
@@ -234,11 +242,57 @@ def draw_sureness() -> None:
     save(figure, "sureness.png")
 
 
+def draw_authors() -> None:
+    """Draw rate and norm against the number of images, of the published run and of ours."""
+    theirs, ours = np.genfromtxt(AUTHORS_CURVE, delimiter=",", names=True), evaluated(*L2_AT_299)
+    figure, (rates, norms) = plt.subplots(1, 2, figsize=(INCHES, 4.6))
+    counts = theirs["images"]
+    for column, color, line, label in (
+            ("fooling_rate", ORANGE, "-", "the published run"),
+            ("random", ORANGE, ":", "the published run: a random vector")):
+        found = [metrics.rate(np.arange(AUTHORS_TEST_IMAGES) < round(share * AUTHORS_TEST_IMAGES))
+                 for share in theirs[column]]
+        rates.fill_between(counts, [100 * rate.low for rate in found],
+                           [100 * rate.high for rate in found], color=color, alpha=0.15,
+                           linewidth=0)
+        rates.plot(counts, 100 * theirs[column], color=color, linestyle=line, label=label)
+    images, (value, low, high) = points(ours)
+    rates.fill_between(images, low, high, color=BLUE, alpha=0.15, linewidth=0)
+    rates.plot(images, value, color=BLUE, marker="o", label="the same attack here")
+    for column, marker, label in (("permuted", "x", "here: its last UAP, shuffled"),
+                                  ("random", "_", "here: a random vector")):
+        rates.plot(images[-1], 100 * ours.rate(column).value, color=BLACK, marker=marker,
+                   markersize=10, linestyle="", label=label)
+    with open(os.path.join(ours.folder, "run.json"), encoding="utf-8") as file:
+        run = json.load(file)
+    snapshots = sorted(run["snapshots"].values(), key=lambda snapshot: snapshot["images"])
+    norms.plot(counts, theirs["norm"], color=ORANGE)
+    norms.plot([snapshot["images"] for snapshot in snapshots],
+               [snapshot["norm"] for snapshot in snapshots], color=BLUE, marker="o")
+    norms.axhline(run["norm"]["bound"], color=BLACK, linestyle="--")
+    norms.text(110, 0.98 * run["norm"]["bound"], "the bound ξ", va="top", fontsize=12)
+    rates.set(ylim=(0, 100))
+    rates.set_ylabel("fooling rate, %", fontsize=13)
+    norms.set(ylim=(0, None))
+    norms.set_ylabel("L2 norm of the UAP", fontsize=13)
+    for axis in (rates, norms):
+        axis.set_xscale("log")
+        axis.set_xlim(100, 100000)
+        axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+        axis.set_xlabel("photographs the UAP is made from", fontsize=13)
+        axis.tick_params(labelsize=12)
+        axis.grid(alpha=0.3)
+    figure.legend(loc="lower center", ncol=2, fontsize=12.5, frameon=False)
+    figure.tight_layout(rect=(0, 0.24, 1, 1))
+    save(figure, "authors.png")
+
+
 def main() -> None:
     parser = arguments.script_parser(__doc__, "data-dir")
     args = parser.parse_args()
     draw_images()
     draw_sureness()
+    draw_authors()
     draw_lesions(args.data_dir)
 
 

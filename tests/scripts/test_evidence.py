@@ -80,6 +80,32 @@ def test_the_table_of_the_study_s_size():
         assert int(100 * np.mean(np.array([row[images] for row in curve]) != clean)) == rate
 
 
+def test_the_table_of_the_published_run():
+    """Theirs and ours at equal numbers of images, and the largest distance between them."""
+    model, run = "InceptionV3-299-5-epochs", "natural-fgsm-l2-images-10000-step-0.0005-bfloat16"
+    theirs = {int(row["images"]): row for row in checkout.read_csv(
+        checkout.REPRODUCTION, "full-size", "authors-curve.csv")}
+    curve = checkout.read_csv(checkout.REPRODUCTION, "full-size", model, run, "curve.csv")
+    snapshots = {snapshot["images"]: snapshot for snapshot in json.loads(document(
+        os.path.join("full-size", model, run, "run.json")))["snapshots"].values()}
+    clean = columns_of(model, run, "full-size")["clean"]
+    text = document("README.md")
+    rows = {row[0]: row[1:] for row in table_rows(text) if re.fullmatch(r"\d+,000", row[0])}
+    assert set(rows) == {"1,000", "2,000", "5,000", "10,000"}
+    distances = []
+    for title, row in rows.items():
+        images = int(title.replace(",", ""))
+        fooled = np.array([each[str(images)] for each in curve]) != clean
+        published = 100 * float(theirs[images]["fooling_rate"])
+        distances.append(100 * np.mean(fooled) - published)
+        snapshot = snapshots[images]
+        assert row == [
+            f"{published:.1f}", in_percent(fooled), f"{float(theirs[images]['norm']):.1f}",
+            f"{snapshot['norm']:.1f}",
+            f"{100 * snapshot['steps_kept'] / snapshot['steps_made']:.0f} %"]
+    assert f"{max(map(abs, distances)):.0f} points" in text
+
+
 def test_the_table_of_unsure_and_sure_images():
     runs = {"DeepFool, 10,000 photographs": DEEPFOOL, "FGSM, 14,394 photographs": FGSM,
             "SGD, 10,000 photographs": SGD, "SGD, 500 photographs": "photographs-sgd",
