@@ -124,12 +124,32 @@ def test_the_table_of_unsure_and_sure_images():
     assert compared == 2 * len(runs)
 
 
-def test_the_sentence_on_sure_lesions_at_the_study_s_size():
-    found = columns_of("InceptionV3-299", "natural-fgsm-images-5000", "full-size")
-    sure = found["clean_confidence"].astype(float) >= 0.99
-    fooled = np.mean(found["uap"][sure] != found["clean"][sure])
-    assert (f"fools {100 * fooled:.1f} % of the {np.sum(sure)} test lesions"
-            in " ".join(document("mechanism.md").split()))
+def test_the_sentences_on_sure_lesions_at_two_sizes():
+    text = " ".join(document("mechanism.md").split())
+    for model, group, said in (
+            ("InceptionV3-299", "full-size", "fools {:.1f} % of the {} test lesions"),
+            ("InceptionV3-128", "sizes", "is fooled on {:.1f} % of the {} of which")):
+        found = columns_of(model, "natural-fgsm-images-5000", group)
+        sure = found["clean_confidence"].astype(float) >= 0.99
+        fooled = np.mean(found["uap"][sure] != found["clean"][sure])
+        assert said.format(100 * fooled, np.sum(sure)) in text
+
+
+def test_the_table_of_two_sizes():
+    run = "natural-fgsm-images-5000"
+    rows = {row[0]: row[1:] for row in table_rows(document("README.md"))
+            if row[0] in ("InceptionV3-299", "InceptionV3-128")}
+    images = set()
+    for model, group in (("InceptionV3-299", "full-size"), ("InceptionV3-128", "sizes")):
+        found = columns_of(model, run, group)
+        record = json.loads(document(os.path.join(group, model, run, "run.json")))
+        images.add(record["images"]["sha256"])
+        assert rows[model] == [
+            f"{100 * np.mean(found['clean'] == found['label']):.1f} %",
+            *(in_percent(found[column] != found["clean"])
+              for column in ("uap", "permuted", "random")),
+            "{kept:,} of {made:,}".format(**record["steps"])]
+    assert len(images) == 1  # the same photographs
 
 
 def test_the_table_of_distances_from_the_boundary():

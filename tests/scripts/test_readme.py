@@ -139,6 +139,7 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
                             for run in (photographs, "ilsvrc2012-images-10000",
                                         "ilsvrc2012-fgsm")]]
     needed = read_text(checkout.REPRODUCTION, "main", "report", "images-needed.md")
+    of_128_pixels = rates_of("InceptionV3-128", shown_by_fgsm["run"])
     of_the_log = rates_of("InceptionV3-299-5-epochs",
                           "natural-fgsm-l2-images-10000-step-0.0005-bfloat16")
     theirs = {row["images"]: in_percent(row["fooling_rate"]) for row in checkout.read_csv(
@@ -155,11 +156,12 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"changes {min(published)} to {max(published)} % of the answers",
             f"{100 * float(shown['rate']):.0f} % of the answers of an InceptionV3 at the study's",
             f"{int(shown['images']):,} photographs fool InceptionV3 on "
-            f"{in_percent(shown_by_fgsm['rate'])} % of {shown['test_images']} images by FGSM",
+            f"{in_percent(shown_by_fgsm['rate'])} % of {shown['test_images']} images by FGSM "
+            f"(trained alike at 128 pixels: {in_percent(of_128_pixels['rate'])} %)",
             f"and on {in_percent(shown['rate'])} % by SGD, under whose UAP it answers basal cell "
             f"carcinoma for all {answers['uap'].tolist().count('BCC')}",
-            f"here, by SGD, {natural_over_lesions} times (for half of the images {factors[1]:.0f} "
-            f"times, VGG16 {factors[0]:.0f} times)",
+            f"here, by SGD, {natural_over_lesions} times (half of the images: {factors[1]:.0f}, "
+            f"VGG16 {factors[0]:.0f})",
             f"{int(of_the_log['images']):,} photographs fool a second one on "
             f"{in_percent(of_the_log['rate'])} %, theirs on {theirs['10000']} % (100,000: "
             f"{theirs['100000']} %)",
