@@ -50,7 +50,7 @@ from utils.classifier import architectures, backbone, device
 from utils.classifier.description import ClassifierDescription, read_description
 from utils.classifier.saved_classifier import load_classifier
 from utils.classifier.session import start_session
-from utils.common import arguments, precision
+from utils.common import arguments
 from utils.common.checkpoint import with_checkpoints
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
@@ -104,7 +104,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
                   if options.step_size]
     add("--step-size", type=arguments.positive,
         help="the length of a step, model-input units; " + "; ".join(step_sizes))
-    add("--precision", choices=precision.PRECISIONS, help=precision.HELP)
     add("--estimate", action="store_true",
         help="write nothing: measure a few images, and print the hours that this run will take")
     add("--max-broken-share", type=arguments.share, default=0.01,
@@ -114,7 +113,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def parse_arguments() -> argparse.Namespace:
     """Read the command line, and end with a message where options do not belong together."""
     parser = arguments.script_parser(__doc__, "data-dir", "results-dir", "batch-size", "seed",
-                                     "device", "checkpoint-seconds", "restart")
+                                     "device", "precision", "checkpoint-seconds", "restart")
     add_options(parser)
     parser.set_defaults(**dataclasses.asdict(DEFAULTS))
     args = parser.parse_args()

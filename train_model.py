@@ -25,7 +25,7 @@ from utils.classifier import architectures, device
 from utils.classifier.saved_classifier import save_classifier
 from utils.classifier.session import start_session
 from utils.classifier.weights import imagenet_weights, load_weights
-from utils.common import arguments, precision
+from utils.common import arguments
 from utils.common.checkpoint import Checkpoint, with_checkpoints
 from utils.common.csv_files import write_csv
 from utils.common.errors import UserError, run_script
@@ -86,8 +86,6 @@ def add_options(add: Callable[..., Any]) -> None:
     add("--resize", default="bilinear", choices=sorted(RESIZE),
         help="how images are brought to that size; the published code of 2021 uses nearest "
              "(default: %(default)s)")
-    add("--precision", default=precision.FLOAT32, choices=precision.PRECISIONS,
-        help=precision.HELP)
     add("--limit", type=arguments.count,
         help="use at most this many training images, and at most as many test images")
 
@@ -95,7 +93,7 @@ def add_options(add: Callable[..., Any]) -> None:
 def parse_arguments() -> TrainingSettings:
     """Read the command line, and end with a message where it cannot be meant."""
     parser = arguments.script_parser(__doc__, "data-dir", "models-dir", "batch-size", "seed",
-                                     "device", "checkpoint-seconds", "restart")
+                                     "device", "precision", "checkpoint-seconds", "restart")
     add_options(parser.add_argument)
     args = parser.parse_args()
     refuse_what_cannot_be_meant(parser, args)

@@ -1,7 +1,5 @@
 """What --precision bfloat16 does, and where it does not count."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,6 @@ from utils.attack import settings as attack
 from utils.classifier.frameworks import IS_TENSORFLOW_2, K, keras, layers, tf
 from utils.classifier.session import session_config, start_session
 from utils.common.errors import UserError
-from utils.training.settings import TrainingSettings
 
 LAST_BIT = 2.0 ** -8  # of a bfloat16, as a share of the number
 
@@ -18,7 +15,7 @@ def logits_in(precision):
     """The logits of two images, by a convolution that TensorFlow would take 16 bits for."""
     start_session(0, inference=True, precision=precision)
     image = keras.Input((32, 32, 3))
-    x = layers.Conv2D(32, 3, activation="relu", name="first")(image)
+    x = layers.Conv2D(32, 3, activation="relu")(image)
     x = layers.Conv2D(32, 3, activation="relu")(x)
     model = keras.Model(image, layers.Dense(4)(layers.GlobalAveragePooling2D()(x)))
     random = np.random.RandomState(0)
@@ -46,14 +43,4 @@ def test_the_run_names_bfloat16_and_says_nothing_of_float32_as_before_there_was_
     assert attack.run_name("ilsvrc2012", in_16) == "ilsvrc2012-bfloat16"
     assert "precision" not in attack.as_json(usual)
     assert attack.as_json(in_16) == dict(attack.as_json(usual), precision="bfloat16")
-
-
-def test_a_training_in_16_bits_is_another_training():
-    usual = TrainingSettings(
-        model="VGG16", name="VGG16", dataset="isic2018", split=None, weights="none",
-        recipe="study", epochs=2, learning_rate=0.1, batch_size=4, image_size=32,
-        resize="bilinear", limit=None, seed=0, data_dir="data", models_dir="models", device="cpu",
-        checkpoint_seconds=120, restart=False)
-    in_16 = dataclasses.replace(usual, precision="bfloat16")
-    assert "precision" not in usual.identity()
-    assert in_16.identity() == dict(usual.identity(), precision="bfloat16")
+    assert attack.as_json(attack.AttackSettings(target="float32"))["target"] == "float32"

@@ -152,6 +152,14 @@ def settings(**changed):
         checkpoint_seconds=120, restart=False), **changed))
 
 
+def test_a_training_in_16_bits_is_another_training():
+    """And float32 is not named, unless a data set is called so."""
+    usual = settings().identity()
+    assert "precision" not in usual
+    assert settings(precision="bfloat16").identity() == dict(usual, precision="bfloat16")
+    assert settings(dataset="float32").identity() == dict(usual, dataset="float32")
+
+
 def train(model, progress, seed=0, until=None):
     """Train `until` so many batches were shown."""
     images, labels = data_set()

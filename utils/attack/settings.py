@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, NamedTuple, Optional
 
-from utils.common.precision import FLOAT32
+from utils.common.precision import FLOAT32, without_float32
 
 
 class AttackOptions(NamedTuple):
@@ -95,12 +95,8 @@ def exact(value: Any) -> str:
 
 
 def as_json(settings: AttackSettings) -> Dict[str, Any]:
-    """Return the choices as JSON values, which know no infinity.
-
-    float32 goes without saying, as in the files of earlier versions.
-    """
-    choices = dict(dataclasses.asdict(settings), norm=exact(settings.norm))
-    return {name: value for name, value in choices.items() if value != FLOAT32}
+    """Return the choices as JSON values, which know no infinity."""
+    return without_float32(dict(dataclasses.asdict(settings), norm=exact(settings.norm)))
 
 
 def run_name(source: str, settings: AttackSettings) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 from utils.classifier.description import TRAINING_IMAGES
 from utils.common.errors import UserError
 from utils.common.names import require_file_name
-from utils.common.precision import FLOAT32
+from utils.common.precision import FLOAT32, precision_of
 from utils.common.success import successes
 from utils.evaluation import metrics, rows
 from utils.evaluation.metrics import Rate
@@ -136,7 +136,7 @@ def classifier_of(record: Dict[str, Any]) -> AttackedClassifier:
     return AttackedClassifier(
         name=record["model"], sha256=record["model_sha256"],
         class_names=tuple(record["class_names"]),
-        precision=record.get("precision", FLOAT32),
+        precision=precision_of(record),
         mean_norms_of=record.get("mean_norms_of", TRAINING_IMAGES),
         **{key: record[key] for key in (
             "image_size", "resize", "image_folder", "weights_from", "recipe", "epochs",

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 from utils.classifier.description import ClassifierDescription
 from utils.classifier.saved_classifier import read_split_side
 from utils.common.hashes import sha256_of_lines
-from utils.common.precision import FLOAT32
+from utils.common.precision import precision_of
 from utils.common.terminal import printable
 from utils.evaluation.evaluated_uap import AttackedClassifier
 from utils.images import splits
@@ -74,8 +74,8 @@ def attacked_classifier(description: ClassifierDescription) -> AttackedClassifie
         resize=description.resize, image_folder=description.image_folder,
         weights_from=description.weights_from, recipe=identity.get("recipe"),
         epochs=description.epochs, learning_rate=identity.get("learning_rate"),
-        batch_size=identity.get("batch_size"),
-        precision=identity.get("precision", FLOAT32), mean_norms_of=description.mean_norms_of)
+        batch_size=identity.get("batch_size"), precision=precision_of(identity),
+        mean_norms_of=description.mean_norms_of)
 
 
 def inputs_of(classifier: AttackedClassifier, test_images: TestImages) -> Dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any, List, Optional, Tuple
 
 from utils.attack.fgsm import STEP_SIZE
 from utils.classifier.description import TRAINING_IMAGES
-from utils.common.precision import FLOAT32
+from utils.common.precision import FLOAT32, precision_of
 from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.images.datasets import SOURCE_FOLDERS
 from utils.images.isic2018 import ISIC2018_CLASSES
@@ -95,7 +95,7 @@ def settings_of(run: EvaluatedUap) -> ExperimentSettings:
         recipe=classifier.recipe, epochs=classifier.epochs,
         learning_rate=classifier.learning_rate, batch_size=classifier.batch_size,
         training_precision=classifier.precision, weights=_weights(classifier.weights_from),
-        precision=uap.identity.get("precision", FLOAT32), source=title_of(uap.source),
+        precision=precision_of(uap.identity), source=title_of(uap.source),
         images=None if uap.source == NO_SOURCE else uap.images, test_images=run.test_images)
 
 

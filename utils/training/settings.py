@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Dict, Optional
 
 from utils.common.hashes import sha256_of_file
-from utils.common.precision import FLOAT32
+from utils.common.precision import FLOAT32, without_float32
 from utils.training.recipes import RECIPES, Recipe
 
 IMAGENET, RANDOM = "imagenet", "none"  # weights to start from that are no file
@@ -19,8 +19,8 @@ class TrainingSettings:
 
     model: the architecture. split: as of splits.make_split. weights: IMAGENET, RANDOM, or the path
     of an h5 file. recipe: a key of RECIPES. image_size: height and width in pixels. limit: at most
-    so many images of each side of the split, or None for all. precision: one
-    of utils.common.precision.
+    so many images of each side of the split, or None for all. precision: one of
+    utils.common.precision.
     """
 
     model: str
@@ -54,12 +54,9 @@ class TrainingSettings:
         return None if self.weights in (IMAGENET, RANDOM) else self.weights
 
     def identity(self) -> Dict[str, Any]:
-        """Return the choices that make this training another one than others, for its JSON file.
-
-        float32 goes without saying, as in the files of earlier versions.
-        """
-        identity = {name: value for name, value in asdict(self).items()
-                    if name in CHOICES and value != FLOAT32}
+        """Return the choices that make this training another one than others, for its JSON file."""
+        identity = without_float32(
+            {name: value for name, value in asdict(self).items() if name in CHOICES})
         if self.weights_file is not None:
             identity["weights"] = sha256_of_file(self.weights_file)
         return identity
