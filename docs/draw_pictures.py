@@ -12,7 +12,7 @@ writes  docs/lesions.png    three lesions, clean and under one UAP
 import json
 import os
 import sys
-from typing import List, NamedTuple, Optional, Tuple
+from typing import Any, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from matplotlib.ticker import FuncFormatter
@@ -168,6 +168,22 @@ def points(evaluation: EvaluatedUap) -> Tuple[List[int], np.ndarray]:
     return list(evaluation.curve), rates.T
 
 
+def draw_curve(axis: plt.Axes, images: Sequence[float], rates: np.ndarray, **style: Any) -> None:
+    """Draw a curve and the shade of its intervals. rates: in %, (3, n), as of points."""
+    value, low, high = rates
+    axis.fill_between(images, low, high, color=style["color"], alpha=0.15, linewidth=0)
+    axis.plot(images, value, **style)
+
+
+def draw_axis_of_images(axis: plt.Axes, label: str) -> None:
+    """Draw the axis of the number of images that a UAP is made from, and the grid."""
+    axis.set_xscale("log")
+    axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    axis.set_xlabel(label, fontsize=13)
+    axis.tick_params(labelsize=12)
+    axis.grid(alpha=0.3)
+
+
 def draw_panel(axis: plt.Axes, panel: Panel) -> None:
     """Draw rate against images for photographs and lesions, the control, and the published rate."""
     of_photographs = evaluated(panel.model, panel.photographs)
@@ -177,21 +193,16 @@ def draw_panel(axis: plt.Axes, panel: Panel) -> None:
     if panel.at_299:
         curves.insert(0, ("photographs, at 299 px", evaluated(*panel.at_299), BLUE, "o", "--"))
     for label, evaluation, color, marker, line in curves:
-        images, (value, low, high) = points(evaluation)
-        axis.fill_between(images, low, high, color=color, alpha=0.15, linewidth=0)
-        axis.plot(images, value, color=color, marker=marker, linestyle=line, label=label)
+        draw_curve(axis, *points(evaluation), color=color, marker=marker, linestyle=line,
+                   label=label)
     control = of_photographs.rate("permuted")
     axis.axhspan(100 * control.low, 100 * control.high, color=GREY, alpha=0.4, linewidth=0,
                  label="control at 128 px (96), shuffled")
     axis.axhline(published()[CellKey(panel.model, "ilsvrc2012")], color=ORANGE, linestyle="--",
                  label="published for photographs, at 299 px")
-    axis.set_xscale("log")
-    axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
+    draw_axis_of_images(axis, "images the UAP is made from")
     axis.set(ylim=(0, 100))
     axis.set_title(panel.title, fontsize=13)
-    axis.set_xlabel("images the UAP is made from", fontsize=13)
-    axis.tick_params(labelsize=12)
-    axis.grid(alpha=0.3)
 
 
 def draw_images() -> None:
@@ -242,46 +253,42 @@ def draw_sureness() -> None:
     save(figure, "sureness.png")
 
 
+def published_points(shares: np.ndarray) -> np.ndarray:
+    """As of points: value, low and high in % of rates of the published run, which are given."""
+    rates = [metrics.rate(np.arange(AUTHORS_TEST_IMAGES) < round(share * AUTHORS_TEST_IMAGES))
+             for share in shares]
+    return 100 * np.array([(rate.value, rate.low, rate.high) for rate in rates]).T
+
+
 def draw_authors() -> None:
     """Draw rate and norm against the number of images, of the published run and of ours."""
     theirs, ours = np.genfromtxt(AUTHORS_CURVE, delimiter=",", names=True), evaluated(*L2_AT_299)
     figure, (rates, norms) = plt.subplots(1, 2, figsize=(INCHES, 4.6))
-    counts = theirs["images"]
-    for column, color, line, label in (
-            ("fooling_rate", ORANGE, "-", "the published run"),
-            ("random", ORANGE, ":", "the published run: a random vector")):
-        found = [metrics.rate(np.arange(AUTHORS_TEST_IMAGES) < round(share * AUTHORS_TEST_IMAGES))
-                 for share in theirs[column]]
-        rates.fill_between(counts, [100 * rate.low for rate in found],
-                           [100 * rate.high for rate in found], color=color, alpha=0.15,
-                           linewidth=0)
-        rates.plot(counts, 100 * theirs[column], color=color, linestyle=line, label=label)
-    images, (value, low, high) = points(ours)
-    rates.fill_between(images, low, high, color=BLUE, alpha=0.15, linewidth=0)
-    rates.plot(images, value, color=BLUE, marker="o", label="the same attack here")
+    draw_curve(rates, theirs["images"], published_points(theirs["fooling_rate"]), color=ORANGE,
+               label="the published run")
+    draw_curve(rates, theirs["images"], published_points(theirs["random"]), color=ORANGE,
+               linestyle=":", label="the published run: a random vector")
+    draw_curve(rates, *points(ours), color=BLUE, marker="o", label="the same attack here")
     for column, marker, label in (("permuted", "x", "here: its last UAP, shuffled"),
                                   ("random", "_", "here: a random vector")):
-        rates.plot(images[-1], 100 * ours.rate(column).value, color=BLACK, marker=marker,
+        rates.plot(max(ours.curve), 100 * ours.rate(column).value, color=BLACK, marker=marker,
                    markersize=10, linestyle="", label=label)
+    rates.set(ylim=(0, 100))
+    rates.set_ylabel("fooling rate, %", fontsize=13)
+
     with open(os.path.join(ours.folder, "run.json"), encoding="utf-8") as file:
         run = json.load(file)
     snapshots = sorted(run["snapshots"].values(), key=lambda snapshot: snapshot["images"])
-    norms.plot(counts, theirs["norm"], color=ORANGE)
+    norms.plot(theirs["images"], theirs["norm"], color=ORANGE)
     norms.plot([snapshot["images"] for snapshot in snapshots],
                [snapshot["norm"] for snapshot in snapshots], color=BLUE, marker="o")
     norms.axhline(run["norm"]["bound"], color=BLACK, linestyle="--")
     norms.text(110, 0.98 * run["norm"]["bound"], "the bound ξ", va="top", fontsize=12)
-    rates.set(ylim=(0, 100))
-    rates.set_ylabel("fooling rate, %", fontsize=13)
     norms.set(ylim=(0, None))
     norms.set_ylabel("L2 norm of the UAP", fontsize=13)
     for axis in (rates, norms):
-        axis.set_xscale("log")
+        draw_axis_of_images(axis, "photographs the UAP is made from")
         axis.set_xlim(100, 100000)
-        axis.xaxis.set_major_formatter(FuncFormatter(lambda count, _: f"{count:,.0f}"))
-        axis.set_xlabel("photographs the UAP is made from", fontsize=13)
-        axis.tick_params(labelsize=12)
-        axis.grid(alpha=0.3)
     figure.legend(loc="lower center", ncol=2, fontsize=12.5, frameon=False)
     figure.tight_layout(rect=(0, 0.24, 1, 1))
     save(figure, "authors.png")
