@@ -173,6 +173,14 @@ make_uap full-size --model-file "$root/models/InceptionV3-299-5-epochs.h5" \
 model=$root/models/InceptionV3-299.h5
 note="InceptionV3 at 299 px, the study's size"
 evaluate full-size "$note" --limit 600
+# The log of that run, of which docs/draw_pictures.py draws a part: images, L2 norm, rates.
+$python - "$root"/authors/results/*_LOG.npy "$root/authors-curve.csv" <<'END'
+import sys
+import numpy as np
+log = np.load(sys.argv[1])
+np.savetxt(sys.argv[2], log[:, [0, 1, 4, 7]], fmt=["%d", "%.4f", "%.4f", "%.4f"], delimiter=",",
+           header="images,norm,fooling_rate,random", comments="")
+END
 # The UAP that the authors published, made for an InceptionV3 of their own.
 evaluate full-size "$note" --limit 600 --uap "$root/authors-noise.npy" --model-file "$model" \
     --norm 2 --allow-mismatch
