@@ -302,7 +302,7 @@ def main() -> None:
     history = train(settings, model, images, checkpoint=checkpoint, stage=stage)
     scores, predictions = score(model, images)
     write_lists(stage.place, history, split)
-    save_classifier(model.get_weights(), stage.product, dict(
+    save_classifier(model, stage.product, dict(
         environment(VERSIONS),
         name=settings.name,
         architecture=settings.model,

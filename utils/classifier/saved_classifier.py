@@ -3,13 +3,11 @@
 import os
 from typing import Any, Dict, List, Tuple
 
-import numpy as np
-
 from utils.classifier.architectures import build_classifier
 from utils.classifier.description import ClassifierDescription, json_path_of, without_extension
 from utils.classifier.foreign_network import read_network
 from utils.classifier.logits import head_of
-from utils.classifier.session import start_session
+from utils.classifier.session import set_first_values, start_session
 from utils.classifier.weights import HEAD_LOADED, load_weights
 from utils.common.csv_files import read_written_csv
 from utils.common.errors import UserError
@@ -22,18 +20,25 @@ from utils.common.whole_files import replacing
 FIXED_TO_INFERENCE, NOT_FIXED = b'{"training": false}', b"{}"
 
 
-def save_classifier(arrays: List[np.ndarray], path: str, values: Dict[str, Any]) -> None:
+def save_classifier(trained: Any, path: str, values: Dict[str, Any]) -> None:
     """Save a model as h5, and `values` with the SHA-256 of that file as the JSON file beside it.
 
-    arrays: the model's get_weights(). values: what description.SCHEMA asks for, but for `weights`,
-    and more. Ends the current session: Keras gets the weights of each layer in a run of its own, in
-    minutes on a graph that was trained, in seconds on a new one. Raises UserError.
+    trained: the Keras model. values: what description.SCHEMA asks for, but for `weights`, and more.
+    Ends the current session: Keras gets the weights of each layer in a run of its own, in minutes
+    on a graph that was trained, in seconds on a new one. Raises UserError.
     """
+    from utils.classifier.frameworks import K
+
+    arrays = K.batch_get_value(_variables(trained))
     start_session(0, inference=True)
     model = build_classifier(values["architecture"], values["image_size"],
                              len(values["class_names"]))
-    model.set_weights(arrays)
+    set_first_values(list(zip(_variables(model), arrays)))
     save_adopted(model, path, values)
+
+
+def _variables(model: Any) -> List[Any]:
+    return [variable for layer in model.layers for variable in layer.weights]
 
 
 def save_adopted(model: Any, path: str, values: Dict[str, Any]) -> None:

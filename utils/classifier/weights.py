@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from utils.classifier.keras_networks import KERAS_NETWORKS, address_of_weights
+from utils.classifier.session import set_first_values
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file
 from utils.common.json_files import OBJECT, read_json
@@ -91,12 +92,10 @@ def load_weights(model: Any, path: str, architecture: str,
                  class_names: Sequence[str]) -> LoadedWeights:
     """Load the weights of an h5 file into a classifier of `architecture`, layer by layer in order.
 
-    path: a file without top, as Keras itself downloads them, or with any. The top, one dense layer,
+    model: just built. path: a file without top, as Keras itself downloads them, or with any. The top, one dense layer,
     is loaded too where the JSON file beside it names the same classes; otherwise the model's stays.
     Raises UserError, naming the first layer that does not fit.
     """
-    from utils.classifier.frameworks import K
-
     *base, top = [layer for layer in model.layers if layer.weights]
     with stored_layers(path) as stored:
         _require_same_shapes(base, stored, path, architecture=architecture)
@@ -105,7 +104,7 @@ def load_weights(model: Any, path: str, architecture: str,
                 and rest[0].shapes == _shapes(top))
         loaded = base + [top] if fits else base
         values = [value for layer in stored[:len(loaded)] for value in layer.read()]
-    K.batch_set_value(list(zip([weight for layer in loaded for weight in layer.weights], values)))
+    set_first_values(list(zip([weight for layer in loaded for weight in layer.weights], values)))
     return LoadedWeights(os.path.basename(path), sha256_of_file(path), len(loaded),
                          head=HEAD_LOADED if fits else HEAD_NEW)
 
