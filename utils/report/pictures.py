@@ -16,11 +16,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from utils.attack.pictures import magnified
 from utils.common.figures import (
     BLUE,
+    FONT_SIZE,
     GREEN,
     GREY,
     MOST_PANELS,
     ORANGE,
     PANEL_WIDTHS,
+    TITLE_SIZE,
     Labels,
     plt,
     save,
@@ -33,6 +35,7 @@ from utils.report.numbers import CurvePoint
 
 BLACK = "#000000"
 MOST_EXAMPLES = 7  # images in a row beside a UAP
+LINE = 1.25 * FONT_SIZE / 72  # inches of a line of text
 
 
 class Style(NamedTuple):
@@ -235,30 +238,37 @@ def example_grid(path: str, images: np.ndarray, heads: Sequence[str], rows: Sequ
     and rounded.
     """
     label = Labels()
-    columns, side = 1 + len(images), min(PANEL_WIDTHS[3] / (1 + len(images)), most_inches)
-    figure, axes = plt.subplots(
-        1 + len(rows), columns, squeeze=False, constrained_layout=True,
-        figsize=(side * columns, (0.4 if title else 0) + (side + 0.45) * (1 + len(rows))))
-    for axis in axes.flat:
-        axis.set_axis_off()
-    characters = int(12 * side)
+    columns, cell = 1 + len(images), min(PANEL_WIDTHS[3] / (1 + len(images)), most_inches)
+    width, side = cell * columns, 0.94 * cell  # inches, as all that follows
+    heading = wrapped(label(title), width) if title is not None else ""
+    clean = ["", *heads]
+    attacked = [[f"{row.title}\nUAP × {magnified(row.v).factor:.1f}", *row.captions]
+                for row in rows]
+    step = side + 0.1 + LINE * max(text.count("\n") + 1 for texts in (clean, *attacked)
+                                   for text in texts)  # from row to row
+    height = LINE * 1.2 * (heading.count("\n") + 1) * bool(heading) + step * (1 + len(rows))
+    figure = plt.figure(figsize=(width, height))
+    # One panel for all: matplotlib takes longer for a panel than for what is in one.
+    panel = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
+    panel.set_axis_off()
 
-    def show(axis, picture: np.ndarray, caption: str, is_strong: bool = False) -> None:
-        axis.imshow(picture, interpolation="nearest")
-        lines = [shorten(each, characters) for each in label(caption).split("\n")]
-        axis.set_title("\n".join(lines), pad=3, fontweight="bold" if is_strong else "normal")
+    def show(row: int, column: int, picture: np.ndarray, caption: str,
+             is_strong: bool = False) -> None:
+        left, bottom = column * cell + (cell - side) / 2, (len(rows) - row) * step + 0.02
+        panel.imshow(picture, interpolation="nearest", aspect="auto",
+                     extent=(left, left + side, bottom, bottom + side))
+        lines = [shorten(each, int(12 * cell)) for each in label(caption).split("\n")]
+        panel.text(left + side / 2, bottom + side + 0.03, "\n".join(lines), ha="center",
+                   va="bottom", fontweight="bold" if is_strong else "normal")
 
-    axes[0, 0].text(0.5, 0.5, "clean", ha="center", va="center")
+    panel.text(cell / 2, len(rows) * step + side / 2, "clean", ha="center", va="center")
     for i, image in enumerate(images, 1):
-        show(axes[0, i], image, heads[i - 1])
-    for axes_of_row, row in zip(axes[1:], rows):
-        shown = magnified(row.v)
-        show(axes_of_row[0], shown.picture, f"{row.title}\nUAP × {shown.factor:.1f}")
-        for axis, image, caption, changed in zip(axes_of_row[1:], images, row.captions,
-                                                 row.changed):
-            show(axis, to_pixels(to_model_input(image) + row.v), caption, is_strong=changed)
-    if title is not None:
-        figure.suptitle(wrapped(label(title), side * columns))
+        show(0, i, image, clean[i])
+    for k, (row, captions) in enumerate(zip(rows, attacked), 1):
+        show(k, 0, magnified(row.v).picture, captions[0])
+        for i, (image, changed) in enumerate(zip(images, row.changed), 1):
+            show(k, i, to_pixels(to_model_input(image) + row.v), captions[i], is_strong=changed)
+    panel.text(width / 2, height - 0.05, heading, ha="center", va="top", fontsize=TITLE_SIZE)
     save(figure, path)
     return label.note()
 
