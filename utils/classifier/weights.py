@@ -92,9 +92,9 @@ def load_weights(model: Any, path: str, architecture: str,
                  class_names: Sequence[str]) -> LoadedWeights:
     """Load the weights of an h5 file into a classifier of `architecture`, layer by layer in order.
 
-    model: just built. path: a file without top, as Keras itself downloads them, or with any. The top, one dense layer,
-    is loaded too where the JSON file beside it names the same classes; otherwise the model's stays.
-    Raises UserError, naming the first layer that does not fit.
+    model: just built. path: a file without top, as Keras itself downloads them, or with any. The
+    top, one dense layer, is loaded too where the JSON file beside it names the same classes;
+    otherwise the model's stays. Raises UserError, naming the first layer that does not fit.
     """
     *base, top = [layer for layer in model.layers if layer.weights]
     with stored_layers(path) as stored:
