@@ -8,7 +8,7 @@ from utils.classifier.description import ClassifierDescription, json_path_of, wi
 from utils.classifier.foreign_network import read_network
 from utils.classifier.logits import head_of
 from utils.classifier.session import set_first_values, start_session
-from utils.classifier.weights import HEAD_LOADED, load_weights
+from utils.classifier.weights import HEAD_LOADED, load_weights, variables_of
 from utils.common.csv_files import read_written_csv
 from utils.common.errors import UserError
 from utils.common.hashes import sha256_of_file, sha256_of_lines
@@ -29,16 +29,12 @@ def save_classifier(trained: Any, path: str, values: Dict[str, Any]) -> None:
     """
     from utils.classifier.frameworks import K
 
-    arrays = K.batch_get_value(_variables(trained))
+    arrays = K.batch_get_value(variables_of(trained.layers))
     start_session(0, inference=True)
     model = build_classifier(values["architecture"], values["image_size"],
                              len(values["class_names"]))
-    set_first_values(list(zip(_variables(model), arrays)))
+    set_first_values(list(zip(variables_of(model.layers), arrays)))
     save_adopted(model, path, values)
-
-
-def _variables(model: Any) -> List[Any]:
-    return [variable for layer in model.layers for variable in layer.weights]
 
 
 def save_adopted(model: Any, path: str, values: Dict[str, Any]) -> None:

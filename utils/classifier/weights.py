@@ -104,9 +104,14 @@ def load_weights(model: Any, path: str, architecture: str,
                 and rest[0].shapes == _shapes(top))
         loaded = base + [top] if fits else base
         values = [value for layer in stored[:len(loaded)] for value in layer.read()]
-    set_first_values(list(zip([weight for layer in loaded for weight in layer.weights], values)))
+    set_first_values(list(zip(variables_of(loaded), values)))
     return LoadedWeights(os.path.basename(path), sha256_of_file(path), len(loaded),
                          head=HEAD_LOADED if fits else HEAD_NEW)
+
+
+def variables_of(layers: Sequence[Any]) -> List[Any]:
+    """Return the variables that are the weights of Keras layers, layer by layer in order."""
+    return [variable for layer in layers for variable in layer.weights]
 
 
 def weights_with_top(model: Any, path: str, architecture: str) -> Dict[str, List[np.ndarray]]:

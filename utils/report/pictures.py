@@ -240,13 +240,15 @@ def example_grid(path: str, images: np.ndarray, heads: Sequence[str], rows: Sequ
     label = Labels()
     columns, cell = 1 + len(images), min(PANEL_WIDTHS[3] / (1 + len(images)), most_inches)
     width, side = cell * columns, 0.94 * cell  # inches, as all that follows
-    heading = wrapped(label(title), width) if title is not None else ""
-    clean = ["", *heads]
-    attacked = [[f"{row.title}\nUAP × {magnified(row.v).factor:.1f}", *row.captions]
-                for row in rows]
-    step = side + 0.1 + LINE * max(text.count("\n") + 1 for texts in (clean, *attacked)
-                                   for text in texts)  # from row to row
-    height = LINE * 1.2 * (heading.count("\n") + 1) * bool(heading) + step * (1 + len(rows))
+    shown = [magnified(row.v) for row in rows]
+    names = [f"{row.title}\nUAP × {uap.factor:.1f}" for row, uap in zip(rows, shown)]
+    texts = [*heads, *names, *(caption for row in rows for caption in row.captions)]
+    step = side + 0.1 + LINE * max(text.count("\n") + 1 for text in texts)  # from row to row
+    height = step * (1 + len(rows))
+    heading = ""
+    if title is not None:
+        heading = wrapped(label(title), width)
+        height += 1.2 * LINE * (heading.count("\n") + 1)
     figure = plt.figure(figsize=(width, height))
     # One panel for all: matplotlib takes longer for a panel than for what is in one.
     panel = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(0, height))
@@ -262,12 +264,12 @@ def example_grid(path: str, images: np.ndarray, heads: Sequence[str], rows: Sequ
                    va="bottom", fontweight="bold" if is_strong else "normal")
 
     panel.text(cell / 2, len(rows) * step + side / 2, "clean", ha="center", va="center")
-    for i, image in enumerate(images, 1):
-        show(0, i, image, clean[i])
-    for k, (row, captions) in enumerate(zip(rows, attacked), 1):
-        show(k, 0, magnified(row.v).picture, captions[0])
-        for i, (image, changed) in enumerate(zip(images, row.changed), 1):
-            show(k, i, to_pixels(to_model_input(image) + row.v), captions[i], is_strong=changed)
+    for i, (image, head) in enumerate(zip(images, heads), 1):
+        show(0, i, image, head)
+    for k, (row, uap, name) in enumerate(zip(rows, shown, names), 1):
+        show(k, 0, uap.picture, name)
+        for i, (image, caption, changed) in enumerate(zip(images, row.captions, row.changed), 1):
+            show(k, i, to_pixels(to_model_input(image) + row.v), caption, is_strong=changed)
     panel.text(width / 2, height - 0.05, heading, ha="center", va="top", fontsize=TITLE_SIZE)
     save(figure, path)
     return label.note()
