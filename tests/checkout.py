@@ -18,7 +18,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 DEMO = "-m data.demo"
 REPRODUCTION = os.path.join(ROOT, "results", "reproduction")
-# Each with its table; those of the first five meet where all are evaluated together.
+# Each with its table; those in no other group meet where all are evaluated together.
 GROUPS = ("main", "full-size", "sizes", "controls", "repeats", "repeats/first", "ablations",
           "ablations/gd-uap", "ablations/halves")
 CLASSES = ("MEL", "NV", "BCC", "AKIEC", "BKL", "DF", "VASC")

@@ -3,13 +3,12 @@
     python tests/demo_over_seeds.py --seeds 10
 
 Runs `python -m data.demo` for seeds 0, 1, 2 ... below --folder (finished ones are not run again)
-and prints a row for each. Of ten seeds, every classifier had at least 70 % test accuracy for 10,
-and all twelve UAPs fooled more images than both controls, with p at most 0.05 by McNemar's exact
-test, corrected for the 24 tests of a seed by Holm's method, for 8 (tests/README.md). Writes to
---folder/demo-check.csv, laid out as results/demo-check.csv, between which rates these seeds'
-and those of --also were, folders of seed 0 on machines that round differently, and MARGIN points
-more; but nothing that a control of seed 0 reaches, which is the seed of `make demo`. Not part of
-the test suite: a seed takes minutes.
+and prints a row for each: the test accuracies, and how many UAPs fooled more images than both
+controls, with p at most 0.05 by McNemar's exact test, corrected for the 24 tests of a seed by
+Holm's method. tests/README.md has these rows. Writes to --folder/demo-check.csv, laid out as
+results/demo-check.csv, between which rates these seeds' and those of --also were, folders of seed
+0 on machines that round differently, and MARGIN points more; but nothing that a control of seed 0
+reaches, which is the seed of `make demo`. Not part of the test suite: a seed takes minutes.
 """
 
 import os
