@@ -59,9 +59,9 @@ elif words.startswith("evaluate.py"):
 
 @pytest.fixture
 def project(tmp_path):
-    for name in ("Snakefile", "requirements.txt", "tests/requirements.txt", "data/demo.yaml",
-                 "utils/environment.sh", "utils/__init__.py", "utils/attack/__init__.py",
-                 "utils/attack/settings.py"):
+    shutil.copytree(os.path.join(ROOT, "utils"), str(tmp_path / "utils"),
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("Snakefile", "requirements.txt", "tests/requirements.txt", "data/demo.yaml"):
         os.makedirs(str(tmp_path / os.path.dirname(name)), exist_ok=True)
         shutil.copy(os.path.join(ROOT, name), str(tmp_path / name))
     python = tmp_path / ".venv" / "bin" / "python"
@@ -160,10 +160,11 @@ def test_the_configuration_reaches_the_scripts(project):
     pretrained, tuned = [c for c in found if "--model ResNet50" in c]
     assert "--dataset natural --weights none" in pretrained
     assert "--weights demo/models/ResNet50-natural.h5" in tuned
-    size, = re.findall(r"^image_size: .*ResNet50: (\d+)", (project / "data/demo.yaml").read_text(),
-                       re.MULTILINE)
+    settings = (project / "data/demo.yaml").read_text()
+    size, = re.findall(r"^image_size: .*ResNet50: (\d+)", settings, re.MULTILINE)
+    norm_ratio, = re.findall(r"^norm_ratio: (\S+)", settings, re.MULTILINE)
     assert f"--image-size {size} " in tuned and "--learning-rate" in tuned
-    assert (project / "demo" / "results" / "ResNet50" / "ilsvrc2012-l2-ratio-0.1-images-7"
+    assert (project / "demo" / "results" / "ResNet50" / f"ilsvrc2012-l2-ratio-{norm_ratio}-images-7"
             / "uap.npy").exists()
 
 

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 import checkout
@@ -16,7 +17,9 @@ from utils.common.errors import UserError
 from utils.evaluation import published_uaps
 from utils.images.pixels import to_model_input, to_pixels
 
-DEMO_RUN = os.path.join("demo", "results", "VGG16", "isic2018-ratio-0.1-images-4")
+with open(os.path.join(checkout.ROOT, "data", "demo.yaml"), encoding="utf-8") as settings_file:
+    NORM_RATIO = yaml.safe_load(settings_file)["norm_ratio"]
+DEMO_RUN = os.path.join("demo", "results", "VGG16", f"isic2018-ratio-{NORM_RATIO}-images-4")
 NAME = "VGG16/ilsvrc2012-sgd-images-10000"
 
 
