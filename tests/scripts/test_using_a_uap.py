@@ -75,7 +75,7 @@ def test_a_classifier_is_asked_through_the_projects_own_loader(smoke):
 def test_a_uap_is_published_by_the_commands_that_are_shown(smoke):
     folder, _ = smoke
     shutil.copytree(os.path.join(folder, DEMO_RUN),
-                    os.path.join(folder, "results", "VGG16", "isic2018"))
+                    os.path.join(folder, "results", "VGG16-mine", "isic2018"))
     block, = blocks_of("publishing-a-uap.md")
     code, output = checkout.shell(folder, ". .venv/bin/activate\n" + block)
     assert code == 0, output
