@@ -181,8 +181,12 @@ def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[Evaluat
     """Write table.csv, table.md, the report and its pictures; print the table."""
     from utils.report import report, table
 
-    def read(classifier: AttackedClassifier, files: Sequence[str]) -> Optional[np.ndarray]:
-        return read_examples(settings.data_dir, classifier, files)
+    images = ImagesOfRows(settings.data_dir)
+
+    def read(uap: EvaluatedUap, files: Sequence[str]) -> Optional[np.ndarray]:
+        if not images.are_at_hand(uap):
+            return None
+        return read_examples(settings.data_dir, uap.classifier, files)
 
     folder = settings.results_dir
     markdown = table.to_markdown(uaps, settings.note)
@@ -191,6 +195,39 @@ def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[Evaluat
     path = report.write_report(folder, settings.models_dir, uaps, note=settings.note,
                                read_images=read)
     print(markdown, "wrote " + path, sep="\n")
+
+
+class ImagesOfRows:
+    """Tells whether the test images that rows are of are those below the data folder."""
+
+    def __init__(self, data_dir: str) -> None:
+        self._data_dir = data_dir
+        self._known: Dict[str, bool] = {}  # by the fingerprint of the images
+
+    def are_at_hand(self, uap: EvaluatedUap) -> bool:
+        """Whether no image of a UAP's rows is missing or another than then.
+
+        Rows of earlier versions have no fingerprint; any images of these names will do for them.
+        """
+        evaluated = uap.test_images_sha256
+        if evaluated is None:
+            return True
+        if evaluated not in self._known:
+            self._known[evaluated] = self._fingerprint_now(uap) == evaluated
+        return self._known[evaluated]
+
+    def _fingerprint_now(self, uap: EvaluatedUap) -> Optional[str]:
+        from utils.images.fingerprint import fingerprint_of_images
+
+        folder = os.path.join(self._data_dir, uap.classifier.image_folder)
+        files = [str(file) for file in uap.predictions["file"]]
+        if not all(os.path.exists(os.path.join(folder, file)) for file in files):
+            return None
+        now = fingerprint_of_images(folder, files)
+        if now != uap.test_images_sha256:
+            print(f"{printable(folder)}: other images than those that {uap.classifier.name} was "
+                  "evaluated on; the report shows none of them")
+        return now
 
 
 def read_examples(data_dir: str, classifier: AttackedClassifier,

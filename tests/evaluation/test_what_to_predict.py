@@ -97,6 +97,62 @@ def test_a_uap_from_anywhere_meets_the_model_that_is_named(settings, tmp_path):
     assert files["predictions"].control_inputs["norm"] == "inf"
 
 
+def test_the_model_that_a_given_uap_is_to_meet_must_be_there_also_where_its_rows_are(
+        settings, tmp_path):
+    write_model(settings, "VGG16")
+    file = os.path.join(write_run(settings, "VGG16", "ilsvrc2012"), "uap.npy")
+    write_rows(planned(settings)["VGG16", "ilsvrc2012"])
+    misspelt = dataclasses.replace(settings, models_dir=str(tmp_path / "modles"))
+    for missing in (with_given_uap(misspelt, file), with_given_uap(settings, file, "VGG61")):
+        with pytest.raises(UserError, match="(modles/VGG16|models/VGG61).h5: no such"):
+            find_uaps(missing)
+
+
+def test_a_given_uap_never_hides_the_groups_of_a_results_folder(settings, tmp_path):
+    write_model(settings, "VGG16")
+    file = str(tmp_path / "mine.npy")
+    np.save(file, np.full((32, 32, 3), 0.05, np.float32))
+    group = dataclasses.replace(settings, results_dir=os.path.join(settings.results_dir, "main"))
+    write_run(group, "VGG16", "ilsvrc2012")
+    with pytest.raises(UserError, match="results: its runs are in groups"):
+        find_uaps(with_given_uap(settings, file))
+    others = dataclasses.replace(settings, results_dir=settings.results_dir + "/others/")
+    (uap,) = find_uaps(with_given_uap(others, file))
+    assert os.path.dirname(uap.folder) == os.path.join(settings.results_dir, "others", "VGG16")
+
+
+def test_a_model_of_another_tool_in_the_models_folder_is_named_and_left_out(settings, capsys):
+    write_model(settings, "VGG16")
+    path = os.path.join(settings.models_dir, "keras.json")
+    for text, suffix in (('{"class_name": "Model", "config": {}}', ".json"), ("weights", ".h5")):
+        with open(os.path.splitext(path)[0] + suffix, "w") as file:
+            file.write(text)
+    write_run(settings, "public", "none-gd-uap", source="none", attack="gd-uap", made_for="public",
+              images={"used": 0})
+    assert list(planned(settings)) == [("VGG16", "none-gd-uap-of-public")]
+    assert path + ": foreign, train_model.py did not write it" in capsys.readouterr().out
+
+
+def test_the_report_shows_no_image_but_those_that_the_rows_are_of(settings, capsys):
+    write_model(settings, "VGG16")
+    write_run(settings, "VGG16", "ilsvrc2012")
+    write_rows(planned(settings)["VGG16", "ilsvrc2012"])
+    (folder,) = evaluated_uap.find(settings.results_dir)
+    uap = evaluated_uap.read_evaluated(folder)
+
+    def are_at_hand(of=uap):
+        return evaluate.ImagesOfRows(settings.data_dir).are_at_hand(of)
+
+    assert are_at_hand() and capsys.readouterr().out == ""
+    write_test_images(settings, b"PIXELS")
+    assert not are_at_hand()
+    assert "data/x: other images than those that VGG16 was evaluated on" in (
+        capsys.readouterr().out)
+    assert are_at_hand(dataclasses.replace(uap, test_images_sha256=None))  # of an earlier version
+    os.remove(os.path.join(settings.data_dir, "x", "a.jpg"))
+    assert not are_at_hand() and capsys.readouterr().out == ""
+
+
 def test_a_uap_of_the_model_itself_from_elsewhere_takes_no_run_s_place(settings):
     write_model(settings, "VGG16")
     own = write_run(settings, "VGG16", "ilsvrc2012")

@@ -171,6 +171,11 @@ def result_groups(results_dir: str) -> List[str]:
     return [results_dir]
 
 
+def may_hold_runs(results_dir: str) -> bool:
+    """Whether <model>/<run>/ may be directly below a results folder: not where groups are."""
+    return list(map(os.path.abspath, result_groups(results_dir))) == [os.path.abspath(results_dir)]
+
+
 def find(results_dir: str) -> List[str]:
     """Find the folders with rows of a run, below a results folder or below its groups; sorted."""
     records = [path for group in result_groups(results_dir)

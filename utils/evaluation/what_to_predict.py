@@ -57,7 +57,7 @@ class PlannedRows:
 def find_uaps(settings: EvaluationSettings) -> List[PlannedUap]:
     """Find every UAP to evaluate, and check its files. Raises UserError.
 
-    Rows whose classifier is not there are left as they are.
+    Rows whose classifier is not there are left as they are; the one that --uap is to meet must be.
     """
     classifiers: Dict[str, Optional[PresentClassifier]] = {}
     uaps = []
@@ -66,7 +66,7 @@ def find_uaps(settings: EvaluationSettings) -> List[PlannedUap]:
         if model_file not in classifiers:
             classifiers[model_file] = (
                 PresentClassifier(read_description(model_file), settings.data_dir)
-                if os.path.exists(model_file) else None)
+                if settings.uap or os.path.exists(model_file) else None)
         classifier = classifiers[model_file]
         made_for = _network_made_for(record, model_file, classifier)
         folder = _folder_of_rows(settings, asked.file, record, made_for=made_for,
@@ -140,8 +140,8 @@ def _model_files(record: UapRunRecord, models_dir: str) -> List[str]:
     if not record.made_for:
         return [os.path.join(models_dir, network.name + ".h5")]
     files = []
-    for path in sorted(pathlib.Path(models_dir).glob("*.json")):
-        if path.with_suffix(".h5").exists():
+    for path in sorted(pathlib.Path(models_dir).glob("[!.]*.json")):
+        if path.with_suffix(".h5").exists() and not _describes_a_foreign_model(path):
             description = read_description_alone(str(path.with_suffix(".h5")))
             if (description.weights_sha256 != network.sha256
                     and description.architecture == network.architecture
@@ -151,6 +151,15 @@ def _model_files(record: UapRunRecord, models_dir: str) -> List[str]:
         print(f"{network.name}: no {network.architecture} of {network.image_size} px in "
               f"{printable(models_dir)} to try it on")
     return files
+
+
+def _describes_a_foreign_model(path: pathlib.Path) -> bool:
+    """Whether another tool wrote this file, such as Keras' model.to_json(); says so where it is."""
+    values = json_files.read_json(str(path), {}, "")
+    if isinstance(values, dict) and "architecture" in values:
+        return False
+    print(f"{printable(str(path))}: foreign, train_model.py did not write it; left out")
+    return True
 
 
 def _network_made_for(record: Optional[UapRunRecord], model_file: str,
@@ -174,6 +183,10 @@ def _folder_of_rows(settings: EvaluationSettings, file: str, record: Optional[Ua
     folder = os.path.dirname(os.path.abspath(file))
     model_name = classifier_name(model_file)
     group = _group_of(settings.results_dir, folder)
+    if group is None and not evaluated_uap.may_hold_runs(settings.results_dir):
+        raise UserError(f"{settings.results_dir}: its runs are in groups, which one directly below "
+                        "it would hide; give a group with --results-dir, such as "
+                        f"{os.path.join(settings.results_dir, 'others')}")
     model_folder = os.path.join(group or settings.results_dir, model_name)
     if made_for == model_name and os.path.dirname(folder) == os.path.abspath(model_folder):
         return folder

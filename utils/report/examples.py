@@ -7,11 +7,11 @@ from typing import Callable, List, Optional, Sequence
 import numpy as np
 
 from utils.common.hashes import sha256_of_file
-from utils.evaluation.evaluated_uap import AttackedClassifier, EvaluatedUap
+from utils.evaluation.evaluated_uap import EvaluatedUap
 from utils.report.pictures import MOST_EXAMPLES, ExampleRow
 
-# Function (classifier, files) -> uint8 (n, h, w, 3), or None when the images are not at hand.
-ReadTestImages = Callable[[AttackedClassifier, Sequence[str]], Optional[np.ndarray]]
+# Function (run, files) -> uint8 (n, h, w, 3), or None when the images of the run are not at hand.
+ReadTestImages = Callable[[EvaluatedUap, Sequence[str]], Optional[np.ndarray]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +63,7 @@ def _read(run: EvaluatedUap, places: Sequence[int],
           read_images: ReadTestImages) -> Optional[ShownImages]:
     if not places:
         return None
-    pixels = read_images(run.classifier, run.predictions["file"][list(places)])
+    pixels = read_images(run, run.predictions["file"][list(places)])
     return None if pixels is None else ShownImages(run, places, pixels)
 
 
