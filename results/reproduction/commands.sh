@@ -5,7 +5,7 @@
 #
 # The arguments are Keras weights files without top: classifiers.md beside this file says which ones
 # were used here, and README.md which of these runs are there. Everything is written below
-# reproduction/; 2 cores take hours, and each step continues where it was interrupted.
+# reproduction/; 2 cores take more than a day, and each step continues where it was interrupted.
 set -eu
 inception_weights=$(realpath "$1")
 vgg_weights=$(realpath "$2")
