@@ -5,7 +5,7 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from utils.attack.pictures import uap_picture
+from utils.attack.pictures import magnified, uap_picture
 from utils.common import figures
 from utils.evaluation.metrics import rate
 from utils.report import pictures
@@ -98,6 +98,15 @@ def test_a_picture_fits_on_a_page_its_letters_can_be_read_there_and_none_is_cut_
     width, height = figure.get_size_inches()
     assert min(drawn.x0, drawn.y0) > -0.02 and drawn.x1 < width + 0.02
     assert drawn.y1 < height + 0.02
+
+
+def test_a_uap_of_zeros_is_said_to_be_0_and_not_magnified(figure_of, monkeypatch):
+    monkeypatch.setitem(globals(), "V", np.zeros_like(V))
+    assert magnified(V).factor == 1 and (magnified(V).picture == 0.5).all()
+    for name in ("a UAP", "three examples"):
+        figure, _ = figure_of(name)
+        texts = "\n".join(text.get_text() for text in texts_of(figure))
+        assert "UAP is 0" in texts and "×" not in texts and "shown x" not in texts
 
 
 @pytest.mark.parametrize("name", ["curves of five models", "confusion of 7 classes"])

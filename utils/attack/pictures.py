@@ -18,9 +18,9 @@ class Magnified(NamedTuple):
 def magnified(v: np.ndarray) -> Magnified:
     """Return v about mid-grey, its largest entry spanning the grey levels.
 
-    v: float32, (h, w, 3), model-input units.
+    v: float32, (h, w, 3), model-input units. One of zeros is not magnified.
     """
-    largest = max(float(np.abs(v).max()), 1e-12)
+    largest = float(np.abs(v).max()) or 127.5 / PIXEL_SCALE
     return Magnified(0.5 + 0.5 * v / largest, 127.5 / (largest * PIXEL_SCALE))
 
 
@@ -35,7 +35,8 @@ def uap_picture(path: str, v: np.ndarray, title: str) -> None:
     figure, axis = plt.subplots(figsize=(width, width + 0.8), constrained_layout=True)
     axis.imshow(shown.picture)
     axis.set_axis_off()
-    axis.set_title(f"{wrapped(label(title), width)}\nlargest change {127.5 / shown.factor:.1f} of "
-                   f"255 grey levels, shown x {shown.factor:.1f}")
+    change = (f"largest change {127.5 / shown.factor:.1f} of 255 grey levels, "
+              f"shown x {shown.factor:.1f}" if v.any() else "the UAP is 0: it changes no pixel")
+    axis.set_title(f"{wrapped(label(title), width)}\n{change}")
     save(figure, path)
     write_note(path, label.note())

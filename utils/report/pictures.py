@@ -241,7 +241,8 @@ def example_grid(path: str, images: np.ndarray, heads: Sequence[str], rows: Sequ
     columns, cell = 1 + len(images), min(PANEL_WIDTHS[3] / (1 + len(images)), most_inches)
     width, side = cell * columns, 0.94 * cell  # inches, as all that follows
     shown = [magnified(row.v) for row in rows]
-    names = [f"{row.title}\nUAP × {uap.factor:.1f}" for row, uap in zip(rows, shown)]
+    names = [f"{row.title}\nUAP " + (f"× {uap.factor:.1f}" if row.v.any() else "is 0")
+             for row, uap in zip(rows, shown)]
     texts = [*heads, *names, *(caption for row in rows for caption in row.captions)]
     step = side + 0.1 + LINE * max(text.count("\n") + 1 for text in texts)  # from row to row
     height = step * (1 + len(rows))

@@ -81,7 +81,7 @@ async function show() {
   const [clean, signed] = await Promise.all([image.picture, uap.picture].map(pixelsOf));
   const half = signed.data.length / 2;  // what it adds, above what it takes away
   const change = i => signed.data[i] - signed.data[half + i];
-  const factor = 127.5 / Math.max(uap.largest, 1e-9);
+  const factor = uap.largest > 0 ? 127.5 / uap.largest : 1;
   const {width, height} = clean;
   draw(byId("clean"), width, height, i => clean.data[i]);
   draw(byId("uap"), width, height, i => 127.5 + factor * change(i));
