@@ -1,9 +1,17 @@
 """Weights from any Keras file: without top, with any top, and files that do not fit."""
 
+import email.message
 import glob
+import hashlib
+import io
 import json
 import os
 import shutil
+import threading
+import types
+import urllib.error
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import h5py
 import keras_applications
@@ -14,8 +22,9 @@ from utils.classifier import architectures
 from utils.classifier.frameworks import keras
 from utils.classifier.keras_networks import KERAS_NETWORKS, address_of_weights
 from utils.classifier.session import start_session
-from utils.classifier.weights import load_weights, read_layers
+from utils.classifier.weights import imagenet_weights, load_weights, read_layers
 from utils.common.errors import UserError
+from utils.common.hashes import md5_of_file
 
 NAMES = ["a", "b", "c"]
 SIZE = 32
@@ -109,6 +118,107 @@ def test_the_weights_named_when_they_cannot_be_downloaded_are_those_that_keras_t
     assert address_of_weights(architecture).startswith("https://github.com/")
     name = os.path.basename(address_of_weights(architecture))
     assert "no" in name and "top" in name and name.endswith(".h5")
+
+
+def h5_bytes():
+    """An h5 file of more than 64 KiB, as bytes."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as h5:
+        h5["kernel"] = np.arange(1 << 13, dtype=np.float64)
+    return file.getvalue()
+
+
+BODY = h5_bytes()  # stands for the ImageNet weights
+MD5 = hashlib.md5(BODY).hexdigest()
+
+
+class Answer(io.BytesIO):
+    """A server's answer with a body; `pause` is called before the byte at `place` is read."""
+
+    def __init__(self, body, place=0, pause=lambda: None):
+        super().__init__(body)
+        self.length, self.place, self.pause = len(body), place, pause
+
+    def info(self):
+        headers = email.message.Message()
+        headers["Content-Length"] = str(self.length)
+        return headers
+
+    def read(self, size=-1):
+        if self.tell() == self.place:
+            self.pause()
+        return super().read(size)
+
+
+@pytest.fixture
+def answers(tmp_path, monkeypatch):
+    """List of what the server answers, in order, in place of any connection; and a new home."""
+    queue = []
+
+    def answer(*_):
+        if not queue:
+            raise urllib.error.URLError("no connection")
+        return queue.pop(0)
+
+    (tmp_path / ".keras").mkdir()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_HOME", raising=False)
+    monkeypatch.setattr(urllib.request, "_opener", types.SimpleNamespace(open=answer))
+    monkeypatch.setitem(KERAS_NETWORKS, "VGG16", KERAS_NETWORKS["VGG16"]._replace(md5=MD5))
+    return queue
+
+
+@pytest.mark.parametrize("architecture", ["VGG16", "MobileNet"])  # whose MD5 is known, and is not
+def test_of_two_first_downloads_at_once_each_ends_with_the_whole_file(answers, architecture):
+    second_began, first_ended = threading.Event(), threading.Event()
+
+    def download():
+        return md5_of_file(imagenet_weights(architecture))
+
+    def begin_the_second():
+        second.append(pool.submit(download))
+        second[0].add_done_callback(lambda _: second_began.set())
+        second_began.wait(10)
+
+    def wait_for_the_first():
+        second_began.set()
+        first_ended.wait(10)
+
+    second = []
+    answers += [Answer(BODY, 1 << 15, begin_the_second),
+                Answer(BODY, 0, wait_for_the_first)]
+    with ThreadPoolExecutor(1) as pool:
+        found = download()
+        first_ended.set()
+    assert [found, second[0].result()] == [MD5, MD5]
+
+
+@pytest.mark.parametrize("architecture", ["VGG16", "MobileNet"])
+def test_a_download_that_ends_early_is_refused_and_a_file_that_does_is_replaced(
+        answers, tmp_path, architecture):
+    folder = tmp_path / ".keras" / "models"
+    folder.mkdir()
+    path = folder / os.path.basename(address_of_weights(architecture))
+    path.write_bytes(BODY[:-2])
+    answers += [Answer(BODY[:-1]), Answer(BODY)]
+    with pytest.raises(UserError, match="what came is not that file, or not all of it"):
+        imagenet_weights(architecture)
+    assert path.read_bytes() == BODY[:-2]
+    assert imagenet_weights(architecture) == str(path) and path.read_bytes() == BODY
+    assert os.listdir(str(folder)) == [path.name]
+
+
+@pytest.mark.parametrize("variable, home", [("HOME", ".keras"), ("KERAS_HOME", ".")])
+def test_the_folder_named_without_a_connection_is_where_the_weights_are_looked_for(
+        answers, tmp_path, monkeypatch, variable, home):
+    monkeypatch.setenv(variable, str(tmp_path))
+    folder = tmp_path / home / "models"
+    with pytest.raises(UserError, match=f"put it into {folder}, "):
+        imagenet_weights("VGG16")
+    path = folder / os.path.basename(address_of_weights("VGG16"))
+    folder.mkdir(exist_ok=True)
+    path.write_bytes(BODY)
+    assert imagenet_weights("VGG16") == str(path)
 
 
 def small_file(path):

@@ -8,6 +8,7 @@ run, and no other file that it may name is opened.
 import contextlib
 import json
 import os
+import tempfile
 from dataclasses import dataclass
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from utils.classifier.keras_networks import KERAS_NETWORKS, address_of_weights
 from utils.classifier.session import set_first_values
 from utils.common.errors import UserError
-from utils.common.hashes import sha256_of_file
+from utils.common.hashes import md5_of_file, sha256_of_file
 from utils.common.json_files import OBJECT, read_json
 from utils.common.memory import require_memory
 
@@ -73,19 +74,54 @@ HEAD_LOADED, HEAD_NEW = "loaded", "new and random"
 
 
 def imagenet_weights(architecture: str) -> str:
-    """Return the path of Keras' ImageNet weights, downloaded where missing. Raises UserError."""
-    from utils.classifier.frameworks import keras
+    """Return the path of Keras' ImageNet weights, downloaded where missing. Raises UserError.
+
+    Keras itself would write a file where another process may read or write it, too. So each process
+    downloads into a folder of its own, and the file takes its place when it is whole.
+    """
+    from utils.classifier.frameworks import keras  # makes the folder of Keras
 
     address, md5 = address_of_weights(architecture), KERAS_NETWORKS[architecture].md5
+    folder, name = _folder_of_imagenet_weights(), os.path.basename(address)
+    path = os.path.join(folder, name)
     try:
-        return keras.utils.get_file(os.path.basename(address), address, cache_subdir="models",
-                                    file_hash=md5)
+        if not (os.path.exists(path) and _is_whole(path, md5)):
+            os.makedirs(folder, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as own_folder:
+                part = keras.utils.get_file(name, address, cache_subdir=own_folder)
+                if not _is_whole(part, md5):
+                    raise ValueError("what came is not that file, or not all of it")
+                os.replace(part, path)
+        return path
     except Exception as error:  # Keras raises a bare one
-        home = os.environ.get("KERAS_HOME", os.path.join(os.path.expanduser("~"), ".keras"))
         raise UserError(
             f"the ImageNet weights of {architecture} could not be loaded ({error}); without a "
-            f"connection, download {address} (md5 {md5}) elsewhere and put it into "
-            f"{os.path.join(home, 'models')}, or give others with --weights")
+            f"connection, download {address} (md5 {md5 or 'not known'}) elsewhere and put it into "
+            f"{folder}, or give others with --weights")
+
+
+def _is_whole(path: str, md5: Optional[str]) -> bool:
+    """Whether a file has this MD5 or, where none is known, is an h5 file that does not end early.
+    """
+    import h5py
+
+    if md5 is not None:
+        return md5_of_file(path) == md5
+    try:
+        h5py.File(path, "r").close()
+    except OSError:
+        return False
+    return True
+
+
+def _folder_of_imagenet_weights() -> str:
+    """Return the folder `models` in KERAS_HOME or, where that is not set, in ~/.keras.
+
+    Where that cannot be written, it is in /tmp/.keras, as Keras has it. The get_file of Keras does
+    not read KERAS_HOME.
+    """
+    home = os.path.abspath(os.path.expanduser(os.environ.get("KERAS_HOME") or "~/.keras"))
+    return os.path.join(home if os.access(home, os.W_OK) else "/tmp/.keras", "models")
 
 
 def load_weights(model: Any, path: str, architecture: str,
