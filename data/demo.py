@@ -9,11 +9,14 @@ commands of README.md with the settings of data/demo.yaml. At its end it checks 
 
 The commands run side by side, one on each core, as soon as what they read is there: this uses two
 cores better than one command after the other does. Everything is below demo/; demo/log.txt holds
-each command and all that it printed. With --smoke, one classifier and a handful of images go the
-same way in less than a minute: whether everything works here, not whether the UAPs fool.
+the settings, each command and all that it printed. With --smoke, one classifier and a handful of
+images go the same way in less than a minute: whether everything works here, not whether the UAPs
+fool.
 """
 
+import contextlib
 import functools
+import json
 import os
 import re
 import shlex
@@ -30,6 +33,7 @@ from data.generate import generate
 from utils.classifier.architectures import ARCHITECTURES
 from utils.common import arguments
 from utils.common.errors import UserError, run_script
+from utils.common.whole_files import write_text
 from utils.evaluation.up_to_date import find_work
 from utils.evaluation.what_to_predict import find_uaps, plan_rows
 
@@ -45,6 +49,7 @@ TELLING_OUTPUT = {"train_model.py": r"test  accuracy [\d.]+ ?%",
 MOST_AT_ONCE = 3  # commands; each takes up to 2 GB of memory
 LONGEST_FIRST = ("InceptionV3", "VGG16", "ResNet50")  # by the time of all that is done with each
 REST_OF_THE_TABLE = "## Every run"  # the wide tables, for which there is the report
+FORKS: Set[int] = set()  # the ids of all forks of this process, also of those that have ended
 
 
 class Folders(NamedTuple):
@@ -111,7 +116,23 @@ def fork(function: Callable[[], Any]) -> int:
     if process == 0:
         run_script(function)
         sys.exit()
+    FORKS.add(process)
     return process
+
+
+def end_forks() -> None:
+    """End the forks that are at work, and wait until they have saved their checkpoints.
+
+    A fork that comes here itself, on its way out of main, ends none: they are not its children.
+    """
+    at_work = []
+    for process in FORKS:
+        with contextlib.suppress(ChildProcessError):  # it was waited for
+            if os.waitpid(process, os.WNOHANG)[0] == 0:
+                os.kill(process, signal.SIGTERM)
+                at_work.append(process)
+    for process in at_work:
+        os.waitpid(process, 0)
 
 
 def start(titled: TitledCommand) -> Running:
@@ -200,12 +221,7 @@ def run_side_by_side(commands: Sequence[TitledCommand], log: str, clock: Clock, 
             clock.say(f"{how_it_went}; {following}")
         if not running:
             break
-        try:
-            process, status, used = os.wait4(-1, 0)
-        except KeyboardInterrupt:
-            for process in running:
-                os.kill(process, signal.SIGTERM)
-            raise
+        process, status, used = os.wait4(-1, 0)
         titled = running[process].titled
         ended = end(running.pop(process), status, used.ru_utime + used.ru_stime, log)
         done.add(titled.title)
@@ -281,6 +297,33 @@ def folders_of(args: Any) -> Folders:
                      for name in ("data", "models", "results", "log.txt")))
 
 
+def read_settings() -> Dict[str, Any]:
+    """Return what data/demo.yaml holds."""
+    with open(SETTINGS_FILE, encoding="utf-8") as file:
+        return yaml.safe_load(file)
+
+
+def claim_folder(args: Any, settings: Dict[str, Any]) -> None:
+    """Begin the log of a new --folder with the settings, in its first line.
+
+    Raises UserError when there are files already, and their log does not begin so: what is of other
+    settings is not continued, and not mixed with this demo.
+    """
+    folders, first_line = folders_of(args), ""
+    claim = "# settings: " + json.dumps(
+        dict(settings, seed=args.seed, smoke=args.smoke), sort_keys=True) + "\n"
+    if not any(map(os.path.lexists, folders)):
+        write_text(folders.log, claim)
+        return
+    if os.path.exists(folders.log):
+        with open(folders.log, encoding="utf-8", errors="replace") as file:
+            first_line = file.readline()
+    if first_line != claim:
+        raise UserError(f"{args.folder}: holds a demo of other settings, or none: {folders.log} "
+                        "does not begin with those of this one; give another --folder, or remove "
+                        "this one")
+
+
 def evaluate(args: Any, settings: Dict[str, Any], clock: Clock) -> None:
     """Evaluate all UAPs, print the table and, in the last line, what the check of it says."""
     folders = folders_of(args)
@@ -304,17 +347,9 @@ def evaluate(args: Any, settings: Dict[str, Any], clock: Clock) -> None:
     sys.exit(ended.code)
 
 
-def main() -> None:
-    parser = arguments.script_parser(__doc__, "seed")
-    parser.add_argument("--folder", default="demo", help="(default: %(default)s)")
-    parser.add_argument("--smoke", action="store_true",
-                        help="one classifier and a handful of images, in less than a minute")
-    args = parser.parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that kill ends the forks, too
-    with open(SETTINGS_FILE, encoding="utf-8") as file:
-        settings = yaml.safe_load(file)
+def run_study(args: Any, settings: Dict[str, Any]) -> None:
+    """Generate the images, make every classifier and UAP, and evaluate them."""
     clock, folders = Clock(), folders_of(args)
-    os.makedirs(args.folder, exist_ok=True)
     models = ARCHITECTURES[:1] if args.smoke else LONGEST_FIRST
     clock.say(f"the study on generated images: {', '.join(models)}; every command and its output "
               f"is in {folders.log}")
@@ -337,6 +372,21 @@ def main() -> None:
     run_side_by_side([command for kind in kinds for command in kind], folders.log, clock,
                      last="the table")
     evaluate(args, settings, clock)
+
+
+def main() -> None:
+    parser = arguments.script_parser(__doc__, "seed")
+    parser.add_argument("--folder", default="demo", help="(default: %(default)s)")
+    parser.add_argument("--smoke", action="store_true",
+                        help="one classifier and a handful of images, in less than a minute")
+    args = parser.parse_args()
+    settings = read_settings()
+    claim_folder(args, settings)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that kill ends the forks, too
+    try:
+        run_study(args, settings)
+    finally:
+        end_forks()
 
 
 if __name__ == "__main__":

@@ -2,15 +2,17 @@
 
     python tests/demo_over_seeds.py --seeds 10
 
-Runs `python -m data.demo` for seeds 0, 1, 2 ... below --folder (finished ones are not run again)
-and prints a row for each: the test accuracies, and how many UAPs fooled more images than both
-controls, with p at most 0.05 by McNemar's exact test, corrected for the 24 tests of a seed by
-Holm's method. tests/README.md has these rows. Writes to --folder/demo-check.csv, laid out as
-results/demo-check.csv, between which rates these seeds' and those of --also were, folders of seed
-0 on machines that round differently, and MARGIN points more; but nothing that a control of seed 0
-reaches, which is the seed of `make demo`. Not part of the test suite: a seed takes minutes.
+Runs `python -m data.demo` for seeds 0, 1, 2 ... below --folder (finished ones are not run again,
+those of other settings are refused) and prints a row for each: the test accuracies, and how many
+UAPs fooled more images than both controls, with p at most 0.05 by McNemar's exact test, corrected
+for the 24 tests of a seed by Holm's method. tests/README.md has these rows. Writes to
+--folder/demo-check.csv, laid out as results/demo-check.csv, between which rates these seeds' and
+those of --also were, folders of seed 0 on machines that round differently, and MARGIN points more;
+but nothing that a control of seed 0 reaches, which is the seed of `make demo`. Not part of the test
+suite: a seed takes minutes.
 """
 
+import argparse
 import os
 import re
 import subprocess
@@ -19,6 +21,7 @@ from typing import Dict, Iterable, List
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
+from data import demo  # noqa: E402
 from utils.common import arguments  # noqa: E402
 from utils.common.csv_files import write_csv  # noqa: E402
 from utils.common.errors import UserError, run_script  # noqa: E402
@@ -32,14 +35,17 @@ MARGIN = 10  # points, for the machines that were not tried
 
 def run_demo(folder: str, seed: int) -> str:
     """The demo's folder for one seed, made where it is missing. What it prints is in a .out."""
-    done = os.path.join(folder, str(seed))
-    os.makedirs(folder, exist_ok=True)
-    if not os.path.exists(os.path.join(done, "results", "table.csv")):
+    done = os.path.abspath(os.path.join(folder, str(seed)))
+    table = os.path.join(done, "results", "table.csv")
+    demo.claim_folder(argparse.Namespace(folder=done, seed=seed, smoke=False), demo.read_settings())
+    if not os.path.exists(table):
         with open(done + ".out", "w", encoding="utf-8") as output:
             code = subprocess.call([sys.executable, "-m", "data.demo", "--seed", str(seed),
-                                    "--folder", done], stdout=output, stderr=subprocess.STDOUT)
-        if code not in (0, 1):  # 1: its own check failed, which this script looks into
-            raise UserError(f"{done}.out: the demo ended with exit code {code}")
+                                    "--folder", done], stdout=output, stderr=subprocess.STDOUT,
+                                   cwd=demo.ROOT)
+        # 1: its own check failed, which this script looks into; or it crashed, without a table.
+        if code not in (0, 1) or not os.path.exists(table):
+            raise UserError(f"{done}.out: the demo ended with exit code {code}, before its check")
     return done
 
 

@@ -3,7 +3,6 @@
 import argparse
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ import pytest
 import checkout
 import evaluate
 from data import demo
+from tests import demo_over_seeds
+from utils.common.errors import UserError
 
 SETTINGS = {"evaluate_options": ""}
 PASSED = "| the table |\nwrote report.md\ncheck of promises.csv: 12 of 12 UAPs; passed\n"
@@ -42,6 +43,46 @@ def command(name, *after):
 commands = [command("a", "c"), command("b", "a", "c"), command("c")]
 log = os.path.join(folder, "log")
 run_script(lambda: demo.run_side_by_side(commands, log, demo.Clock(), last="the end"))
+"""
+STOPPED = """
+import os
+import pathlib
+import sys
+import time
+import types
+
+from data import demo
+from utils.common.errors import run_script
+
+folder, stopped_step = pathlib.Path(sys.argv[1]), sys.argv[2]
+
+
+def fork(function, fork=demo.fork):
+    process = fork(function)
+    (folder / str(process)).touch()
+    return process
+
+
+def work(step):
+    if step == stopped_step:
+        while not (folder / str(os.getpid())).exists():
+            time.sleep(0.01)  # a signal amid os.fork is lost
+        try:
+            (folder / "begun").touch()
+            time.sleep(30)
+        except KeyboardInterrupt:
+            time.sleep(3)  # longer than the demo takes to end without it
+            (folder / "checkpoint").touch()
+            raise
+
+
+demo.fork = fork
+demo.generate = lambda *arguments, **options: work("generate")
+demo.commands_of = lambda *arguments: [
+    demo.TitledCommand("part", ["part.py"], part=lambda: work("side by side"))]
+sys.modules["evaluate"] = types.SimpleNamespace(main=lambda: work("evaluate"))
+sys.argv = ["demo", "--smoke", "--folder", str(folder / "demo")]
+run_script(demo.main)
 """
 
 
@@ -104,29 +145,61 @@ def test_no_command_begins_after_another_one_failed(tmp_path):
     assert sorted(threads_of_commands) == ["a", "c"]
 
 
-def test_what_ends_the_demo_ends_the_commands_that_it_runs(tmp_path):
-    """Else they would go on and hold the locks of their runs. Each is a fork that only waits."""
-    begun = tmp_path / "process"
+@pytest.mark.parametrize("step", ["generate", "side by side", "evaluate"])
+def test_what_ends_the_demo_ends_what_it_runs_and_waits_for_its_checkpoints(tmp_path, step):
+    """Else it would go on and hold the locks of its runs."""
+    stopped = subprocess.Popen([sys.executable, "-c", STOPPED, str(tmp_path), step],
+                               cwd=checkout.ROOT)
+    while not (tmp_path / "begun").exists():
+        assert stopped.poll() is None
+        time.sleep(0.01)
+    stopped.terminate()
+    assert stopped.wait() == 130 and (tmp_path / "checkpoint").exists()
 
-    def part():
-        begun.write_text(str(os.getpid()))
-        time.sleep(600)
 
-    def stopped_while_waiting(process, options):
-        while not (begun.exists() and begun.read_text()):
-            time.sleep(0.01)
-        raise KeyboardInterrupt
+def claim(folder, seed=0, smoke=False):
+    """What a demo does first."""
+    demo.claim_folder(argparse.Namespace(folder=str(folder), seed=seed, smoke=smoke),
+                      demo.read_settings())
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(demo.os, "wait4", stopped_while_waiting)
-        with pytest.raises(KeyboardInterrupt):
-            demo.run_side_by_side([demo.TitledCommand("a", ["part.py"], part=part)],
-                                  str(tmp_path / "log"), demo.Clock(), last="the end")
-    _, status = os.waitpid(int(begun.read_text()), 0)
-    assert os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGTERM
+
+def refused(folder, *options, monkeypatch):
+    """Whether the demo ends before its first step, and says that --folder holds another one."""
+    class FirstStep(Exception):
+        pass
+
+    def first_step(args, settings):
+        raise FirstStep
+
+    monkeypatch.setattr(demo, "run_study", first_step)
+    monkeypatch.setattr(demo.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(sys, "argv", ["demo", "--folder", str(folder), *options])
+    with pytest.raises((UserError, FirstStep)) as ended:
+        demo.main()
+    return "give another --folder" in str(ended.value)
+
+
+def test_a_demo_is_not_mixed_with_one_of_other_settings(tmp_path, monkeypatch):
+    folder = tmp_path / "demo"
+    claim(folder)
+    assert not refused(folder, monkeypatch=monkeypatch)
+    assert refused(folder, "--seed", "1", monkeypatch=monkeypatch)
+    assert refused(folder, "--smoke", monkeypatch=monkeypatch)
+    settings = dict(demo.read_settings(), norm_ratio=0.9)
+    monkeypatch.setattr(demo, "read_settings", lambda: settings)
+    assert refused(folder, monkeypatch=monkeypatch)
+    assert os.listdir(str(folder)) == ["log.txt"]
+
+
+@pytest.mark.parametrize("name", ["data", "models", "results"])
+def test_a_demo_does_not_begin_among_files_of_unknown_settings(tmp_path, monkeypatch, name):
+    (tmp_path / name).mkdir()
+    assert refused(tmp_path, monkeypatch=monkeypatch)
+    assert os.listdir(str(tmp_path)) == [name]
 
 
 def test_the_demo_ends_with_the_first_script_that_fails_and_its_message(tmp_path):
+    claim(tmp_path, smoke=True)
     (tmp_path / "models").write_text("in the way of the folder")
     ended = subprocess.run(
         [sys.executable, "-m", "data.demo", "--smoke", "--folder", str(tmp_path)],
@@ -173,3 +246,36 @@ def test_the_smoke_run_is_not_checked_for_what_it_cannot_show(tmp_path, monkeypa
     (tmp_path / "results" / "table.md").write_text("| the table |\n")
     demo.evaluate(argparse.Namespace(folder=str(tmp_path), smoke=True), SETTINGS, demo.Clock())
     assert "--check" not in commands[0]
+
+
+def test_a_finished_seed_is_not_run_again_and_counts_for_its_own_settings_only(
+        tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_over_seeds.subprocess, "call", None)
+    for place in (tmp_path / "3", tmp_path / "4"):
+        claim(place, seed=3)
+        (place / "results").mkdir()
+        (place / "results" / "table.csv").touch()
+    assert demo_over_seeds.run_demo(str(tmp_path), 3) == str(tmp_path / "3")
+    with pytest.raises(UserError, match="4: holds a demo of other settings"):
+        demo_over_seeds.run_demo(str(tmp_path), 4)
+
+
+def test_a_demo_that_crashed_is_not_taken_for_one_whose_check_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(demo_over_seeds.subprocess, "call", lambda command, **options: 1)
+    with pytest.raises(UserError, match="3.out: the demo ended with exit code 1, before its check"):
+        demo_over_seeds.run_demo(str(tmp_path), 3)
+
+
+def test_the_demos_of_seeds_can_be_run_from_another_folder(tmp_path, monkeypatch):
+    call, commands = subprocess.call, []
+
+    def ask_for_help(command, **options):
+        commands.append(command)
+        return call(command + ["--help"], **options)
+
+    monkeypatch.setattr(demo_over_seeds.subprocess, "call", ask_for_help)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError):
+        demo_over_seeds.run_demo("seeds", 3)
+    assert commands[0][-2:] == ["--folder", str(tmp_path / "seeds" / "3")]
+    assert "usage: demo.py" in (tmp_path / "seeds" / "3.out").read_text()
