@@ -47,11 +47,13 @@ class Run(NamedTuple):
 SGD_AT_299 = Run("InceptionV3-299", "natural-sgd-images-5000", "full-size")
 FGSM_AT_299 = Run("InceptionV3-299", "natural-fgsm-images-5000", "full-size")
 
-# The run whose log the study's authors published, and the same attack on a classifier of ours.
+# The run whose log the study's authors published, and the same attack on classifiers of ours.
 AUTHORS_CURVE = os.path.join(RESULTS, "full-size", "authors-curve.csv")
 AUTHORS_TEST_IMAGES = 3015  # the least number of which all published rates are shares
-L2_AT_299 = Run("InceptionV3-299-5-epochs", "natural-fgsm-l2-images-10000-step-0.0005-bfloat16",
-                "full-size")
+L2_RUN = "natural-fgsm-l2-images-10000-step-0.0005-bfloat16"
+L2_AT_299 = {epochs: Run(f"InceptionV3-299-{epochs}-epochs", L2_RUN, "full-size")
+             for epochs in (5, 7)}
+L2_LINES = {5: "-", 7: "--"}
 
 # The picture of three lesions: the UAP from photographs that fools a classifier most often, and the
 # first test image of each of these classes that the classifier gets right. All three are fooled, as
@@ -262,26 +264,30 @@ def published_points(shares: np.ndarray) -> np.ndarray:
 
 def draw_authors() -> None:
     """Draw rate and norm against the number of images, of the published run and of ours."""
-    theirs, ours = np.genfromtxt(AUTHORS_CURVE, delimiter=",", names=True), evaluated(*L2_AT_299)
+    theirs = np.genfromtxt(AUTHORS_CURVE, delimiter=",", names=True)
     figure, (rates, norms) = plt.subplots(1, 2, figsize=(INCHES, 4.6))
     draw_curve(rates, theirs["images"], published_points(theirs["fooling_rate"]), color=ORANGE,
                label="the published run")
     draw_curve(rates, theirs["images"], published_points(theirs["random"]), color=ORANGE,
                linestyle=":", label="the published run: a random vector")
-    draw_curve(rates, *points(ours), color=BLUE, marker="o", label="the same attack here")
-    for column, marker, label in (("permuted", "x", "here: its last UAP, shuffled"),
-                                  ("random", "_", "here: a random vector")):
-        rates.plot(max(ours.curve), 100 * ours.rate(column).value, color=BLACK, marker=marker,
-                   markersize=10, linestyle="", label=label)
+    norms.plot(theirs["images"], theirs["norm"], color=ORANGE)
+    for epochs, line in L2_LINES.items():
+        ours = evaluated(*L2_AT_299[epochs])
+        draw_curve(rates, *points(ours), color=BLUE, marker="o", linestyle=line,
+                   label=f"here, on a classifier of {epochs} epochs")
+        for column, marker in (("permuted", "x"), ("random", "_")):
+            rates.plot(max(ours.curve), 100 * ours.rate(column).value, color=BLACK, marker=marker,
+                       markersize=10, linestyle="")
+        with open(os.path.join(ours.folder, "run.json"), encoding="utf-8") as file:
+            run = json.load(file)
+        snapshots = sorted(run["snapshots"].values(), key=lambda snapshot: snapshot["images"])
+        norms.plot([snapshot["images"] for snapshot in snapshots],
+                   [snapshot["norm"] for snapshot in snapshots], color=BLUE, marker="o",
+                   linestyle=line)
+    for marker, label in (("x", "here: the last UAPs, shuffled"), ("_", "here: random vectors")):
+        rates.plot([], [], color=BLACK, marker=marker, markersize=10, linestyle="", label=label)
     rates.set(ylim=(0, 100))
     rates.set_ylabel("fooling rate, %", fontsize=13)
-
-    with open(os.path.join(ours.folder, "run.json"), encoding="utf-8") as file:
-        run = json.load(file)
-    snapshots = sorted(run["snapshots"].values(), key=lambda snapshot: snapshot["images"])
-    norms.plot(theirs["images"], theirs["norm"], color=ORANGE)
-    norms.plot([snapshot["images"] for snapshot in snapshots],
-               [snapshot["norm"] for snapshot in snapshots], color=BLUE, marker="o")
     norms.axhline(run["norm"]["bound"], color=BLACK, linestyle="--")
     norms.text(110, 0.98 * run["norm"]["bound"], "the bound ξ", va="top", fontsize=12)
     norms.set(ylim=(0, None))

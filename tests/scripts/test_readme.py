@@ -63,23 +63,24 @@ def test_links_lead_to_files_that_exist(path):
 def test_the_numbers_of_the_readmes_verdict_are_those_of_the_committed_rows():
     """The rows of its table: images, classifier, published, by FGSM, by SGD, SGD's control."""
     sources = {"photographs (ILSVRC2012)": "ilsvrc2012", "lesions (ISIC2018)": "isic2018"}
-    at_full_size = ("InceptionV3-299", "natural/")
+    at_full_size = {"3": "InceptionV3-299", "7": "InceptionV3-299-7-epochs"}
     rows, source, compared = committed_rows(), None, 0
     for line in re.findall(r"^\|(.*)\|$", read_text(checkout.ROOT, "README.md"), re.MULTILINE):
         cells = [cell.strip() for cell in line.split("|")]
-        model, _, size = cells[1].partition(", ") if len(cells) == 6 else (None, None, None)
+        model, _, size = cells[1].partition(", 299 px, ") if len(cells) == 6 else (None,) * 3
         if model not in MODELS:
             continue
         source = sources.get(cells[0], source)  # an empty cell is that above it
+        evaluated = (at_full_size[size.split()[0]], "natural/") if size else (model, source)
         by_attack = {row["attack"]: row for row in rows if row["passes"] == "1" and (
-            row["model"], row["source"]) == (at_full_size if size else (model, source))}
+            row["norm"] == "inf") and (row["model"], row["source"]) == evaluated}
         published = checkout.read_csv(checkout.ROOT, "results", "published.csv")
         expected = [next(row[model] for row in published if row["source"] == source)]
         expected += [f"{100 * float(by_attack[attack][column]):.1f}" for attack, column in (
             ("fgsm", "rate"), ("sgd", "rate"), ("sgd", "permuted"))]
         assert [float(cell) for cell in cells[2:]] == [float(cell) for cell in expected]
         compared += 1
-    assert compared == 5
+    assert compared == 6
 
 
 def committed_rows():
@@ -128,20 +129,30 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
     by_fgsm = rates_of("InceptionV3", "ilsvrc2012-fgsm")
     shown, shown_by_fgsm = (rates_of("InceptionV3-299", run) for run in (
         "natural-sgd-images-5000", "natural-fgsm-images-5000"))
-    answers = read_evaluated(os.path.join(
-        checkout.REPRODUCTION, "full-size", "InceptionV3-299", shown["run"])).predictions
-    right, is_melanoma = answers["label"] == answers["clean"], answers["label"] == "MEL"
-    recalls = [right[answers["label"] == name].mean() for name in np.unique(answers["label"])]
+    trained_longer, longer_by_fgsm = (
+        rates_of("InceptionV3-299-7-epochs", f"natural-{attack}-images-5000-bfloat16")
+        for attack in ("sgd", "fgsm"))
+    answers, of_longer = (read_evaluated(os.path.join(
+        checkout.REPRODUCTION, "full-size", row["model"], row["run"])).predictions
+                          for row in (shown, trained_longer))
+    recalls, recognised = [], []
+    for rows in (answers, of_longer):
+        right = rows["label"] == rows["clean"]
+        recalls.append(np.mean([right[rows["label"] == name].mean()
+                                for name in np.unique(rows["label"])]))
+        recognised.append(sum(right[rows["label"] == "MEL"]))
+    melanomas = sum(answers["label"] == "MEL")
     against_controls = [float(row["rate"]) / float(row[control])
                         for control in ("random", "permuted")
-                        for row in [shown, shown_by_fgsm] + [
+                        for row in [shown, shown_by_fgsm, trained_longer, longer_by_fgsm] + [
                             rates_of(model, run) for model in ("InceptionV3", "VGG16")
                             for run in (photographs, "ilsvrc2012-images-10000",
                                         "ilsvrc2012-fgsm")]]
     needed = read_text(checkout.REPRODUCTION, "main", "report", "images-needed.md")
     of_128_pixels = rates_of("InceptionV3-128", shown_by_fgsm["run"])
-    of_the_log = rates_of("InceptionV3-299-5-epochs",
-                          "natural-fgsm-l2-images-10000-step-0.0005-bfloat16")
+    of_the_log = {epochs: rates_of(f"InceptionV3-299-{epochs}-epochs",
+                                   "natural-fgsm-l2-images-10000-step-0.0005-bfloat16")
+                  for epochs in (5, 7)}
     theirs = {row["images"]: in_percent(row["fooling_rate"]) for row in checkout.read_csv(
         checkout.REPRODUCTION, "full-size", "authors-curve.csv")}
     natural_over_lesions = "{:.0f} to {:.0f}".format(*map(float, re.search(
@@ -160,19 +171,22 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"(trained alike at 128 pixels: {in_percent(of_128_pixels['rate'])} %)",
             f"and on {in_percent(shown['rate'])} % by SGD, under whose UAP it answers basal cell "
             f"carcinoma for all {answers['uap'].tolist().count('BCC')}",
-            f"here, by SGD, {natural_over_lesions} times (half of the images: {factors[1]:.0f}, "
-            f"VGG16 {factors[0]:.0f})",
-            f"{int(of_the_log['images']):,} photographs fool a second one on "
-            f"{in_percent(of_the_log['rate'])} %, theirs on {theirs['10000']} % (100,000: "
-            f"{theirs['100000']} %)",
+            f"here, by SGD, {natural_over_lesions} times (for half of the images: "
+            f"{factors[1]:.0f}, VGG16 {factors[0]:.0f})",
+            f"{int(of_the_log[5]['images']):,} photographs fool InceptionV3 on "
+            f"{in_percent(of_the_log[5]['rate'])} % after five epochs of training and on "
+            f"{in_percent(of_the_log[7]['rate'])} % after seven, theirs on {theirs['10000']} % "
+            f"(100,000: {theirs['100000']} %)",
             f"It resists lesions, too: {in_percent(lesions_of_random_weights['rate'])} %",
-            f"recognises {sum(right[is_melanoma])} of {sum(is_melanoma)} melanomas (balanced "
-            f"accuracy {in_percent(np.mean(recalls))} %)",
+            f"recognises {recognised[0]} of {melanomas} melanomas after 3 epochs, and "
+            f"{recognised[1]} after 7 (balanced accuracy {in_percent(recalls[0])} and "
+            f"{in_percent(recalls[1])} %)",
             f"left out: from photographs, {in_percent(resnet['rate'])} % by SGD",
             f"{min(against_controls):.0f} to {max(against_controls):.0f} times as often as random",
             f"more than {128 * float(shown['norm_bound']):.1f} of 255 grey levels",
             f"fools {in_percent(inception['random'])} % (InceptionV3), "
-            f"{in_percent(shown['random'])} % (at 299 px) and "
+            f"{in_percent(shown['random'])} and {in_percent(trained_longer['random'])} % (at 299 "
+            f"px, after 3 and 7 epochs) and "
             f"{in_percent(vgg['random'])} % (VGG16)",
             f"at most {int(by_fgsm['images']):,} photographs",
             f"{int(rates_of('VGG16', 'isic2018')['images']):,} lesions for training, "
@@ -188,7 +202,7 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"fooled on {in_percent(earlier['rate'])} % of {earlier['test_images']} images, the "
             f"one above on {in_percent(by_fgsm['rate'])} %",
             f"({first[1]} and {first[0]} % of "
-            f"{rates_of('VGG16-first', photographs)['test_images']}, p = {first[2]}), "
+            f"{rates_of('VGG16-first', photographs)['test_images']}, p = {first[2]} by Holm), "
             f"the one above not ({again[1]} and {again[0]} %, p = {again[2]})"):
         assert said in prose
 
@@ -197,12 +211,14 @@ def test_no_committed_picture_is_wider_than_1000_pixels():
     paths = [path for folder in ("docs", "results/reproduction") for ending in ("png", "jpg")
              for path in glob.glob(os.path.join(checkout.ROOT, folder, "**", f"*.{ending}"),
                                    recursive=True)]
-    assert len(paths) >= 31
+    assert len(paths) >= 25
     assert [path for path in paths if Image.open(path).width > 1000] == []
 
 
 def test_the_readme_takes_minutes_to_read():
-    assert 900 <= len(read_text(checkout.ROOT, "README.md").split()) <= 1200
+    words = [word for word in read_text(checkout.ROOT, "README.md").split()
+             if re.search("[A-Za-z0-9]", word)]  # no rules of tables, no fences
+    assert 900 <= len(words) <= 1200
 
 
 def test_the_box_of_the_readme_has_the_commands_that_are_explained_in_docs():
