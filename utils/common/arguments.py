@@ -55,8 +55,8 @@ SHARED: Dict[str, Dict[str, Any]] = {
                    help="auto: a GPU, if TensorFlow sees one; gpu: an error without one (default: "
                         "%(default)s)"),
     "precision": dict(choices=PRECISIONS, default=FLOAT32,
-                      help="bfloat16: convolutions in 16 bits, for a CPU with AMX, which takes "
-                           "about half the time, with today's TensorFlow only (default: "
+                      help="bfloat16: convolutions in 16 bits, for a CPU with AMX or AVX512_BF16: "
+                           "about half the time; with today's TensorFlow only (default: "
                            "%(default)s)"),
     "checkpoint-seconds": dict(type=positive, default=120,
                                help="time between two checkpoints (default: %(default)s)"),
