@@ -193,7 +193,8 @@ def draw_panel(axis: plt.Axes, panel: Panel) -> None:
               ("lesions, at 128 px (VGG16: 96)", evaluated(panel.model, panel.lesions), BLACK, "s",
                "-")]
     if panel.at_299:
-        curves.insert(0, ("photographs, at 299 px", evaluated(*panel.at_299), BLUE, "o", "--"))
+        at_299 = evaluated(*panel.at_299)
+        curves.insert(0, ("photographs, at 299 px, 3 epochs", at_299, BLUE, "o", "--"))
     for label, evaluation, color, marker, line in curves:
         draw_curve(axis, *points(evaluation), color=color, marker=marker, linestyle=line,
                    label=label)
