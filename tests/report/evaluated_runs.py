@@ -120,10 +120,11 @@ def evaluated(results):
 
 def write(results, chosen=None, at_hand=True):
     """Write the report of the chosen runs, or of all; its pages, by the names of their files."""
-    def read(classifier, files):
+    def read(run, files):
         return np.stack([np.asarray(Image.open(os.path.join(
-            results, classifier.image_folder, file)).resize((classifier.image_size,) * 2))
+            results, run.classifier.image_folder, file)).resize((run.classifier.image_size,) * 2))
             for file in files]) if at_hand else None
+
     path = report.write_report(
         os.path.join(results, "results"), os.path.join(results, "models"),
         evaluated(results) if chosen is None else chosen, "A sentence above.", read)

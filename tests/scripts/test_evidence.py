@@ -155,12 +155,14 @@ def test_the_sentences_on_sure_lesions_at_two_sizes():
         assert said.format(100 * fooled, np.sum(sure)) in text
 
 
-def test_the_table_of_two_sizes():
+def test_the_table_of_three_sizes():
     run = "natural-fgsm-images-5000"
     rows = {row[0]: row[1:] for row in table_rows(document("README.md"))
-            if row[0] in ("InceptionV3-299", "InceptionV3-128")}
+            if row[0] in ("InceptionV3-299", "InceptionV3-128", "InceptionV3-75")
+            and row[1].endswith("%")}
     images = set()
-    for model, group in (("InceptionV3-299", "full-size"), ("InceptionV3-128", "sizes")):
+    for model, group in (("InceptionV3-299", "full-size"), ("InceptionV3-128", "sizes"),
+                         ("InceptionV3-75", "sizes")):
         found = columns_of(model, run, group)
         record = json.loads(document(os.path.join(group, model, run, "run.json")))
         images.add(record["images"]["sha256"])
