@@ -149,7 +149,8 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
                             for run in (photographs, "ilsvrc2012-images-10000",
                                         "ilsvrc2012-fgsm")]]
     needed = read_text(checkout.REPRODUCTION, "main", "report", "images-needed.md")
-    of_128_pixels = rates_of("InceptionV3-128", shown_by_fgsm["run"])
+    of_128_pixels, of_75_pixels = (rates_of(f"InceptionV3-{size}", shown_by_fgsm["run"])
+                                   for size in (128, 75))
     of_the_log = {epochs: rates_of(f"InceptionV3-299-{epochs}-epochs",
                                    "natural-fgsm-l2-images-10000-step-0.0005-bfloat16")
                   for epochs in (5, 7)}
@@ -168,7 +169,8 @@ def test_the_numbers_in_the_readmes_sentences_are_those_of_the_committed_rows():
             f"{100 * float(shown['rate']):.0f} % of the answers of an InceptionV3 at the study's",
             f"{int(shown['images']):,} photographs fool InceptionV3 on "
             f"{in_percent(shown_by_fgsm['rate'])} % of {shown['test_images']} images by FGSM "
-            f"(trained alike at 128 pixels: {in_percent(of_128_pixels['rate'])} %)",
+            f"(trained alike at 128 pixels: {in_percent(of_128_pixels['rate'])} %, at 75: "
+            f"{in_percent(of_75_pixels['rate'])} %)",
             f"and on {in_percent(shown['rate'])} % by SGD, under whose UAP it answers basal cell "
             f"carcinoma for all {answers['uap'].tolist().count('BCC')}",
             f"here, by SGD, {natural_over_lesions} times (for half of the images: "
