@@ -114,7 +114,7 @@ def main() -> None:
     bring_up_to_date(settings, to_do)
 
     uaps = read_evaluated_uaps(settings.results_dir, kept, to_do)
-    write_tables_and_report(settings, uaps)
+    write_tables_and_report(settings, planned, uaps)
     if expected is not None:
         rates = table.compare(uaps, expected, settings.tolerance)
         require_expected_rates(settings, rates.compared, rates.deviations)
@@ -177,11 +177,12 @@ def bring_up_to_date(settings: EvaluationSettings, to_do: Sequence[RowsToDo]) ->
         predict_rows(settings, [each for each in to_predict if each.rows.classifier.name == name])
 
 
-def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[EvaluatedUap]) -> None:
+def write_tables_and_report(settings: EvaluationSettings, planned: Sequence[PlannedRows],
+                            uaps: Sequence[EvaluatedUap]) -> None:
     """Write table.csv, table.md, the report and its pictures; print the table."""
     from utils.report import report, table
 
-    images = ImagesOfRows(settings.data_dir)
+    images = ImagesOfRows(settings.data_dir, {rows.test_images.fingerprint for rows in planned})
 
     def read(uap: EvaluatedUap, files: Sequence[str]) -> Optional[np.ndarray]:
         if not images.are_at_hand(uap):
@@ -198,11 +199,14 @@ def write_tables_and_report(settings: EvaluationSettings, uaps: Sequence[Evaluat
 
 
 class ImagesOfRows:
-    """Tells whether the test images that rows are of are those below the data folder."""
+    """Tells whether the test images that rows are of are those below the data folder.
 
-    def __init__(self, data_dir: str) -> None:
+    compared: the fingerprints of those that have been found there already.
+    """
+
+    def __init__(self, data_dir: str, compared: Iterable[Optional[str]]) -> None:
         self._data_dir = data_dir
-        self._known: Dict[str, bool] = {}  # by the fingerprint of the images
+        self._known = dict.fromkeys(compared, True)  # by the fingerprint of the images
 
     def are_at_hand(self, uap: EvaluatedUap) -> bool:
         """Whether no image of a UAP's rows is missing or another than then.
@@ -221,9 +225,10 @@ class ImagesOfRows:
 
         folder = os.path.join(self._data_dir, uap.classifier.image_folder)
         files = [str(file) for file in uap.predictions["file"]]
-        if not all(os.path.exists(os.path.join(folder, file)) for file in files):
+        try:
+            now = fingerprint_of_images(folder, files)
+        except UserError:  # one is absent, or the disk does not answer
             return None
-        now = fingerprint_of_images(folder, files)
         if now != uap.test_images_sha256:
             print(f"{printable(folder)}: other images than those that {uap.classifier.name} was "
                   "evaluated on; the report shows none of them")

@@ -51,9 +51,7 @@ FGSM_AT_299 = Run("InceptionV3-299", "natural-fgsm-images-5000", "full-size")
 AUTHORS_CURVE = os.path.join(RESULTS, "full-size", "authors-curve.csv")
 AUTHORS_TEST_IMAGES = 3015  # the least number of which all published rates are shares
 L2_RUN = "natural-fgsm-l2-images-10000-step-0.0005-bfloat16"
-L2_AT_299 = {epochs: Run(f"InceptionV3-299-{epochs}-epochs", L2_RUN, "full-size")
-             for epochs in (5, 7)}
-L2_LINES = {5: "-", 7: "--"}
+L2_LINES = {5: "-", 7: "--"}  # by the epochs of the classifier at 299 pixels
 
 # The picture of three lesions: the UAP from photographs that fools a classifier most often, and the
 # first test image of each of these classes that the classifier gets right. All three are fooled, as
@@ -273,7 +271,7 @@ def draw_authors() -> None:
                linestyle=":", label="the published run: a random vector")
     norms.plot(theirs["images"], theirs["norm"], color=ORANGE)
     for epochs, line in L2_LINES.items():
-        ours = evaluated(*L2_AT_299[epochs])
+        ours = evaluated(f"InceptionV3-299-{epochs}-epochs", L2_RUN, "full-size")
         draw_curve(rates, *points(ours), color=BLUE, marker="o", linestyle=line,
                    label=f"here, on a classifier of {epochs} epochs")
         for column, marker in (("permuted", "x"), ("random", "_")):

@@ -141,7 +141,7 @@ def test_the_report_shows_no_image_but_those_that_the_rows_are_of(settings, caps
     uap = evaluated_uap.read_evaluated(folder)
 
     def are_at_hand(of=uap):
-        return evaluate.ImagesOfRows(settings.data_dir).are_at_hand(of)
+        return evaluate.ImagesOfRows(settings.data_dir, []).are_at_hand(of)
 
     assert are_at_hand() and capsys.readouterr().out == ""
     write_test_images(settings, b"PIXELS")

@@ -6,7 +6,7 @@ Which UAPs there are, which classifiers they meet, where the rows go and what th
 import os
 import pathlib
 from dataclasses import dataclass
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 from utils.attack.run_record import UapRunRecord, read_run_record
 from utils.classifier.description import (
@@ -25,6 +25,8 @@ from utils.evaluation.present_classifier import PresentClassifier, TestImages, i
 from utils.evaluation.settings import EvaluationSettings
 
 HASH_DIGITS_OF_A_NAME = 8  # of a SHA-256, where it tells names apart
+# Of these, the JSON files of runs and of models have had at least one in every version.
+RUN_KEYS, MODEL_KEYS = {"uap", "made_for"}, {"architecture"}
 
 
 class UapFile(NamedTuple):
@@ -105,7 +107,7 @@ def _asked_for(settings: EvaluationSettings) -> List[_UapOnModel]:
     for path in sorted(path for group in groups
                        for path in pathlib.Path(group).glob("[!.]*/[!.]*/run.json")):
         values = json_files.read_json(str(path), {}, "make it again with make_uap.py")
-        if values != {} and _is_foreign(values):
+        if values != {} and _is_foreign(values, RUN_KEYS):
             print(f"{printable(str(path))}: foreign, make_uap.py did not write it; the folder is "
                   "left out")
             continue
@@ -120,7 +122,7 @@ def _record_of_given(path: str) -> Optional[UapRunRecord]:
     if not os.path.exists(path):
         return None
     try:
-        foreign = _is_foreign(json_files.read_json(path, {}, ""))
+        foreign = _is_foreign(json_files.read_json(path, {}, ""), RUN_KEYS)
     except UserError:  # no JSON at all
         foreign = True
     if foreign:
@@ -129,9 +131,10 @@ def _record_of_given(path: str) -> Optional[UapRunRecord]:
     return read_run_record(path)
 
 
-def _is_foreign(values: Any) -> bool:
-    """Whether another tool than make_uap.py wrote these values of a run.json."""
-    return not isinstance(values, dict) or not {"uap", "made_for"} & set(values)
+def _is_foreign(values: Any, own_keys: Set[str]) -> bool:
+    """Whether another tool wrote these values of a JSON file: none of this project's keys is there.
+    """
+    return not isinstance(values, dict) or not own_keys & set(values)
 
 
 def _model_files(record: UapRunRecord, models_dir: str) -> List[str]:
@@ -155,11 +158,10 @@ def _model_files(record: UapRunRecord, models_dir: str) -> List[str]:
 
 def _describes_a_foreign_model(path: pathlib.Path) -> bool:
     """Whether another tool wrote this file, such as Keras' model.to_json(); says so where it is."""
-    values = json_files.read_json(str(path), {}, "")
-    if isinstance(values, dict) and "architecture" in values:
-        return False
-    print(f"{printable(str(path))}: foreign, train_model.py did not write it; left out")
-    return True
+    foreign = _is_foreign(json_files.read_json(str(path), {}, ""), MODEL_KEYS)
+    if foreign:
+        print(f"{printable(str(path))}: foreign, train_model.py did not write it; left out")
+    return foreign
 
 
 def _network_made_for(record: Optional[UapRunRecord], model_file: str,
