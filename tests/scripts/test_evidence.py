@@ -11,6 +11,8 @@ from PIL import Image
 from scipy import stats
 
 import checkout
+from utils.evaluation.evaluated_uap import find, read_evaluated
+from utils.report.numbers import against_controls
 
 DEEPFOOL, FGSM, SGD = "ilsvrc2012-images-10000", "ilsvrc2012-fgsm", "ilsvrc2012-sgd-images-10000"
 NUMBER = r"\d+\.\d"
@@ -97,6 +99,14 @@ def test_the_table_of_the_study_s_size():
                                 ("by FGSM, 5,000 photographs", "1000", 43)):
         fooled = fooled_after("InceptionV3-299", runs["InceptionV3-299"][title], images)
         assert int(100 * np.mean(fooled)) == rate
+
+
+def test_every_uap_at_full_size_fools_more_images_than_both_controls():
+    tests = [test for each in against_controls([read_evaluated(folder) for folder in find(
+        os.path.join(checkout.REPRODUCTION, "full-size"))]) for test in each.tests.values()]
+    assert all(test.one_is_better for test in tests)
+    assert (f"p at most {max(test.p_holm for test in tests):.0e} after Holm's correction for these "
+            f"{len(tests)} tests") in " ".join(document("README.md").split())
 
 
 def test_the_table_of_the_published_run():
